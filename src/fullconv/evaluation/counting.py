@@ -52,10 +52,9 @@ def count_confusion(truth: Labels, prediction: Labels, classes: int, ignore: int
     count = _count_arrays if isinstance(truth, np.ndarray) else _count_tensors
     table, ignored = count(truth, prediction, classes, ignore)
     if int(table[classes].sum()) != ignored:
-        raise _no_class("truth", truth[(truth != ignore) & ((truth < 0) | (truth >= classes))], classes)
+        raise _no_class("truth", truth, truth, classes, ignore)
     if int(table[:classes, classes].sum()):
-        wrong = (truth != ignore) & ((prediction < 0) | (prediction >= classes))
-        raise _no_class("prediction", prediction[wrong], classes)
+        raise _no_class("prediction", prediction, truth, classes, ignore)
     return table[:classes, :classes]
 
 
@@ -101,10 +100,12 @@ def _clamped_tensor(labels: torch.Tensor, classes: int) -> torch.Tensor:
     return narrow.masked_fill_(narrow < 0, classes)
 
 
-def _no_class(what: str, values: Any, classes: int) -> DataError:
+def _no_class(what: str, labels: Any, truth: Any, classes: int, ignore: int) -> DataError:
+    values, truth = (part.cpu().numpy() if hasattr(part, "cpu") else part for part in (labels, truth))
+    wrong = values[(truth != ignore) & ((values < 0) | (values >= classes))]
     return DataError(
-        f"the {what} holds {int(values[0])} in {len(values)} of its pixels, which is no class",
-        remedy=f"use 0 to {classes - 1} and the ignore index",
+        f"the {what} holds {wrong[0]} in {len(wrong)} of its pixels, which is no class",
+        remedy=f"use 0 to {classes - 1}, and {ignore} in the truth where nothing counts",
     )
 
 

@@ -50,7 +50,7 @@ class Scores:
         Raises:
             DataError: the matrix is not square, not of one row per name, or holds negative counts.
         """
-        counts = np.array(matrix.cpu() if hasattr(matrix, "cpu") else matrix)
+        counts = np.array(matrix.cpu().numpy() if hasattr(matrix, "cpu") else matrix)
         if counts.shape != (len(names), len(names)):
             raise DataError(
                 f"a confusion matrix of shape {counts.shape} does not fit {len(names)} class names",
