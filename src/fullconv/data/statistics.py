@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from fullconv.data.channels import fit_channels
+
 if TYPE_CHECKING:
     from fullconv.data.inspection import Inspection
 
@@ -118,13 +120,16 @@ def commonest_baseline(pixels: npt.NDArray[np.integer], names: Sequence[str]) ->
     )
 
 
-def summarize(inspections: Sequence[Inspection], splits: Sequence[str], names: Sequence[str]) -> Statistics:
+def summarize(
+    inspections: Sequence[Inspection], splits: Sequence[str], names: Sequence[str], *, channels: int
+) -> Statistics:
     """Add up what was counted image by image.
 
     Args:
         inspections: one per sample, all of them usable.
         splits: the split of each.
         names: class names in class order.
+        channels: what the images are brought to.
     """
     by_split: dict[str, SplitStatistics] = {}
     for split in dict.fromkeys(sorted(splits, key=_split_order)):
@@ -138,7 +143,7 @@ def summarize(inspections: Sequence[Inspection], splits: Sequence[str], names: S
         )
     sizes = Counter(found.size for found in inspections if found.size is not None)
     training = [found for found, own in zip(inspections, splits, strict=True) if own == "train"] or list(inspections)
-    mean, std = _channel_moments(training)
+    mean, std = _channel_moments(training, channels)
     total = np.sum([found.class_pixels for found in inspections], axis=0)
     ceiling = np.sum([found.ceiling for found in inspections], axis=0)
     return Statistics(
@@ -155,8 +160,8 @@ def summarize(inspections: Sequence[Inspection], splits: Sequence[str], names: S
     )
 
 
-def _channel_moments(inspections: Sequence[Inspection]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    sums = np.sum([found.channel_sums for found in inspections], axis=0)
+def _channel_moments(inspections: Sequence[Inspection], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    sums = np.sum([fit_channels(found.channel_sums, channels) for found in inspections], axis=0)
     count = np.maximum(sums[0], 1)
     mean = sums[1] / count
     std = np.sqrt(np.maximum(sums[2] / count - mean**2, 0))

@@ -1,0 +1,304 @@
+"""`fullconv data`: look at images and labels, make datasets, list and show them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fullconv.cli.data_report import check_report, dataset_report, dataset_table
+from fullconv.data.class_edits import ClassEdits, parse_pairs
+from fullconv.data.dataset import Dataset, dataset_names, default_name
+from fullconv.data.description import FILE_NAME, DatasetDescription
+from fullconv.data.examination import Examination, SplitPlan, examine
+from fullconv.errors import DataError, FullconvError
+from fullconv.files import read_document
+from fullconv.workspace import Workspace, checked_name
+
+app = typer.Typer(no_args_is_help=True, help="Look at images and labels, make datasets of them, list and show them.")
+
+
+class Unlabelled(StrEnum):
+    """What an image without label means."""
+
+    skip = "skip"
+    background = "background"
+    ignore = "ignore"
+
+
+Images = Annotated[Path, typer.Argument(help="One folder with everything, or the folder of images.")]
+Labels = Annotated[Path | None, typer.Argument(help="The folder (or JSON file) of labels, where it is another.")]
+Classes = Annotated[
+    Path | None, typer.Option("--classes", help="Class file: names, ids, colours. Looked for beside the labels.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="Label format: ids, palette, colors, binary, codes … Detected if not given."),
+]
+Ignore = Annotated[
+    list[str], typer.Option("--ignore", help="Name of a class to ignore. Repeatable.", default_factory=list)
+]
+Keep = Annotated[
+    list[str],
+    typer.Option("--keep", help="Ignored class that counts after all (void …). Repeatable.", default_factory=list),
+]
+Remap = Annotated[
+    list[str],
+    typer.Option(
+        "--remap",
+        help="CODE=CLASS: an id or #rrggbb of the files becomes a class, or ignore. Repeatable.",
+        default_factory=list,
+    ),
+]
+Rename = Annotated[list[str], typer.Option("--rename", help="OLD=NEW. Repeatable.", default_factory=list)]
+Merge = Annotated[
+    list[str], typer.Option("--merge", help="NEW=CLASS,CLASS… become one class. Repeatable.", default_factory=list)
+]
+Drop = Annotated[
+    list[str], typer.Option("--drop", help="Class whose pixels are ignored. Repeatable.", default_factory=list)
+]
+UnlabelledOption = Annotated[Unlabelled, typer.Option("--unlabelled", help="What an image without label means.")]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Percentages, 70/15/15 or 80/20. Folders train, val, test decide if not given."),
+]
+Lists = Annotated[
+    list[str], typer.Option("--list", help="SPLIT=FILE: text file with image names. Repeatable.", default_factory=list)
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option("--group-by", help="Regular expression; images in which it finds the same stay in one split."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of the random split.")]
+Allow = Annotated[
+    list[str],
+    typer.Option(
+        "--allow", help="Kind of error to let pass; what it concerns is left out. Repeatable.", default_factory=list
+    ),
+]
+Home = Annotated[Path | None, typer.Option("--workspace", help="Folder of datasets and runs.", envvar="FULLCONV_HOME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+
+
+@app.command()
+def check(
+    images: Images,
+    labels: Labels = None,
+    *,
+    classes: Classes = None,
+    format: Format = None,
+    ignore: Ignore,
+    keep: Keep,
+    remap: Remap,
+    rename: Rename,
+    merge: Merge,
+    drop: Drop,
+    unlabelled: UnlabelledOption = Unlabelled.skip,
+    split: Split = None,
+    lists: Lists,
+    group_by: GroupBy = None,
+    seed: Seed = 0,
+    allow: Allow,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at every file once: format, pairs, problems, classes, splits, what a stride can reach. Writes nothing.
+
+    Exit code 2 where an error was found.
+    """
+    with one_sentence():
+        found = _examined(
+            images, labels, classes, format, ignore, keep, remap, rename, merge, drop,
+            unlabelled, split, lists, group_by, seed, allow,
+        )  # fmt: skip
+    if as_json:
+        _print_json(_facts(found, name=default_name(images)))
+    else:
+        Console().print(check_report(found))
+    if found.errors or (strict and any(problem.severity == "warning" for problem in found.problems)):
+        raise typer.Exit(2)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new dataset: letters, digits, dot, dash, underscore.")],
+    images: Images,
+    labels: Labels = None,
+    *,
+    classes: Classes = None,
+    format: Format = None,
+    ignore: Ignore,
+    keep: Keep,
+    remap: Remap,
+    rename: Rename,
+    merge: Merge,
+    drop: Drop,
+    unlabelled: UnlabelledOption = Unlabelled.skip,
+    split: Split = None,
+    lists: Lists,
+    group_by: GroupBy = None,
+    seed: Seed = 0,
+    allow: Allow,
+    workspace: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset in the workspace. Images and labels stay where they are."""
+    with one_sentence():
+        home = Workspace.find(workspace)
+        if home.dataset(checked_name(name)).exists():
+            raise DataError(
+                f"a dataset named {name!r} exists already",
+                where=home.datasets,
+                remedy="choose another name or remove it",
+            )
+        found = _examined(
+            images, labels, classes, format, ignore, keep, remap, rename, merge, drop,
+            unlabelled, split, lists, group_by, seed, allow,
+        )  # fmt: skip
+        dataset = Dataset.from_examination(found, name=name)
+        path = dataset.save(home)
+    if as_json:
+        _print_json({"path": str(path), **_facts(found, name=name)})
+    else:
+        Console().print(dataset_report(dataset))
+        Console().print(f"Written: {path}", soft_wrap=True)
+
+
+@app.command("list")
+def list_datasets(workspace: Home = None, as_json: AsJson = False) -> None:
+    """The datasets in the workspace."""
+    with one_sentence():
+        home = Workspace.find(workspace)
+        rows = [_row(name, home) for name in dataset_names(home)]
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        Console().print(dataset_table(rows))
+    else:
+        print(f"No datasets in {home.datasets}; fullconv data create makes one.")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name in the workspace, or a dataset.yaml.")],
+    workspace: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Classes, splits and numbers of a dataset."""
+    with one_sentence():
+        home = Workspace.find(workspace)
+        dataset = Dataset.load(name, home)
+    if as_json:
+        _print_json(_dataset_facts(dataset))
+    else:
+        Console().print(dataset_report(dataset))
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        yield
+    except FullconvError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _examined(
+    images: Path,
+    labels: Path | None,
+    classes: Path | None,
+    format: str | None,
+    ignore: list[str],
+    keep: list[str],
+    remap: list[str],
+    rename: list[str],
+    merge: list[str],
+    drop: list[str],
+    unlabelled: Unlabelled,
+    split: str | None,
+    lists: list[str],
+    group_by: str | None,
+    seed: int,
+    allow: list[str],
+) -> Examination:
+    edits = ClassEdits(
+        keep=tuple(keep),
+        remap=parse_pairs(remap, option="--remap"),
+        rename=parse_pairs(rename, option="--rename"),
+        merge={
+            new: tuple(name.strip() for name in names.split(",") if name.strip())
+            for new, names in parse_pairs(merge, option="--merge").items()
+        },
+        drop=tuple(drop),
+    )
+    return examine(
+        images,
+        labels,
+        classes=classes,
+        format=format,
+        ignore=ignore,
+        edits=edits,
+        unlabelled=unlabelled.value,
+        lists={key: Path(path) for key, path in parse_pairs(lists, option="--list").items()},
+        plan=SplitPlan(split or SplitPlan.shares, group_by, seed, forced=split is not None),
+        allow=allow,
+    )
+
+
+def _facts(found: Examination, *, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "root": str(found.found.root),
+        "label_format": found.found.format.model_dump(mode="json"),
+        "class_source": found.found.class_source,
+        "classes": found.classes.model_dump(mode="json"),
+        "channels": found.channels,
+        "dtype": found.dtype,
+        "statistics": None if found.statistics is None else found.statistics.model_dump(mode="json"),
+        "problems": [problem.model_dump(mode="json") for problem in found.problems],
+    }
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "root": str(dataset.root),
+        "created": dataset.created,
+        "label_format": dataset.format.model_dump(mode="json"),
+        "class_source": dataset.class_source,
+        "classes": dataset.classes.model_dump(mode="json"),
+        "channels": dataset.channels,
+        "dtype": dataset.dtype,
+        "statistics": dataset.statistics.model_dump(mode="json"),
+        "problems": [problem.model_dump(mode="json") for problem in dataset.problems],
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def _row(name: str, home: Workspace) -> dict[str, Any]:
+    try:
+        description = read_document(home.dataset(name) / FILE_NAME, DatasetDescription)
+    except FullconvError as error:
+        return {"name": name, "error": str(error)}
+    splits = {split: counts.images for split, counts in description.statistics.splits.items()}
+    return {
+        "name": name,
+        "images": description.statistics.images,
+        "splits": splits,
+        "classes": len(description.edits.apply(description.table())),
+        "label_format": description.label_format.kind,
+        "root": description.root,
+        "created": description.created,
+    }
+
+
+def _print_json(facts: Any) -> None:
+    print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))

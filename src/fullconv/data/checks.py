@@ -1,0 +1,378 @@
+"""Everything that can be wrong with a dataset, in one report, worst first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.data.channels import joint_channels
+from fullconv.data.problems import KINDS, Problem
+from fullconv.errors import DataError
+
+if TYPE_CHECKING:
+    from fullconv.data.classes import ClassTable
+    from fullconv.data.inspection import Inspection
+
+_TINY = 20
+_LISTED_FILES = 100
+_LISTED_CODES = 8
+_BLUR_CODES = 16
+
+_REMEDIES = {
+    "unreadable-image": "save it again or remove it, or leave such images out with --allow unreadable-image",
+    "decompression-bomb": "cut it into parts, or leave such images out with --allow decompression-bomb",
+    "unreadable-label": "save it again or remove it, or leave such images out with --allow unreadable-label",
+    "size-mismatch": "give image and label the same size, or leave such images out with --allow size-mismatch",
+    "orientation-mismatch": "save both upright without EXIF orientation, or leave such images out with --allow "
+    "orientation-mismatch",
+}
+
+
+class Judge:
+    """Turns what was inspected into problems.
+
+    Args:
+        root: paths are shown relative to it.
+        classes: the classes after all edits.
+        allow: kinds of errors that are lowered to warnings; samples or pixels that they concern are left out.
+        code_text: how a label code is shown, e.g. as `#804080`.
+
+    Raises:
+        DataError: `allow` names a kind that does not exist or is no error.
+    """
+
+    def __init__(
+        self, root: Path, classes: ClassTable, *, allow: Collection[str] = (), code_text: Callable[[int], str] = str
+    ) -> None:
+        allowable = [kind for kind, severity in KINDS.items() if severity == "error"]
+        if wrong := next((kind for kind in allow if kind not in allowable), None):
+            raise DataError(
+                f"{wrong!r} is no error that can be allowed",
+                where="--allow",
+                remedy=f"choose from {', '.join(allowable)}",
+            )
+        self._root = root
+        self._classes = classes
+        self._allow = frozenset(allow)
+        self._code_text = code_text
+
+    def samples(self, inspections: Sequence[Inspection]) -> list[Problem]:
+        """Files that cannot be read or do not fit together: one problem per kind, with all its files."""
+        by_kind: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+        for found in inspections:
+            for fault in found.faults:
+                by_kind[fault.kind].append((fault.path, fault.message))
+        problems = []
+        for kind, faults in by_kind.items():
+            path, message = faults[0]
+            others = len({other for other, _ in faults} - {path})
+            more = f" (and {others} more such files)" if others else ""
+            problems.append(
+                self._problem(
+                    kind, path, f"{message}{more}", _REMEDIES[kind], count=others + 1, files=[p for p, _ in faults]
+                )
+            )
+        return problems
+
+    def codes(self, inspections: Sequence[Inspection], *, colors: bool) -> list[Problem]:
+        """Codes in label files that are no class: one problem per code, or one for blurred labels with many of them."""
+        pixels: Counter[int] = Counter()
+        images: dict[int, list[Inspection]] = defaultdict(list)
+        for found in inspections:
+            for code, (count, _) in found.unknown.items():
+                pixels[code] += count
+                images[code].append(found)
+        if not pixels:
+            return []
+        blurred = [found for found in inspections if self._is_blurred(found, colors=colors)]
+        if blurred:
+            return [self._blurred(blurred, pixels)]
+        problems = []
+        for code, count in pixels.most_common(_LISTED_CODES):
+            found = images[code][0]
+            row, column = found.unknown[code][1]
+            text = self._code_text(code)
+            problems.append(
+                self._problem(
+                    "unknown-class-code",
+                    found.sample.labels[0],
+                    f"{text} is no class: {count:,} pixels in {_images(len(images[code]))}, "
+                    f"the first at row {row}, column {column}",
+                    f"add it to the class file, or pass --remap '{text}=CLASS' or --remap '{text}=ignore'",
+                    count=count,
+                    files=[other.sample.labels[0] for other in images[code]],
+                )
+            )
+        if rest := pixels.most_common()[_LISTED_CODES:]:
+            files = list(dict.fromkeys(found.sample.labels[0] for code, _ in rest for found in images[code]))
+            total = sum(count for _, count in rest)
+            problems.append(
+                self._problem(
+                    "unknown-class-code",
+                    files[0],
+                    f"{len(rest)} more codes are no class: {total:,} pixels in {_images(len(files))}",
+                    "add them to the class file, or ignore all of them with --allow unknown-class-code",
+                    count=total,
+                    files=files,
+                )
+            )
+        return problems
+
+    def labels(self, inspections: Sequence[Inspection]) -> list[Problem]:
+        """Labels that say nothing, classes that never occur, sets of one class."""
+        problems = []
+        empty = [found for found in inspections if not found.class_pixels.any()]
+        if len(empty) == len(inspections):
+            return [
+                self._problem(
+                    "nothing-labelled",
+                    self._root,
+                    f"not one pixel in {_images(len(inspections))} belongs to a class: all are ignored",
+                    "check the class file and the ignored classes",
+                )
+            ]
+        if empty:
+            problems.append(
+                self._problem(
+                    "all-ignored-label",
+                    _label_path(empty[0]),
+                    f"every pixel is ignored in {_images(len(empty))}, which teach nothing",
+                    "label or remove them, or check the ignored classes",
+                    count=len(empty),
+                    files=[_label_path(found) for found in empty],
+                )
+            )
+        present = np.sum([found.class_pixels for found in inspections], axis=0) > 0
+        absent = [name for name, there in zip(self._classes.names, present, strict=True) if not there]
+        if present.sum() == 1:
+            only = self._classes.names[int(present.argmax())]
+            message = f"all labelled pixels are {only!r}: there is nothing to tell apart"
+            problems.append(self._problem("single-class", self._root, message, "check the labels and the class file"))
+        elif absent:
+            problems.append(
+                self._problem(
+                    "class-never-occurs",
+                    self._root,
+                    f"{_named(absent)} in no label of the set",
+                    f"check the class file, or leave out with --drop {absent[0]!r}",
+                    count=len(absent),
+                )
+            )
+        return problems
+
+    def images(self, inspections: Sequence[Inspection]) -> list[Problem]:
+        """Images that differ in channels or value types."""
+        problems = []
+        channels = Counter(found.channels for found in inspections)
+        if len(channels) > 1:
+            most = channels.most_common(1)[0][0]
+            odd = [found for found in inspections if found.channels != most]
+            counts = ", ".join(f"{count} with {number}" for number, count in channels.most_common())
+            joint = joint_channels(channels)
+            problems.append(
+                self._problem(
+                    "mixed-channels" if joint is None else "remark",
+                    odd[0].sample.image,
+                    f"images differ in their channels ({counts})" + (f"; all are read as {joint}" if joint else ""),
+                    "save all images with the same channels"
+                    if joint is None
+                    else "nothing needs doing: grey is repeated, alpha left out",
+                    count=len(odd),
+                    files=[found.sample.image for found in odd],
+                )
+            )
+        types = Counter(found.dtype for found in inspections)
+        if len(types) > 1:
+            odd = [found for found in inspections if found.dtype != types.most_common(1)[0][0]]
+            counts = ", ".join(f"{count} {name}" for name, count in types.most_common())
+            message = f"images differ in their value type ({counts})"
+            files = [found.sample.image for found in odd]
+            remedy = "save all images with the same value type"
+            problems.append(self._problem("mixed-value-types", files[0], message, remedy, count=len(odd), files=files))
+        return problems
+
+    def splits(self, inspections: Sequence[Inspection], splits: Sequence[str]) -> list[Problem]:
+        """The same picture twice, classes that training never sees, splits that are empty, sets too small."""
+        problems = self._duplicates(inspections, splits)
+        sizes = Counter(splits)
+        if not sizes["train"]:
+            message = f"no image is for training: {', '.join(f'{count} {name}' for name, count in sizes.items())}"
+            problems.append(
+                self._problem("no-training-image", self._root, message, "add a train folder, or pass --split 70/15/15")
+            )
+            return problems
+        if not sizes["val"]:
+            problems.append(
+                self._problem(
+                    "no-validation-image",
+                    self._root,
+                    f"no image is for validation; all {sizes['train']} are for training",
+                    "add images or a val folder, else the best checkpoint cannot be chosen",
+                )
+            )
+        if len(inspections) < _TINY:
+            message = f"{_images(len(inspections))} in all: scores of so few say little and vary by chance"
+            problems.append(self._problem("tiny-set", self._root, message, "label more images"))
+        training = np.zeros(len(self._classes), dtype=bool)
+        others = np.zeros(len(self._classes), dtype=bool)
+        for found, split in zip(inspections, splits, strict=True):
+            target = training if split == "train" else others
+            target |= found.class_pixels > 0
+        if missing := [name for name, gone in zip(self._classes.names, others & ~training, strict=True) if gone]:
+            problems.append(
+                self._problem(
+                    "class-missing-in-training",
+                    self._root,
+                    f"{_named(missing)} only in validation or test images",
+                    "move an image that has it to the training images",
+                    count=len(missing),
+                )
+            )
+        return problems
+
+    def _duplicates(self, inspections: Sequence[Inspection], splits: Sequence[str]) -> list[Problem]:
+        same: dict[str, list[int]] = defaultdict(list)
+        for index, found in enumerate(inspections):
+            same[found.picture].append(index)
+        copies = [indices for indices in same.values() if len(indices) > 1]
+        problems = []
+        for kind, chosen, message, remedy in (
+            (
+                "same-picture-in-two-splits",
+                [group for group in copies if len({splits[index] for index in group}) > 1],
+                "in {a} is the same picture as {other} in {b}: scores would be too good",
+                "remove it from one of the splits",
+            ),
+            (
+                "same-picture-twice",
+                [group for group in copies if len({splits[index] for index in group}) == 1],
+                "in {a} is the same picture as {other}",
+                "remove one of them if that was not meant",
+            ),
+        ):
+            if not chosen:
+                continue
+            first, second = (
+                chosen[0][0],
+                next((index for index in chosen[0] if splits[index] != splits[chosen[0][0]]), chosen[0][1]),
+            )
+            other = self._shown(inspections[second].sample.image)
+            text = message.format(a=splits[first], b=splits[second], other=other)
+            more = f" (and {len(chosen) - 1} more such pictures)" if len(chosen) > 1 else ""
+            files = [inspections[index].sample.image for group in chosen for index in group]
+            problems.append(self._problem(kind, files[0], text + more, remedy, count=len(chosen), files=files))
+        return problems
+
+    def remark(self, where: object, message: str, remedy: str = "nothing needs doing") -> Problem:
+        """A note."""
+        return self._problem("remark", where, message, remedy)
+
+    def nothing_usable(self, count: int) -> Problem:
+        """Not one sample passed."""
+        what = f"none of {_images(count)} can be used" if count else "there is no image with a label"
+        return self._problem("no-usable-image", self._root, what, "see the other errors")
+
+    def broken_labels(self, broken: Sequence[tuple[Path, str]], inspections: Sequence[Inspection]) -> list[Problem]:
+        """Label files that could not be read while looking around, where the inspection did not name them already."""
+        known = {fault.path for found in inspections for fault in found.faults}
+        rest = [(path, message) for path, message in broken if path not in known]
+        if not rest:
+            return []
+        more = f" (and {len(rest) - 1} more such files)" if len(rest) > 1 else ""
+        return [
+            self._problem(
+                "unreadable-label",
+                rest[0][0],
+                rest[0][1] + more,
+                _REMEDIES["unreadable-label"],
+                count=len(rest),
+                files=[path for path, _ in rest],
+            )
+        ]
+
+    def unmatched(self, images: Sequence[Path], labels: Sequence[Path]) -> list[Problem]:
+        """Images without label and labels without image."""
+        problems = []
+        for kind, files, message, remedy in (
+            (
+                "unmatched-image",
+                images,
+                "no label was found",
+                "add labels of the same name, or say --unlabelled background",
+            ),
+            ("unmatched-label", labels, "no image was found", "add images of the same name, or remove the labels"),
+        ):
+            if files:
+                text = f"{message} for {len(files)} {'images' if files is images else 'labels'}, which are left out"
+                problems.append(self._problem(kind, files[0], text, remedy, count=len(files), files=files))
+        return problems
+
+    def _is_blurred(self, found: Inspection, *, colors: bool) -> bool:
+        """Many different codes in one label, each close to a class or between two: JPEG or smooth edges did that."""
+        if len(found.unknown) < _BLUR_CODES:
+            return False
+        known = np.array([code for entry in (*self._classes.classes, *self._classes.ignored) for code in entry.codes])
+        strange = np.array(list(found.unknown))
+        if colors:
+            low, high = _channels(known).min(axis=0), _channels(known).max(axis=0)
+            between = (_channels(strange) >= low - 32).all(axis=1) & (_channels(strange) <= high + 32).all(axis=1)
+        else:
+            between = (strange >= known.min()) & (strange <= max(known.max(), 255))
+        return bool(between.mean() > 0.5)
+
+    def _blurred(self, blurred: Sequence[Inspection], pixels: Counter[int]) -> Problem:
+        worst = max(blurred, key=lambda found: len(found.unknown))
+        path = worst.sample.labels[0]
+        row, column = min(place for _, place in worst.unknown.values())
+        cause = "JPEG compression" if path.suffix.lower() in (".jpg", ".jpeg") else "lossy compression or smooth edges"
+        return self._problem(
+            "blurred-label",
+            path,
+            f"{len(worst.unknown):,} different codes lie near or between those of the classes, the first at row {row}, "
+            f"column {column}: {cause} changed the labels of {_images(len(blurred))} ({sum(pixels.values()):,} pixels)",
+            "export the labels as PNG without smoothing, or ignore these pixels with --allow blurred-label",
+            count=len(blurred),
+            files=[found.sample.labels[0] for found in blurred],
+        )
+
+    def _problem(
+        self, kind: str, where: object, message: str, remedy: str, *, count: int = 1, files: Sequence[Path] = ()
+    ) -> Problem:
+        severity = "warning" if kind in self._allow else KINDS[kind]
+        shown = tuple(self._shown(path) for path in list(dict.fromkeys(files))[:_LISTED_FILES])
+        return Problem(
+            severity=severity,
+            kind=kind,
+            where=self._shown(where),
+            message=message,
+            remedy=remedy,
+            count=count,
+            files=shown,
+        )
+
+    def _shown(self, where: object) -> str:
+        if isinstance(where, Path) and where != self._root and where.is_relative_to(self._root):
+            return where.relative_to(self._root).as_posix()
+        return str(where)
+
+
+def _channels(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    return np.stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255], axis=-1)
+
+
+def _label_path(found: Inspection) -> Path:
+    return found.sample.labels[0] if found.sample.labels else found.sample.image
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count:,} images"
+
+
+def _named(names: Sequence[str]) -> str:
+    listed = ", ".join(repr(name) for name in names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return f"{'class' if len(names) == 1 else 'classes'} {listed} {'occurs' if len(names) == 1 else 'occur'}"
