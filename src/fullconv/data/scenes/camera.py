@@ -56,7 +56,7 @@ class Camera:
             height=height,
             focal=chance.uniform(0.78, 0.98) * math.sqrt(width * height),
             center_x=width * chance.uniform(0.47, 0.53),
-            horizon=height * chance.uniform(0.44, 0.56),
+            horizon=height * chance.uniform(0.46, 0.58),
             x=lane + chance.uniform(-0.5, 0.5),
             y=chance.uniform(1.35, 2.3),
             yaw=math.radians(chance.gauss(0.0, 4.5)),

@@ -26,7 +26,7 @@ class Conditions:
         sky_top, sky_bottom: the sky's colours.
         haze: metres after which about two thirds of a thing's colour is lost in the haze.
         snow: share of snow on what lies open, 0 to 1.
-        exposure: gain per channel (white balance included).
+        exposure: mean brightness that the camera aims at, per channel (white balance included).
         grain: standard deviation of the sensor's noise.
     """
 
@@ -57,13 +57,12 @@ def random_conditions(chance: Random) -> Conditions:
     """Four seasons alike; day in six scenes of ten, dusk and night in two each."""
     season = chance.choice(SEASONS)
     time = chance.choices(TIMES, weights=(6, 2, 2))[0]
-    weather = chance.choices(("clear", "overcast", "fog"), weights=(5, 4, 1))[0]
-    azimuth = chance.uniform(0, 2 * math.pi)
-    gain = chance.uniform(0.84, 1.16)
-    low, high = (18, 55) if season in ("spring", "summer") else (14, 32)
+    weather = chance.choices(("clear", "overcast", "fog"), weights=(4, 5, 1))[0]
+    azimuth = chance.choice((0.0, math.pi)) + chance.gauss(0.0, 0.7)
+    low, high = (28, 62) if season in ("spring", "summer") else (20, 36)
     elevation = math.radians(chance.uniform(low, high) if time == "day" else chance.uniform(7, 14))
     if time == "day" and weather == "clear":
-        ambient, sun = (0.47, 0.51, 0.58), (0.66, 0.61, 0.52)
+        ambient, sun = (0.52, 0.55, 0.61), (0.78, 0.72, 0.62)
         shade = chance.uniform(0.75, 1.1)
         sky_top, sky_bottom = mixed((0.24, 0.45, 0.78), (0.45, 0.62, 0.82), chance.random()), (0.74, 0.82, 0.88)
         sky_top = scaled(sky_top, shade)
@@ -78,11 +77,12 @@ def random_conditions(chance: Random) -> Conditions:
         top = mixed((0.22, 0.24, 0.42), (0.45, 0.36, 0.48), chance.random())
         sky_top, sky_bottom = top, mixed((0.92, 0.56, 0.36), (0.72, 0.50, 0.50), chance.random())
     else:
-        ambient, sun = (0.15, 0.17, 0.24), (0.0, 0.0, 0.0)
-        glow = chance.uniform(0.6, 1.5)
-        sky_top, sky_bottom = (0.05, 0.06, 0.11), scaled((0.13, 0.12, 0.15), glow)
+        ambient, sun = (0.22, 0.23, 0.29), (0.0, 0.0, 0.0)
+        glow = chance.uniform(0.7, 1.8)
+        sky_top, sky_bottom = scaled((0.06, 0.07, 0.11), glow), scaled((0.14, 0.13, 0.15), glow)
     haze = {"clear": 420.0, "overcast": 260.0, "fog": chance.uniform(45, 90)}[weather]
-    balance = chance.gauss(0.0, 0.04)
+    balance = chance.gauss(0.0, 0.05)
+    gain = chance.uniform(*{"day": (0.36, 0.54), "dusk": (0.28, 0.42), "night": (0.18, 0.28)}[time])
     return Conditions(
         season=season,
         time=time,

@@ -161,8 +161,9 @@ class Tree:
         length: float,
         width: float,
         depth: float,
+        levels: int = 6,
     ) -> None:
-        if width < 0.8:
+        if width < 1.0 or not levels:
             return
         turn = math.radians(angle)
         end = (start[0] + length * math.cos(turn), start[1] - length * math.sin(turn))
@@ -172,7 +173,15 @@ class Tree:
         for side in (-1, 1) if chance.random() < 0.6 else (-1, 0.1, 1):
             bend = angle + side * chance.uniform(18, 42)
             self._draw_branch(
-                canvas, conditions, chance, end, bend, length * chance.uniform(0.62, 0.82), 0.62 * width, depth
+                canvas,
+                conditions,
+                chance,
+                end,
+                bend,
+                length * chance.uniform(0.62, 0.82),
+                0.62 * width,
+                depth,
+                levels - 1,
             )
 
 

@@ -50,19 +50,19 @@ class Street:
 
     @classmethod
     def random(cls, chance: Random) -> Street:
-        length = chance.uniform(60, 120)
+        length = chance.uniform(45, 100)
         crossing = chance.uniform(20, 45)
         side_streets = ((crossing, crossing + chance.uniform(8, 11)),) if chance.random() < 0.5 else ()
-        grey = chance.uniform(0.26, 0.46)
-        light = chance.uniform(0.38, 0.64)
+        grey = chance.uniform(0.32, 0.54)
+        light = chance.uniform(0.36, 0.62)
         tint = chance.choice(((1.0, 1.0, 1.0), (1.06, 1.0, 0.92), (1.1, 0.96, 0.86), (0.97, 1.0, 1.03)))
         return cls(
-            half=chance.uniform(3.6, 6.2),
-            pavement=chance.uniform(2.4, 4.4),
+            half=chance.uniform(3.3, 5.3),
+            pavement=chance.uniform(2.6, 4.8),
             verge=chance.uniform(0.8, 1.6) if chance.random() < 0.2 else 0.0,
             length=length,
             side_streets=side_streets,
-            closed=chance.random() < 0.5,
+            closed=chance.random() < 0.65,
             asphalt=(grey, grey, grey * chance.uniform(0.98, 1.07)),
             slabs=(light * tint[0], light * tint[1], light * tint[2]),
             slab=chance.uniform(0.45, 0.9),

@@ -36,12 +36,12 @@ def plots(chance: Random, street: Street, conditions: Conditions) -> list[Thing]
                 continue
             stop = min(z + chance.uniform(8, 17), *(gap[0] for gap in gaps if gap[0] > z), street.length + 9.0)
             draw = chance.random()
-            if draw < (0.38 if suburb else 0.82):
+            if draw < (0.42 if suburb else 0.85):
                 depth = chance.uniform(9, 14)
                 things.append(
-                    Building.random(chance, _across(side, street.edge, depth, z, stop), floors=chance.randint(2, 5))
+                    Building.random(chance, _across(side, street.edge, depth, z, stop), floors=chance.randint(2, 6))
                 )
-            elif draw < 0.93:
+            elif draw < 0.95:
                 things += _garden(chance, street, conditions, side, z, stop, house=True)
             else:
                 things += _garden(chance, street, conditions, side, z, stop, house=False)
@@ -50,7 +50,7 @@ def plots(chance: Random, street: Street, conditions: Conditions) -> list[Thing]
         x = -45.0
         while x < 45.0:
             wide = chance.uniform(10, 18)
-            floors = chance.randint(2, 5)
+            floors = chance.randint(3, 6)
             place = (x, x + wide, street.length + 10.0, street.length + 22.0)
             things.append(Building.random(chance, place, floors=floors))
             x += wide
@@ -164,6 +164,8 @@ def _add_posts(chance: Random, street: Street, conditions: Conditions, place: Pa
             while z < 60:
                 place.add(LampPost(side * curb, z, height, -side * chance.uniform(0.9, 1.3), steel))
                 z += spacing
+        if chance.random() < 0.3:
+            _add_railing(chance, street, place, side)
         for _ in range(chance.choice((1, 1, 2, 2, 3))):
             place.add(TrafficSign.random(chance, side * curb, chance.uniform(5.5, 22)))
         if chance.random() < 0.45:
@@ -175,11 +177,22 @@ def _add_posts(chance: Random, street: Street, conditions: Conditions, place: Pa
                 z += gap
 
 
+def _add_railing(chance: Random, street: Street, place: Pavement, side: int) -> None:
+    """A railing between pavement and roadway, in pieces so that posts and people fit between them."""
+    height, boards, color = chance.uniform(0.9, 1.15), chance.random() < 0.2, chance.choice((*STEEL, *WOOD))
+    z, end = chance.uniform(-1, 8), chance.uniform(20, 45)
+    while z < end:
+        if all(z + 4 < near - 1 or z > far + 1 for near, far in street.side_streets):
+            start = street.half + 0.2 if not street.verge else street.half + street.verge
+            place.add(Fence(_across(side, start, 0.08, z, z + 3.9), height, boards, color), margin=0.0)
+        z += 4.0
+
+
 def _add_walkers(chance: Random, street: Street, place: Pavement) -> None:
-    for _ in range(chance.randint(3, 7)):
+    for _ in range(chance.randint(5, 10)):
         side = chance.choice((-1, 1))
         x = side * chance.uniform(street.half + street.verge + 0.6, street.edge - 0.5)
-        place.add(Pedestrian.random(chance, x, chance.uniform(4.5, 24)), margin=0.05)
+        place.add(Pedestrian.random(chance, x, chance.uniform(4.0, 22)), margin=0.05)
     if chance.random() < 0.5:
         z = chance.uniform(7, 20) if street.zebra is None else street.zebra + chance.uniform(0.4, 2.8)
         for _ in range(chance.randint(1, 3)):

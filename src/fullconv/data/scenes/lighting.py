@@ -140,6 +140,7 @@ def _exposed(color: Array, conditions: Conditions, generator: np.random.Generato
     height, width = color.shape[:2]
     rows, columns = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
     corner = 1.0 - 0.09 * (rows[:, None] ** 2 + columns[None, :] ** 2)
-    color = color * (255 * corner)[..., None] * np.array(conditions.exposure, dtype=np.float32)
+    gain = np.array(conditions.exposure, dtype=np.float32) / max(float(np.minimum(color, 1.0).mean()), 0.02)
+    color = color * (255 * corner)[..., None] * np.clip(gain, 0.6, 1.9)
     color += generator.standard_normal(color.shape, dtype=np.float32) * np.float32(255 * conditions.grain)
     return np.clip(color, 0, 255).astype(np.uint8)

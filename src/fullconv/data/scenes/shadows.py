@@ -62,7 +62,7 @@ class ShadowMap:
     def finished(self) -> npt.NDArray[np.float32]:
         """(H, W) float32, 1 in full shadow, edges a little soft."""
         soft = self._map.filter(ImageFilter.BoxBlur(1))
-        return np.asarray(soft, dtype=np.float32) / 255
+        return np.asarray(soft, dtype=np.float32) / np.float32(255)
 
     def _fallen(self, x: float, z: float, height: float) -> Pixel:
         return x + self._drift[0] * height, z + self._drift[1] * height

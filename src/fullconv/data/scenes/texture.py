@@ -27,7 +27,8 @@ class Spots(NamedTuple):
 
     def fade(self, period: float) -> Array:
         """1 where a pattern of this period (metres) is resolved, 0 where pixels are larger than it."""
-        return np.clip(1.4 - 2.0 * self.grain / period, 0.0, 1.0)
+        share: Array = np.clip(1.4 - 2.0 * self.grain / period, 0.0, 1.0)
+        return share
 
 
 @cache
@@ -39,29 +40,55 @@ def _noise_tile() -> Array:
     white = np.fft.fft2(generator.standard_normal((256, 256)))
     tile = np.fft.ifft2(white / np.maximum(size, 6.0) ** 0.9).real
     tile -= tile.mean()
-    return (tile / tile.std()).astype(np.float32).ravel()
+    rough: Array = (tile / tile.std()).astype(np.float32).ravel()
+    return rough
+
+
+@cache
+def _cloud_tile() -> Array:
+    """(1024, 1024) the same, but smooth: nothing finer than 16 texels."""
+    generator = np.random.default_rng(20171)
+    waves = np.fft.fftfreq(1024) * 1024
+    size = np.hypot(waves[:, None], waves[None, :])
+    white = np.fft.fft2(generator.standard_normal((1024, 1024)))
+    tile = np.fft.ifft2(white * np.exp(-((size / 64) ** 2)) / np.maximum(size, 12.0)).real
+    tile -= tile.mean()
+    smooth: Array = (tile / tile.std()).astype(np.float32).ravel()
+    return smooth
 
 
 def noise(u: Array, v: Array) -> Array:
     """Noise at places given in texels; standard deviation 1."""
     columns = u.astype(np.int32) & 255
     rows = v.astype(np.int32) & 255
-    return _noise_tile()[(rows << 8) | columns]
+    found: Array = _noise_tile()[(rows << 8) | columns]
+    return found
+
+
+def clouds(u: Array, v: Array) -> Array:
+    """Smooth noise, whose blobs are about one unit wide; standard deviation 1."""
+    columns = (u * 16).astype(np.int32) & 1023
+    rows = (v * 16).astype(np.int32) & 1023
+    found: Array = _cloud_tile()[(rows << 10) | columns]
+    return found
 
 
 def chance_of(first: Array, second: Array, seed: Array) -> Array:
     """A number in 0 … 1 for every cell (integer-valued first and second), the same each time."""
     mixed = np.sin(first * 12.9898 + second * 78.233 + seed * 37.719) * 43758.547
-    return mixed - np.floor(mixed)
+    fraction: Array = mixed - np.floor(mixed)
+    return fraction
 
 
 def _fraction(values: Array) -> Array:
-    return values - np.floor(values)
+    fraction: Array = values - np.floor(values)
+    return fraction
 
 
 def _band(offset: Array, half: Array | float, blur: Array) -> Array:
     """1 within `half` of the middle, 0 beyond, with an edge as wide as a pixel."""
-    return np.clip((half - np.abs(offset)) / blur + 0.5, 0.0, 1.0)
+    inside: Array = np.clip((half - np.abs(offset)) / blur + 0.5, 0.0, 1.0)
+    return inside
 
 
 def _blend(color: Array, other: Array | tuple[float, float, float], share: Array) -> Array:
@@ -70,15 +97,16 @@ def _blend(color: Array, other: Array | tuple[float, float, float], share: Array
 
 
 def _plain(at: Spots, conditions: Conditions) -> Array:
-    return at.color * (1.0 + 0.03 * noise(at.x * 40 + at.y * 7, at.z * 40 + at.y * 50))[:, None]
+    color: Array = at.color * (1.0 + 0.03 * noise(at.x * 40 + at.y * 7, at.z * 40 + at.y * 50))[:, None]
+    return color
 
 
 def _asphalt(at: Spots, conditions: Conditions) -> Array:
-    fine = noise(at.x * 24, at.z * 24) * at.fade(0.25)
-    coarse = noise(at.x * 3.0, at.z * 1.2)
-    color = at.color * (1.0 + 0.09 * fine + 0.07 * coarse)[:, None]
+    fine = noise(at.x * 40, at.z * 40) * at.fade(0.15)
+    coarse = clouds(at.x * 0.8, at.z * 0.3)
+    color: Array = at.color * (1.0 + 0.09 * fine + 0.07 * coarse)[:, None]
     if conditions.snow:
-        slush = np.clip(noise(at.x * 6.0 + 91, at.z * 0.7) * 0.5 + 1.2 * conditions.snow - 0.75, 0.0, 0.75)
+        slush = np.clip(clouds(at.x * 1.3 + 9, at.z * 0.12) * 0.45 + 1.2 * conditions.snow - 0.75, 0.0, 0.75)
         color = _blend(color, (0.80, 0.82, 0.85), slush)
     return color
 
@@ -89,19 +117,19 @@ def _slabs(at: Spots, conditions: Conditions) -> Array:
     blur = at.grain / size + 0.02
     joint = 1.0 - _band(_fraction(u) - 0.5, 0.47, blur) * _band(_fraction(v) - 0.5, 0.47, 2 * blur)
     tone = chance_of(np.floor(u), np.floor(v), size) - 0.5
-    change = 0.16 * tone * at.fade(0.6) - 0.38 * joint * at.fade(0.5) + 0.05 * noise(at.x * 20, at.z * 20)
-    color = at.color * (1.0 + change)[:, None]
+    change = 0.16 * tone * at.fade(0.6) - 0.38 * joint * at.fade(0.5) + 0.05 * noise(at.x * 40, at.z * 40)
+    color: Array = at.color * (1.0 + change)[:, None]
     if conditions.snow:
-        cover = np.clip(noise(at.x * 5, at.z * 5 + 33) * 0.4 + 1.5 * conditions.snow - 0.7, 0.0, 0.9)
+        cover = np.clip(clouds(at.x * 0.7, at.z * 0.5 + 33) * 0.4 + 1.5 * conditions.snow - 0.7, 0.0, 0.9)
         color = _blend(color, (0.84, 0.86, 0.90), cover)
     return color
 
 
 def _grass(at: Spots, conditions: Conditions) -> Array:
-    blades = noise(at.x * 30, at.z * 12) * at.fade(0.3)
-    color = at.color * (1.0 + 0.22 * blades + 0.12 * noise(at.x * 2.5, at.z * 2.5))[:, None]
+    blades = noise(at.x * 50, at.z * 25) * at.fade(0.15)
+    color: Array = at.color * (1.0 + 0.22 * blades + 0.12 * clouds(at.x * 0.7, at.z * 0.5))[:, None]
     if conditions.season == "autumn":
-        fallen = np.clip(noise(at.x * 9 + 5, at.z * 9) - 0.5, 0.0, 0.8)
+        fallen = np.clip(clouds(at.x * 5, at.z * 4) - 0.5, 0.0, 0.8)
         color = _blend(color, (0.62, 0.36, 0.12), fallen)
     return color
 
@@ -114,8 +142,9 @@ def _masonry(at: Spots, u: Array, share: Array | float) -> Array:
     joint = 1.0 - _band(_fraction(course) - 0.5, 0.41, blur) * _band(_fraction(shifted) - 0.5, 0.45, blur)
     tone = chance_of(np.floor(course), np.floor(shifted), np.zeros_like(u)) - 0.5
     bricks = (0.32 * tone + 0.25 * joint) * at.fade(0.3)
-    render = 0.06 * noise(u * 16, at.y * 16) * at.fade(0.4) + 0.05 * noise(u * 2.0, at.y * 0.9)
-    return bricks * share + render
+    render = 0.05 * noise(u * 40, at.y * 40) * at.fade(0.15) + 0.07 * clouds(u * 0.6, at.y * 0.25)
+    change: Array = bricks * share + render
+    return change
 
 
 def _bricks(at: Spots, conditions: Conditions) -> Array:
@@ -126,10 +155,10 @@ def _bricks(at: Spots, conditions: Conditions) -> Array:
 def _tiles(at: Spots, conditions: Conditions) -> Array:
     u = at.x * at.params[:, 0] + at.z * at.params[:, 1]
     course = _fraction(at.y / 0.22) - 0.5
-    change = 0.45 * course * at.fade(0.3) + 0.08 * noise(u * 6, at.y * 6)
-    color = at.color * (1.0 + change)[:, None]
+    change = 0.45 * course * at.fade(0.3) + 0.08 * clouds(u * 2, at.y * 2)
+    color: Array = at.color * (1.0 + change)[:, None]
     if conditions.snow:
-        color = _blend(color, (0.84, 0.86, 0.90), np.clip(0.9 * conditions.snow + 0.2 * noise(u, at.y * 2), 0, 0.9))
+        color = _blend(color, (0.84, 0.86, 0.90), np.clip(0.9 * conditions.snow + 0.2 * clouds(0.4 * u, at.y), 0, 0.9))
     return color
 
 
@@ -181,14 +210,15 @@ def window_light(at: Spots, conditions: Conditions) -> Array:
     pick = chance_of(column, row, seed + 11)
     lit = (pick < np.where(display, 0.7, conditions.lit_windows)) & (at.y > 0.3)
     warm = 0.55 + 1.2 * (pick % 0.1) * 3
-    return (glass * lit * warm)[:, None] * np.array((1.0, 0.82, 0.5), dtype=np.float32)
+    light: Array = (glass * lit * warm)[:, None] * np.array((1.0, 0.82, 0.5), dtype=np.float32)
+    return light
 
 
 def _leaves(at: Spots, conditions: Conditions) -> Array:
     offset = at.params[:, 2] * 17
-    fine = noise(at.x * 26 + at.z * 11 + offset, at.y * 26 + at.z * 9) * at.fade(0.2)
-    coarse = noise(at.x * 9 + at.z * 5, at.y * 9 + offset)
-    color = at.color * (1.0 + 0.30 * fine + 0.20 * coarse)[:, None]
+    fine = noise(at.x * 55 + at.z * 11 + offset, at.y * 55 + at.z * 9) * at.fade(0.12)
+    coarse = clouds(at.x * 4 + at.z * 3, at.y * 4 + offset)
+    color: Array = at.color * (1.0 + 0.24 * fine + 0.24 * coarse)[:, None]
     if conditions.snow:
         color = _blend(color, (0.84, 0.86, 0.90), np.clip(0.7 * coarse - 0.9 + conditions.snow, 0, 0.7))
     return color
@@ -208,7 +238,8 @@ def _boards(at: Spots, conditions: Conditions) -> Array:
     tone = chance_of(np.floor(u / pitch), np.zeros_like(u), pitch) - 0.5
     rail = _band(at.y - 0.3 * at.params[:, 3], 0.06, blur) + _band(at.y - 0.8 * at.params[:, 3], 0.06, blur)
     change = 0.25 * tone - 0.65 * gap + 0.06 * noise(u * 30, at.y * 5) - 0.22 * rail * (1 - gap)
-    return at.color * np.clip(1.0 + change * (1 - post) + 0.12 * post, 0.1, 2.0)[:, None]
+    color: Array = at.color * np.clip(1.0 + change * (1 - post) + 0.12 * post, 0.1, 2.0)[:, None]
+    return color
 
 
 def _bars(at: Spots, conditions: Conditions) -> Array:
@@ -218,12 +249,14 @@ def _bars(at: Spots, conditions: Conditions) -> Array:
     rail = _band(at.y - 0.15, 0.06, blur) + _band(at.y - 0.85 * at.params[:, 3], 0.05, blur)
     solid = np.clip(np.maximum(bar, rail) + post, 0.0, 1.0)
     behind = np.array((0.30, 0.32, 0.24), dtype=np.float32) * (1.0 + 0.15 * noise(u * 5, at.y * 5))[:, None]
-    return behind + (at.color - behind) * solid[:, None]
+    color: Array = behind + (at.color - behind) * solid[:, None]
+    return color
 
 
 def _car_paint(at: Spots, conditions: Conditions) -> Array:
     shine = np.clip((at.y - 0.45) / 0.9, 0.0, 1.0)
-    return at.color * (0.72 + 0.36 * shine)[:, None] + np.float32(0.05) * shine[:, None]
+    color: Array = at.color * (0.72 + 0.36 * shine)[:, None] + np.float32(0.05) * shine[:, None]
+    return color
 
 
 _SHADERS: dict[int, Callable[[Spots, Conditions], Array]] = {
@@ -251,9 +284,9 @@ def sky(slope_right: Array, slope_up: Array, conditions: Conditions, shift: floa
     rise = np.clip(slope_up / 0.8, 0.0, 1.0)
     bottom, top = (np.array(color, dtype=np.float32) for color in (conditions.sky_bottom, conditions.sky_top))
     color = bottom + (top - bottom) * np.sqrt(rise)[:, None]
-    stretch = 26.0 / (slope_up + 0.16)
-    drift = noise(slope_right * stretch * 0.9 + shift, stretch * 1.6 + shift)
-    drift += 0.6 * noise(slope_right * stretch * 2.2, stretch * 3.5 + shift)
+    stretch = 1.0 / (slope_up + 0.16)
+    drift = clouds(slope_right * stretch * 1.6 + shift, stretch * 1.6 + shift)
+    drift += 0.5 * clouds(slope_right * stretch * 4.2, stretch * 4.2 + shift)
     amount, tint = {"clear": (0.35, 0.1), "overcast": (0.9, 0.45), "fog": (0.1, 0.0)}[conditions.weather]
     cover = np.clip(0.55 * drift - 0.5 + amount, 0.0, 1.0) * amount
     cloud = bottom * 0.95 + tint * (top - bottom)
