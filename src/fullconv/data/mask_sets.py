@@ -1,0 +1,89 @@
+"""Several binary masks per image, one per class: which file belongs to which class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fullconv.data.class_files import ClassEntry
+from fullconv.data.class_tables import Naming, table_by_id
+from fullconv.data.formats import Decision, gather
+from fullconv.data.label_files import Survey
+from fullconv.data.labels import Kind, LabelFormat
+from fullconv.data.pairing import Pairing
+from fullconv.errors import DataError
+
+_SEPARATORS = "_-. "
+
+
+def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, forced: Kind | None) -> Decision:
+    """One class per mask folder, prefix or suffix; what no mask covers is background.
+
+    Args:
+        surveys: what each label file holds.
+        pairing: images with several label files, and what tells these apart.
+        naming: the class file: where its names are those of the masks, it gives their order, ids and colours.
+
+    Raises:
+        DataError: the files of one image are no binary masks, or nothing tells their classes.
+    """
+    image, paths = next(
+        (place, paths)
+        for place, paths in pairing.labels.items()
+        if len(paths) == max(len(paths) for paths in pairing.labels.values())
+    )
+    if forced not in (None, "masks"):
+        raise DataError(
+            f"has {len(paths)} label files ({', '.join(path.name for path in paths[:4])}) where {forced!r} needs one",
+            where=image.path,
+            remedy="give the folder with the label files to use",
+        )
+    if pairing.masks_by is None:
+        raise DataError(
+            f"has {len(paths)} label files and nothing tells their classes "
+            f"({', '.join(path.name for path in paths[:4])})",
+            where=image.path,
+            remedy="give masks of one class the same suffix or folder, or give the folder with the labels to use",
+        )
+    for survey in surveys:
+        main = gather([survey]).main
+        if survey.storage in ("color", "wide") and any(code >> 16 != code & 255 for code in main):
+            raise _not_binary(survey, len(paths), "colours")
+        if len(main) > 2 or (len(main) == 2 and 0 not in main):
+            raise _not_binary(survey, len(paths), f"{len(main)} levels")
+    titles = {name: name.strip(_SEPARATORS) or name for name in pairing.mask_names}
+    order = {entry.name.lower(): place for place, entry in enumerate(naming.entries)}
+    known = {entry.name.lower(): entry for entry in naming.entries}
+    names = sorted(titles, key=lambda name: (order.get(titles[name].lower(), len(order)), titles[name]))
+    ids = {entry.name.lower(): number for number, entry in naming.ids.items()}
+    taken = {ids[titles[name].lower()] for name in names if titles[name].lower() in ids} | {0}
+    codes: dict[str, int] = {}
+    for name in names:
+        given = ids.get(titles[name].lower(), 0)
+        codes[name] = given or next(number for number in range(1, 65536) if number not in taken)
+        taken.add(codes[name])
+    background = ClassEntry("background", 0, (0, 0, 0))
+    entries = (
+        known.get("background", background) if ids.get("background") == 0 else background,
+        *(
+            ClassEntry(
+                titles[name],
+                codes[name],
+                *((entry.color, entry.ignored) if (entry := known.get(titles[name].lower())) else ()),
+            )
+            for name in names
+        ),
+    )
+    explanation = (
+        f"Binary masks: images have up to {len(paths)} files, one per class, told apart by their {pairing.masks_by}; "
+        "what none covers is background."
+    )
+    table = table_by_id([], Naming(entries, naming.source, naming.ignore))
+    return Decision(LabelFormat(kind="masks", explanation=explanation, names=codes, masks_by=pairing.masks_by), table)
+
+
+def _not_binary(survey: Survey, files: int, holds: str) -> DataError:
+    return DataError(
+        f"holds {holds} and is no binary mask, but the image has up to {files} label files",
+        where=survey.path,
+        remedy="give the folder with the one kind of labels to use",
+    )
