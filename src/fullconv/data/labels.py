@@ -124,7 +124,7 @@ class LabelReader:
             DataError: as `raw`; or codes that are no class.
         """
         raw = self.raw(sample)
-        labels = self._lookup(self._table, raw)
+        labels = self.contiguous(raw)
         if unknown == "error":
             suspects = raw[labels == self.classes.ignore_index]
             if suspects.size and not self._lookup(self._known, suspects).all():
@@ -135,6 +135,10 @@ class LabelReader:
                     remedy="add it to the class file, or ignore or merge it",
                 )
         return labels
+
+    def contiguous(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.unsignedinteger]:
+        """Codes as from `raw` → contiguous class ids; codes that are no class are ignored."""
+        return self._lookup(self._table, raw)
 
     def unknown_codes(self, raw: npt.NDArray[Any]) -> dict[int, tuple[int, tuple[int, int]]]:
         """Codes that are no class: code → (pixels, (row, column) of the first), commonest first."""
