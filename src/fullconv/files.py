@@ -21,6 +21,7 @@ Document = TypeVar("Document", bound=BaseModel)
 _DISK_REMEDIES = {
     errno.ENOSPC: ("no space left on the disk", "free some space and run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
+    errno.EFBIG: ("larger than this system lets a file grow", "raise the limit of file sizes and run it again"),
     errno.EACCES: ("no permission to write here", "choose another folder or change its permissions"),
     errno.EPERM: ("no permission to write here", "choose another folder or change its permissions"),
     errno.EROFS: ("the file system is read-only", "choose another folder"),
