@@ -1,0 +1,44 @@
+# Two commands do everything: `make demo` and `make test`. Both make their own environment first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+DEMO ?= demo
+
+.PHONY: demo test lint format bench docs clean
+
+demo: $(STAMP)
+	$(BIN)/fullconv demo --out $(DEMO)
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+docs: $(STAMP)
+	$(BIN)/python docs/reference/generate.py
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+# Made again only when the declared or pinned dependencies change.
+$(STAMP): pyproject.toml constraints.txt
+	if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	touch $(STAMP)

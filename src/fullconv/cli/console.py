@@ -1,0 +1,34 @@
+"""What all commands share: errors as one sentence, JSON, the common options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fullconv.errors import FullconvError
+
+Home = Annotated[
+    Path | None, typer.Option("--workspace", help="Folder of datasets, runs and models.", envvar="FULLCONV_HOME")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        yield
+    except FullconvError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def print_json(content: Any) -> None:
+    """Facts for programs, on standard output."""
+    print(json.dumps(content, indent=1, ensure_ascii=False))

@@ -1,0 +1,49 @@
+"""`fullconv evaluate`: a model against a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json
+from fullconv.cli.train import trainable
+from fullconv.data.dataset import Dataset
+from fullconv.errors import DataError
+from fullconv.workspace import Workspace
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A package folder, a run, or a stored name.")],
+    dataset: Annotated[str, typer.Argument(help="A dataset or a folder of images and labels.")],
+    *,
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, val or test; test if there is one, else val, if not given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
+    workspace: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on one split: the four scores, per class, and a report."""
+    from fullconv.prediction.evaluating import evaluate as score
+    from fullconv.prediction.model import Model
+
+    home = Workspace.find(workspace)
+    with one_sentence():
+        loaded = Model.load(model, workspace=home, device=device)
+        found = trainable(dataset, home)
+        data = found if isinstance(found, Dataset) else Dataset.load(found, home)
+        chosen = split or ("test" if len(data.test) else "val")
+        if chosen not in ("train", "val", "test"):
+            raise DataError(f"no split is named {chosen!r}", where="--split", remedy="say train, val or test")
+        report = out or Path(f"{data.name}-{chosen}-report")
+        scores = score(loaded, data.split(chosen), report=report)
+    if as_json:
+        print_json({"split": chosen, "report": str(report), "scores": scores.as_dict()})
+        return
+    console = Console()
+    console.print(scores.table())
+    console.print(f"Report: {(report / 'report.html').absolute()}", soft_wrap=True)

@@ -1,0 +1,44 @@
+"""The `fullconv` command: one group of commands per file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fullconv._version import VERSION
+from fullconv.cli import data, demo, evaluate, net, predict, runs, scenes, train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Fully convolutional networks: from a folder of images and labels to a segmentation model.",
+)
+app.add_typer(data.app, name="data")
+app.add_typer(net.app, name="net")
+app.add_typer(runs.app, name="runs")
+data.app.command("scenes")(scenes.scenes)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fullconv {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    app()

@@ -1,0 +1,42 @@
+"""`fullconv data scenes`: street scenes with exact labels, made by the program."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fullconv.cli.console import one_sentence
+from fullconv.data.scenes import write_scenes
+from fullconv.errors import DataError
+
+
+class LabelKind(StrEnum):
+    """How labels are written."""
+
+    palette = "palette"
+    colors = "colors"
+    ids = "ids"
+
+
+def scenes(
+    out: Annotated[Path, typer.Argument(help="New folder for train/, val/, test/ and classes.txt.")],
+    *,
+    count: Annotated[int, typer.Option("--count", help="How many scenes.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed, other scenes.")] = 0,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT in pixels.")] = "480x360",
+    labels: Annotated[LabelKind, typer.Option("--labels", help="How labels are written.")] = LabelKind.palette,
+    splits: Annotated[bool, typer.Option("--splits/--no-splits", help="70/15/15 into train, val and test.")] = True,
+) -> None:
+    """Write generated street scenes of 12 classes with exact labels."""
+    with one_sentence():
+        match = re.fullmatch(r"(\d+)[x×](\d+)", size)
+        if match is None:
+            raise DataError(f"{size!r} is no size", where="--size", remedy="write it as 480x360")
+        folder = write_scenes(
+            out, count=count, seed=seed, size=(int(match[1]), int(match[2])), labels=labels.value, splits=splits
+        )
+    print(f"{count} scenes in {folder}")

@@ -1,0 +1,119 @@
+"""`fullconv train`: a dataset, a folder or a plan becomes a run with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json
+from fullconv.cli.data_report import dataset_report
+from fullconv.data.dataset import Dataset, dataset_names, default_name
+from fullconv.data.description import FILE_NAME
+from fullconv.errors import PlanError
+from fullconv.training.runs import stored_dataset
+from fullconv.workspace import Workspace
+
+Source = Annotated[
+    str | None, typer.Argument(metavar="DATASET|FOLDER|EXPERIMENT.YAML", help="What to train on, or a whole plan.")
+]
+
+
+def train(
+    source: Source = None,
+    *,
+    net: Annotated[str | None, typer.Option("--net", help="Network of the catalogue, see `fullconv net list`.")] = None,
+    regime: Annotated[str | None, typer.Option("--regime", help="How training samples are made.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="auto, imagenet, random, or a weight file for the backbone.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Views in a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Peak for parameters that start from nothing.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set", help="Any field of experiment.yaml, as augmentation.flip=0. Repeatable.", default_factory=list
+        ),
+    ],
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Continue a run from its last epoch.")
+    ] = None,
+    workspace: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network; a folder that is no dataset yet is checked and made one on the way.
+
+    Ctrl-C stops after the step in hand; `--resume RUN` goes on from the last whole epoch.
+    """
+    from fullconv.training import fit
+    from fullconv.training.recording import StopRequested
+
+    home = Workspace.find(workspace)
+    named = {"network": net, "regime": regime, "weights": weights, "epochs": epochs, "batch_size": batch_size}
+    chosen = {key: value for key, value in (named | {"seed": seed, "device": device}).items() if value is not None}
+    if learning_rate is not None:
+        settings.append(f"optimization.learning_rate={learning_rate}")
+    try:
+        with one_sentence():
+            if resume is not None:
+                if source is not None or chosen or settings:
+                    raise PlanError("a resumed run keeps its plan", where="--resume", remedy="give no other option")
+                run = fit.resume(resume, workspace=home)
+            elif source is None:
+                raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
+            else:
+                run = fit.train(trainable(source, home), workspace=home, **chosen, **_nested(settings))
+    except (StopRequested, KeyboardInterrupt):
+        print("\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on.")
+        raise typer.Exit(130) from None
+    if as_json:
+        print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()})
+        return
+    console = Console()
+    console.print(run.scores.table())
+    print(
+        f"On the {run.split} images: pixel accuracy {run.scores.pixel_accuracy:.1%}, "
+        f"mean IoU {run.scores.mean_iou:.3f}\n"
+        f"Report: {run.directory / 'report' / 'report.html'}\nModel:  {run.directory / 'model'}"
+    )
+
+
+def trainable(source: str, home: Workspace) -> Dataset | str:
+    """What `fit.train` takes: a plan's path, a dataset's name, or a folder checked and made a dataset now."""
+    path = Path(source).expanduser()
+    if path.is_file() or source in dataset_names(home) or not path.is_dir() or (path / FILE_NAME).is_file():
+        return source
+    name = default_name(path)
+    if name in dataset_names(home):
+        known = Dataset.load(name, home)
+        if known.root == path.resolve():
+            return known
+    data = Dataset.from_folders(path, name=name)
+    Console(stderr=True).print(dataset_report(data))
+    return Dataset.load(stored_dataset(data, home), home)
+
+
+def _nested(settings: list[str]) -> dict[str, Any]:
+    """`a.b=1` → {"a": {"b": 1}}; values are read as YAML."""
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        if not equals:
+            raise PlanError(f"{setting!r} sets nothing", where="--set", remedy="write it as field=value")
+        *parents, last = field.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise PlanError(f"{text!r} is no YAML value", where=f"--set {field}", remedy="quote it") from None
+    return nested

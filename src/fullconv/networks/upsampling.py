@@ -1,0 +1,62 @@
+"""Bilinear upsampling by a whole factor that lands exactly on the pixels of the finer grid."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fullconv.errors import NetworkError
+
+
+class AlignedUpsampling(nn.Module):
+    """Scores on a coarse grid → the same scores on a finer grid, cell centres where they belong.
+
+    Cell o of a grid with stride s and first centre c sits on pixel `s·o + c`. The coarse grid is interpolated by the
+    factor `coarse stride / fine stride` and then shifted by a whole number of fine cells; beyond the outermost
+    coarse centre the nearest value is repeated.
+
+    Args:
+        coarse: (stride, first centre) of the incoming grid, pixels.
+        fine: (stride, first centre) of the grid to reach; (1, 0) is the image itself.
+
+    Raises:
+        NetworkError: the two grids do not line up by a whole or half cell.
+
+    >>> up = AlignedUpsampling((2, Fraction(0)), (1, Fraction(0)))
+    >>> up(torch.tensor([[[[0.0, 2.0, 4.0]]]]), (1, 6))
+    tensor([[[[0., 1., 2., 3., 4., 4.]]]])
+    """
+
+    def __init__(self, coarse: tuple[int, Fraction], fine: tuple[int, Fraction]) -> None:
+        super().__init__()
+        self.factor, remainder = divmod(coarse[0], fine[0])
+        offset = (coarse[1] - fine[1]) / fine[0]
+        half = Fraction(self.factor - 1, 2)
+        self.corners = offset.denominator == 1
+        shift = offset if self.corners else offset - half
+        if remainder or shift.denominator != 1:
+            raise NetworkError(f"a grid of stride {coarse[0]} does not line up with one of stride {fine[0]}")
+        self.shift = int(shift)
+
+    def forward(self, scores: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """(N, C, h, w) → (N, C, *size)."""
+        height, width = scores.shape[-2:]
+        if self.factor > 1:
+            if self.corners:
+                grown = ((height - 1) * self.factor + 1, (width - 1) * self.factor + 1)
+                scores = F.interpolate(scores, size=grown, mode="bilinear", align_corners=True)
+            else:
+                scores = F.interpolate(scores, scale_factor=self.factor, mode="bilinear", align_corners=False)
+        bottom, right = (wanted - have - self.shift for wanted, have in zip(size, scores.shape[-2:], strict=True))
+        if (self.shift, bottom, right) == (0, 0, 0):
+            return scores
+        scores = scores[..., max(0, -self.shift) :, max(0, -self.shift) :][..., : size[0], : size[1]]
+        padding = (max(0, self.shift), max(0, right), max(0, self.shift), max(0, bottom))
+        padded = F.pad(scores, padding, mode="replicate") if any(padding) else scores
+        return padded[..., : size[0], : size[1]]
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}, shift={self.shift}"

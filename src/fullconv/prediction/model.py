@@ -1,0 +1,117 @@
+"""A trained model: what turns an image file into a label map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from fullconv.data.channels import fit_channels
+from fullconv.data.classes import ClassTable
+from fullconv.data.images import read_image
+from fullconv.data.resizing import resize_image, to_tensor
+from fullconv.errors import DataError
+from fullconv.networks.fcn import FCN
+from fullconv.prediction.result import Prediction
+from fullconv.store.package import ModelCard, find_package, load_package
+from fullconv.workspace import Workspace
+
+
+class Model:
+    """A network with everything that belongs to it.
+
+    Args:
+        net: in evaluation mode.
+        card: classes, normalisation, resizing, scores.
+        directory: where it was loaded from.
+        device: where to compute; the GPU if there is one.
+    """
+
+    def __init__(self, net: FCN, card: ModelCard, directory: Path | None = None, *, device: str | None = None) -> None:
+        self.card = card
+        self.directory = directory
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, where: str | Path, *, workspace: Workspace | None = None, device: str | None = None) -> Model:
+        """A model from a package folder, a run, or a name in the workspace.
+
+        Raises:
+            PackageError: there is none, or it is damaged.
+        """
+        home = workspace or Workspace.find()
+        directory = find_package(where, home.models, home.runs)
+        net, card = load_package(directory)
+        return cls(net, card, directory, device=device)
+
+    @property
+    def classes(self) -> ClassTable:
+        return self.card.classes
+
+    def predict(self, image: str | Path | npt.NDArray[Any], *, probabilities: bool = False) -> Prediction:
+        """Label every pixel of an image.
+
+        Args:
+            image: a file, or an array (H, W, C) or (H, W) of the dtype that the model was trained on.
+            probabilities: keep the probability of every class.
+
+        Returns:
+            A `Prediction` of the image's own size.
+
+        Raises:
+            DataError: the file cannot be read or has other bands or another dtype than the model needs.
+        """
+        path = Path(image) if isinstance(image, str | Path) else None
+        pixels = read_image(path) if path is not None else np.asarray(image)
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        pixels = self._checked(pixels, path)
+        scores = self.scores(pixels)
+        return Prediction(
+            image=pixels,
+            labels=self._labels(scores),
+            probabilities=scores.softmax(0).cpu().numpy() if probabilities else None,
+            classes=self.classes,
+            source=path,
+        )
+
+    def label(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.unsignedinteger]:
+        """(H, W, C) pixels → (H, W) class index."""
+        return self._labels(self.scores(pixels))
+
+    def _labels(self, scores: torch.Tensor) -> npt.NDArray[np.unsignedinteger]:
+        return scores.max(0).indices.cpu().numpy().astype(self.classes.label_dtype)
+
+    @torch.inference_mode()
+    def scores(self, pixels: npt.NDArray[Any]) -> torch.Tensor:
+        """Class scores (classes, H, W) float32 of one image (H, W, C), at the image's size."""
+        size = (pixels.shape[0], pixels.shape[1])
+        tensor = resize_image(to_tensor(pixels), self.card.resize.size(*size))
+        batch = self.card.normalization.apply(tensor.unsqueeze(0).to(self.device))
+        scores: torch.Tensor = self.net(batch.contiguous(memory_format=torch.channels_last)).float()
+        if scores.shape[-2:] != size:
+            scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+        return scores[0].contiguous()
+
+    def _checked(self, pixels: npt.NDArray[Any], path: Path | None) -> npt.NDArray[Any]:
+        where = path or "the image"
+        if str(pixels.dtype) != self.card.image_dtype:
+            raise DataError(
+                f"holds {pixels.dtype} values, the model was trained on {self.card.image_dtype}",
+                where=where,
+                remedy=f"convert it to {self.card.image_dtype}",
+            )
+        return fit_channels(pixels, self.card.network.channels, where=where)
+
+
+def load(where: str | Path, *, workspace: Workspace | None = None, device: str | None = None) -> Model:
+    """A trained model from a package folder, a run, or a name in the workspace.
+
+    Raises:
+        PackageError: there is none, or it is damaged.
+    """
+    return Model.load(where, workspace=workspace, device=device)

@@ -1,0 +1,148 @@
+"""The fitting itself, by Lightning: what segmentation needs is set here, the mechanics are the library's."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from fullconv.data.dataset import Dataset
+from fullconv.networks.fcn import FCN
+from fullconv.networks.normalization import Normalization
+from fullconv.networks.weights import TransferReport
+from fullconv.training.display import TrainingDisplay
+from fullconv.training.experiment import Plan
+from fullconv.training.loaders import training_loader, validation_loader
+from fullconv.training.losses import inverse_log_weights
+from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.status import Status
+from fullconv.training.task import SegmentationTask
+from fullconv.workspace import Workspace
+
+__all__ = ["StopRequested", "fit_network"]
+
+LAST, BEST = "last", "best"
+
+
+def fit_network(
+    directory: Path,
+    plan: Plan,
+    data: Dataset,
+    net: FCN,
+    normalization: Normalization,
+    report: TransferReport,
+    home: Workspace,
+    status: Status,
+    display: TrainingDisplay,
+) -> Status:
+    """Train `net` in place, from the last checkpoint if there is one; it ends with the weights of the best epoch.
+
+    Raises:
+        StopRequested: Ctrl-C was pressed; checkpoints hold the last whole epoch.
+        FloatingPointError: the loss is no finite number any more.
+    """
+    loader = training_loader(data.train, plan, normalization, home)
+    pixels = [int(count) for count in data.statistics.pixels("train")]
+    task = SegmentationTask(
+        net.to(memory_format=torch.channels_last),
+        normalization,
+        classes=len(data.classes),
+        ignore=data.classes.ignore_index,
+        optimization=plan.optimization,
+        steps=len(loader) * plan.epochs,
+        pretrained=report.pretrained,
+        class_weights=inverse_log_weights(pixels) if plan.class_weights == "inverse-log" else None,
+    )
+    recorder = RunRecorder(directory, data.classes.names, status, display)
+    checkpoints = directory / "checkpoints"
+    with _quiet_lightning(), _stop_on_interrupt(recorder):
+        trainer = lightning.Trainer(
+            accelerator="gpu" if plan.device == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
+            max_epochs=plan.epochs,
+            check_val_every_n_epoch=plan.validate_every,
+            callbacks=[recorder, *_checkpointing(checkpoints, plan)],
+            default_root_dir=directory,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        last = checkpoints / f"{LAST}.ckpt"
+        trainer.fit(
+            task,
+            loader,
+            validation_loader(data.val, plan, home),
+            ckpt_path=last if last.is_file() else None,
+            weights_only=True,
+        )
+    best = torch.load(checkpoints / f"{BEST}.ckpt", map_location="cpu", weights_only=True)
+    prefix = "net."
+    net.load_state_dict(
+        {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
+    )
+    return recorder.status
+
+
+def _checkpointing(folder: Path, plan: Plan) -> list[ModelCheckpoint]:
+    """The best epoch by validation mean IoU, and the last whole epoch."""
+    best = ModelCheckpoint(
+        folder,
+        filename=BEST,
+        monitor="val/mean_iou",
+        mode="max",
+        save_top_k=1,
+        every_n_epochs=plan.validate_every,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        folder, filename=LAST, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    return [best, last]
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's own notes are for its developers; ours say what matters."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _stop_on_interrupt(recorder: RunRecorder) -> Iterator[None]:
+    """Ctrl-C ends the run after the step in hand; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def request(number: int, frame: Any) -> None:
+        if recorder.stop_requested:
+            raise KeyboardInterrupt
+        recorder.stop_requested = True
+
+    before = signal.signal(signal.SIGINT, request)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,233 @@
+"""One run from plan to package: prepare, fit, evaluate, pack."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from fullconv.data.dataset import Dataset
+from fullconv.errors import FullconvError, PlanError, StorageError
+from fullconv.evaluation.scores import Scores
+from fullconv.files import read_document, validate_document, write_atomically
+from fullconv.networks.catalogue import build_network, parse_name
+from fullconv.networks.fcn import FCN
+from fullconv.networks.normalization import Normalization
+from fullconv.networks.weights import TransferReport, load_weights
+from fullconv.prediction.evaluating import evaluate
+from fullconv.prediction.model import Model
+from fullconv.store.package import Geometry, HistoryEntry, ModelCard, NetworkRecipe, PackageScores, save_package
+from fullconv.training.display import TrainingDisplay
+from fullconv.training.engine import StopRequested, fit_network
+from fullconv.training.experiment import Experiment, Plan
+from fullconv.training.loaders import normalization_of
+from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
+from fullconv.training.status import Status, read_status, write_status
+from fullconv.workspace import Workspace
+
+TRANSFER = "transfer.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        directory: with experiment.yaml, metrics.csv, checkpoints/, report/ and model/.
+        experiment: as it ran.
+        model: the best checkpoint.
+        scores: on the test images, or on the validation images where there are no test images.
+        split: which of the two.
+    """
+
+    directory: Path
+    experiment: Plan
+    model: Model
+    scores: Scores
+    split: str
+
+
+def train(
+    dataset: Dataset | Experiment | str | Path,
+    network: str | None = None,
+    *,
+    workspace: Workspace | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train a network on a dataset.
+
+    Args:
+        dataset: a `Dataset`, its name or path, or a whole `Experiment` or the path of an experiment.yaml.
+        network: a name of the catalogue.
+        workspace: where the run goes; `Workspace.find()` if not given.
+        quiet: show no progress.
+        settings: fields of `Experiment`.
+
+    Returns:
+        The finished `Run`; its folder holds the model package and the report.
+
+    Raises:
+        PlanError: a setting is unknown or does not fit the data.
+        DataError, NetworkError, StorageError: see there.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, sections 3.4 and 4.3.
+    """
+    home = workspace or Workspace.find()
+    if network is not None:
+        settings["network"] = network
+    experiment, data = _experiment(dataset, settings, home)
+    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
+    net = _network(plan, data)
+    report = load_weights(net, parse_name(plan.network)[0], plan.weights)
+    return _execute(new_run(home, data.name, plan), plan, data, net, report, home, TrainingDisplay(quiet=quiet))
+
+
+def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool = False) -> Run:
+    """Continue a run that was stopped, killed or failed, from its last whole epoch.
+
+    Raises:
+        StorageError: it is no run, or it is still going on.
+    """
+    home = workspace or Workspace.find()
+    directory = find_run(run, home)
+    if read_status(directory).alive:
+        raise StorageError("the run is still going on", where=directory, remedy="stop it first")
+    plan = read_document(directory / PLAN_FILE, Plan, PlanError)
+    data = Dataset.load(plan.dataset, home)
+    net = _network(plan, data)
+    report = _recorded_transfer(directory) or load_weights(net, parse_name(plan.network)[0], plan.weights)
+    return _execute(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet))
+
+
+def _experiment(source: Any, settings: dict[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
+    if isinstance(source, Experiment):
+        base, data = source, Dataset.load(source.dataset, home)
+    elif isinstance(source, Dataset):
+        base, data = Experiment(dataset=stored_dataset(source, home)), source
+    elif Path(source).suffix in (".yaml", ".yml") and Path(source).name != "dataset.yaml":
+        base = read_document(Path(source), Experiment, PlanError)
+        data = Dataset.load(base.dataset, home)
+    else:
+        base, data = Experiment(dataset=str(source)), Dataset.load(source, home)
+    changed = base.model_dump(mode="json") | settings
+    return validate_document(changed, Experiment, where="the experiment", error=PlanError), data
+
+
+def _network(plan: Plan, data: Dataset) -> FCN:
+    lightning.seed_everything(plan.seed, verbose=False)
+    return build_network(plan.network, classes=len(data.classes), channels=data.channels)
+
+
+def _recorded_transfer(directory: Path) -> TransferReport | None:
+    """What was transferred when the run began; None where it did not get that far."""
+    if not any((directory / "checkpoints").glob("*.ckpt")) or not (directory / TRANSFER).is_file():
+        return None
+    content = json.loads((directory / TRANSFER).read_text())
+    return TransferReport(
+        source=content["source"],
+        copied=tuple(content["copied"]),
+        adapted=tuple((name, how) for name, how in content["adapted"]),
+        initialised=tuple(content["initialised"]),
+        warning=content["warning"],
+    )
+
+
+def _execute(
+    directory: Path,
+    plan: Plan,
+    data: Dataset,
+    net: FCN,
+    report: TransferReport,
+    home: Workspace,
+    display: TrainingDisplay,
+) -> Run:
+    """Fit, evaluate and pack; whatever happens, status.json tells it."""
+    status = Status.now("running", read_status(directory), error=None)
+    try:
+        write_status(directory, status)
+        write_atomically(directory / TRANSFER, json.dumps(asdict(report), indent=1))
+        display.say(_opening(directory, plan, data, report))
+        if report.warning:
+            status = status.model_copy(update={"warnings": (*status.warnings, report.warning)})
+            display.say(f"Warning: {report.warning}.")
+        normalization = normalization_of(data, pretrained=report.pretrained)
+        with display:
+            status = fit_network(directory, plan, data, net, normalization, report, home, status, display)
+        run = _finish(directory, plan, data, net, normalization, report, display)
+    except BaseException as problem:
+        state, error = _verdict(problem, directory)
+        latest = read_status(directory)
+        write_status(directory, Status.now(state, latest, error=None if error is None else str(error)))
+        if error is None or error is problem:
+            raise
+        raise error from problem
+    write_status(directory, Status.now("done", read_status(directory), progress=1.0, seconds_left=0.0))
+    return run
+
+
+def _verdict(problem: BaseException, directory: Path) -> tuple[Any, FullconvError | None]:
+    """The state that an exception leaves a run in, and the sentence for the person."""
+    again = f"continue with `fullconv train --resume {directory.name}`"
+    if isinstance(problem, StopRequested | KeyboardInterrupt):
+        return "aborted", None
+    if isinstance(problem, FullconvError):
+        return "failed", problem
+    if isinstance(problem, FloatingPointError):
+        return "failed", PlanError(str(problem), where=directory, remedy="lower the learning rate and train again")
+    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "failed", StorageError("no space left on the disk", where=directory, remedy=f"free some and {again}")
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem):
+        remedy = "use a smaller batch_size or crop"
+        return "failed", PlanError("there is not enough memory for this batch", where=directory, remedy=remedy)
+    return "failed", None
+
+
+def _opening(directory: Path, plan: Plan, data: Dataset, report: TransferReport) -> str:
+    height, width = plan.crop
+    return (
+        f"Training {plan.network} on {data.name}: {len(data.train)} images, {len(data.classes)} classes; "
+        f"{plan.epochs} epochs of {plan.views} view(s) of {width}×{height} pixels, batch {plan.batch_size}, "
+        f"{plan.precision} on {plan.device}; weights: {report.source}\nRun folder: {directory}"
+    )
+
+
+def _finish(
+    directory: Path,
+    plan: Plan,
+    data: Dataset,
+    net: FCN,
+    normalization: Normalization,
+    report: TransferReport,
+    display: TrainingDisplay,
+) -> Run:
+    card = ModelCard(
+        name=directory.name,
+        network=NetworkRecipe(name=plan.network, classes=len(data.classes), channels=data.channels),
+        classes=data.classes,
+        image_dtype=data.dtype,
+        normalization=normalization,
+        resize=plan.resize,
+        geometry=Geometry(stride=net.stride),
+        history=(
+            HistoryEntry.now(
+                f"trained on {data.name}", run=directory.name, weights=report.source, seed=plan.seed, epochs=plan.epochs
+            ),
+        ),
+    )
+    model = Model(net, card)
+    split = "test" if len(data.test) else "val"
+    display.say(f"Evaluating the best checkpoint on the {split} images …")
+    held_out = data.split(split)
+    scores = evaluate(model, held_out, report=directory / "report", run=directory)
+    entry = PackageScores.of(scores, dataset=data.name, split=split, images=len(held_out))
+    card = card.model_copy(update={"scores": (entry,)})
+    package = directory / "model"
+    save_package(package, net, card, replace=True)
+    return Run(directory, plan, Model(net, card, package), scores, split)

@@ -1,0 +1,50 @@
+"""Per-pixel cross-entropy with ignored pixels and class weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def cross_entropy(
+    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean negative log-likelihood over the pixels that count; 0 where none does.
+
+    Args:
+        scores: (N, classes, H, W) floating point.
+        labels: (N, H, W) integer class ids.
+        ignore: the id that counts nowhere.
+        weight: (classes,) factor per true class; the mean is then weighted.
+
+    >>> scores = torch.zeros(1, 4, 1, 2)
+    >>> round(cross_entropy(scores, torch.tensor([[[1, 255]]]), ignore=255).item(), 4)
+    1.3863
+    >>> cross_entropy(scores, torch.tensor([[[255, 255]]]), ignore=255).item()
+    0.0
+    """
+    target = labels.long()
+    total = F.cross_entropy(scores.float().contiguous(), target, weight=weight, ignore_index=ignore, reduction="sum")
+    counted = target != ignore
+    share = counted.sum() if weight is None else weight[target.masked_fill(~counted, 0)].masked_fill(~counted, 0).sum()
+    return total / share.clamp(min=1e-12)
+
+
+def inverse_log_weights(pixels: Sequence[int], *, offset: float = 1.02) -> torch.Tensor:
+    """Class weights 1 / ln(offset + share), scaled so that their mean over the pixels is 1.
+
+    Rare classes weigh more, bounded by 1 / ln(offset). (Paszke et al. 2016, ENet, section 5.3.)
+
+    Args:
+        pixels: training pixels of every class.
+
+    >>> inverse_log_weights([90, 10]).numpy().round(2)
+    array([0.77, 3.05], dtype=float32)
+    """
+    counts = np.asarray(pixels, dtype=np.float64)
+    shares = counts / max(1.0, counts.sum())
+    weights = 1 / np.log(offset + shares)
+    return torch.tensor(weights / (weights * shares).sum(), dtype=torch.float32)

@@ -1,0 +1,73 @@
+"""metrics.csv: one row per logged step, read by the charts while the run goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fullconv.errors import StorageError
+from fullconv.files import disk_errors, write_atomically
+
+FILE = "metrics.csv"
+COLUMNS = (
+    "step",
+    "epoch",
+    "split",
+    "loss",
+    "learning_rate",
+    "pixel_accuracy",
+    "mean_accuracy",
+    "mean_iou",
+    "frequency_weighted_iou",
+    "seconds",
+    "images_per_second",
+    "loader_wait",
+)
+
+
+class MetricsFile:
+    """Rows appended one by one, each written out at once.
+
+    Args:
+        path: of metrics.csv.
+        names: class names; each gets a column `iou_<name>`.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        self.path = path
+        self.columns = (*COLUMNS, *(f"iou_{name}" for name in names))
+
+    def start(self, *, last_step: int = 0) -> None:
+        """Begin the file, or cut it back to the rows up to `last_step` when a run goes on from a checkpoint."""
+        rows = [row for row in read_metrics(self.path) if int(row["step"]) <= last_step] if self.path.exists() else []
+        write_atomically(self.path, self._lines(None) + "".join(self._lines(row) for row in rows))
+
+    def append(self, row: Mapping[str, object]) -> None:
+        """Write one row; columns not named stay empty."""
+        with disk_errors(self.path), self.path.open("a", encoding="utf-8", newline="") as stream:
+            stream.write(self._lines(row))
+
+    def _lines(self, row: Mapping[str, object] | None) -> str:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, restval="", extrasaction="raise", lineterminator="\n")
+        if row is None:
+            writer.writeheader()
+        else:
+            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+        return text.getvalue()
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """All complete rows; a last line cut off by a crash is left out.
+
+    Raises:
+        StorageError: the file is missing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StorageError("no metrics there", where=path, remedy="start the run first") from None
+    whole = text[: text.rfind("\n") + 1]
+    return [row for row in csv.DictReader(io.StringIO(whole)) if row.get("step", "").isdigit()]

@@ -1,0 +1,103 @@
+"""From what the user asked for to what will run: every open setting decided, with the data and machine in view."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fullconv.errors import PlanError
+from fullconv.training.experiment import Experiment, Plan
+
+VIEWS_IN_A_RUN = 30_000
+"""Training views that a default run shows the network: about 80 passes over 367 images."""
+VIEWS_IN_AN_EPOCH = 200
+LARGEST_CROP = 512
+CROP_SHARE = 0.8
+CROP_MULTIPLE = 32
+DEFAULT_BATCH = 8
+SHORTEST_RUN, LONGEST_RUN = 12, 200
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What planning needs to know of the data: (height, width) of every image."""
+
+    train: Sequence[tuple[int, int]]
+    val: Sequence[tuple[int, int]]
+
+
+def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
+    """The same experiment with nothing left open.
+
+    Raises:
+        PlanError: there are no training or validation images, or a device was asked for that is not here.
+
+    >>> plan = resolve(Experiment(dataset="streets"), TrainingSet(train=[(360, 480)] * 367, val=[(360, 480)] * 101))
+    >>> plan.crop, plan.batch_size, plan.epochs, plan.views
+    ((288, 384), 8, 82, 1)
+    """
+    if not data.train:
+        raise PlanError("the dataset has no training images", remedy="create it with a split that leaves some")
+    if not data.val:
+        raise PlanError("the dataset has no validation images", remedy="create it with a split that leaves some")
+    if experiment.device == "cuda" and not torch.cuda.is_available():
+        raise PlanError("no CUDA device is here", where="device", remedy="say device=auto or cpu")
+    device = experiment.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = experiment.precision
+    if precision == "auto":
+        precision = "bf16" if computes_bf16(device) else "fp32"
+    sizes = [experiment.resize.size(*size) for size in data.train]
+    batch = experiment.batch_size or min(DEFAULT_BATCH, max(2, len(sizes) // 4))
+    views = experiment.views or max(1, -(-VIEWS_IN_AN_EPOCH // len(sizes)))
+    epochs = experiment.epochs or int(np.clip(round(VIEWS_IN_A_RUN / (views * len(sizes))), SHORTEST_RUN, LONGEST_RUN))
+    every = experiment.validate_every or max(1, round(len(data.val) / (views * len(sizes)) * 2), epochs // 100)
+    decided = {
+        "device": device,
+        "precision": precision,
+        "crop": experiment.crop or default_crop(sizes),
+        "batch_size": batch,
+        "views": views,
+        "epochs": epochs,
+        "validate_every": min(every, epochs),
+        "workers": default_workers() if experiment.workers is None else experiment.workers,
+    }
+    return Plan.model_validate(experiment.model_dump() | decided)
+
+
+def default_crop(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Four fifths of the median image, in multiples of 32, between 64 and 512 pixels.
+
+    >>> default_crop([(360, 480)]), default_crop([(3000, 4000)]), default_crop([(20, 700)])
+    ((288, 384), (512, 512), (64, 512))
+    """
+    medians = np.median(np.array(sizes), axis=0)
+    sides = (CROP_MULTIPLE * max(2, round(CROP_SHARE * float(side) / CROP_MULTIPLE)) for side in medians)
+    height, width = (min(LARGEST_CROP, side) for side in sides)
+    return height, width
+
+
+def default_workers() -> int:
+    """Loader processes: one for two cores, up to eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, max(1, cores // 2))
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether the hardware has bfloat16 arithmetic, so that autocast makes it faster and not slower."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _has_bf16_instructions()
+
+
+def _has_bf16_instructions() -> bool:
+    """AVX-512 BF16, AMX or Arm BF16; older torch tells only the first."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

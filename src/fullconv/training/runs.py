@@ -1,0 +1,66 @@
+"""Run folders: making, finding and listing them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from fullconv.data.dataset import Dataset, description_path
+from fullconv.errors import DataError, StorageError
+from fullconv.files import staged_directory, write_document
+from fullconv.training.experiment import Plan
+from fullconv.training.status import FILE as STATUS
+from fullconv.training.status import Status, write_status
+from fullconv.workspace import Workspace
+
+PLAN_FILE = "experiment.yaml"
+
+
+def new_run(home: Workspace, dataset: str, plan: Plan) -> Path:
+    """A folder named after the time, the dataset and the network, with the plan and the state "queued".
+
+    Raises:
+        StorageError: the workspace cannot be written.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{plan.network}")[:90]
+    number = 1
+    while (directory := home.run(stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    with staged_directory(directory) as partial:
+        write_document(partial / PLAN_FILE, plan)
+        write_status(partial, Status.now("queued", epochs=plan.epochs))
+    return directory
+
+
+def find_run(run: str | Path, home: Workspace) -> Path:
+    """The folder of a run, given as a folder or by name.
+
+    Raises:
+        StorageError: there is none.
+    """
+    for candidate in (Path(run).expanduser(), home.runs / str(run)):
+        if (candidate / PLAN_FILE).is_file():
+            return candidate
+    raise StorageError("no such run", where=run, remedy="see `fullconv runs list`")
+
+
+def list_runs(home: Workspace) -> list[Path]:
+    """All run folders, oldest first."""
+    return sorted(path.parent for path in home.runs.glob(f"[!.]*/{STATUS}"))
+
+
+def stored_dataset(data: Dataset, home: Workspace) -> str:
+    """A name under which a run can find the dataset again; it is saved in the workspace if it is not there yet."""
+    number = 1
+    while True:
+        name = data.name if number == 1 else f"{data.name}-{number}"
+        try:
+            description_path(name, home)
+        except DataError:
+            replace(data, name=name).save(home)
+            return name
+        if Dataset.load(name, home).fingerprint == data.fingerprint:
+            return name
+        number += 1

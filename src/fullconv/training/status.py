@@ -1,0 +1,92 @@
+"""status.json: what a run is doing, for anyone who looks from outside."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fullconv.errors import StorageError
+from fullconv.files import write_atomically
+
+State = Literal["queued", "running", "done", "failed", "aborted"]
+FILE = "status.json"
+STALE_SECONDS = 60.0
+
+
+class Status(BaseModel):
+    """The state of a run.
+
+    Args:
+        process, host: who runs it.
+        heartbeat: when it last said so (ISO 8601, UTC).
+        progress: share of the training steps done, 0 to 1.
+        epoch, epochs: passes done and planned.
+        seconds_left: of the training, as far as can be told.
+        best_mean_iou: on the validation images so far.
+        warnings: said during the run.
+        error: the sentence that ended it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    state: State
+    process: int
+    host: str
+    heartbeat: str
+    progress: float = 0.0
+    epoch: int = 0
+    epochs: int = 0
+    seconds_left: float | None = None
+    best_mean_iou: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+    @classmethod
+    def now(cls, state: State, previous: Status | None = None, **changes: object) -> Status:
+        """A status of this process at this moment, with everything else as it was."""
+        kept = {} if previous is None else previous.model_dump()
+        fresh = {"state": state, "process": os.getpid(), "host": socket.gethostname(), "heartbeat": _time()}
+        return cls.model_validate(kept | fresh | changes)
+
+    @property
+    def seconds_since_heartbeat(self) -> float:
+        return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)).total_seconds()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there: it was heard of lately, and on this host it exists."""
+        if self.state not in ("queued", "running"):
+            return False
+        if self.host != socket.gethostname():
+            return self.seconds_since_heartbeat < STALE_SECONDS
+        return psutil.pid_exists(self.process)
+
+
+def write_status(run: Path, status: Status) -> None:
+    """Replace status.json of a run in one step."""
+    write_atomically(run / FILE, status.model_dump_json(indent=1) + "\n")
+
+
+def read_status(run: Path) -> Status:
+    """The status of a run.
+
+    Raises:
+        StorageError: the folder is no run, or its status cannot be read.
+    """
+    try:
+        return Status.model_validate_json((run / FILE).read_bytes())
+    except FileNotFoundError:
+        raise StorageError("is no run", where=run, remedy="name a folder that holds status.json") from None
+    except ValidationError as problem:
+        raise StorageError("is damaged", where=run / FILE, remedy="delete this file; checkpoints are kept") from problem
+
+
+def _time() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
