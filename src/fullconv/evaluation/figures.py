@@ -41,8 +41,8 @@ def confusion_figure(scores: Scores) -> Figure:
     count = len(scores.names)
     shares = np.full((count, count), np.nan)
     np.divide(scores.confusion, scores.true_pixels[:, None], out=shares, where=scores.true_pixels[:, None] > 0)
-    cell = 0.42 if count <= 15 else 0.36 if count <= _NUMBERS_UP_TO else max(16 / count, 0.02)
-    letters = 9 if count <= _NUMBERS_UP_TO else max(4.0, min(9.0, cell * 60))
+    cell = 0.42 if count <= 15 else 0.36 if count <= 25 else 0.26 if count <= _NUMBERS_UP_TO else 12 / count
+    letters = 9 if count <= 25 else 8 if count <= _NUMBERS_UP_TO or count > _NAMES_UP_TO else max(4.5, 60 * cell)
     side = count * cell + 1.9
     figure = Figure(figsize=(side + (0.7 if count > _NUMBERS_UP_TO else 0.0), side), layout="constrained")
     axes = figure.add_subplot()
@@ -55,6 +55,7 @@ def confusion_figure(scores: Scores) -> Figure:
         linewidth=0.6 if count <= _NUMBERS_UP_TO else 0,
         rasterized=count > _NUMBERS_UP_TO,
     )
+    axes.set_facecolor("none")
     axes.set(xlim=(0, count), ylim=(count, 0), aspect="equal")
     step = 1 if count <= _NAMES_UP_TO else -(-count // 50)
     places = np.arange(0, count, step)
@@ -78,7 +79,7 @@ def confusion_figure(scores: Scores) -> Figure:
 
 
 def _write_percentages(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
-    small = 8 if len(shares) <= 15 else 7
+    small = 8 if len(shares) <= 25 else 7
     for row, column in np.argwhere(shares >= 0.005):
         share = shares[row, column]
         axes.text(
@@ -113,6 +114,7 @@ def plain_axes() -> tuple[Figure, Axes]:
     """A figure of the size of a chart in the report, with quiet axes."""
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_facecolor("none")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
     axes.tick_params(colors=INK)
