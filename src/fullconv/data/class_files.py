@@ -285,6 +285,9 @@ def _checked(entries: tuple[ClassEntry, ...], path: Path) -> tuple[ClassEntry, .
         if wrong != -1:
             raise DataError(f"{wrong} is no class id", where=path, remedy="use 0 to 65535")
         entries = tuple(entry for entry in entries if entry.id != -1)
+    if 0 < len(given) < len(entries):
+        unnumbered = next(entry for entry in entries if entry.id is None)
+        raise DataError(f"{unnumbered.name!r} has no id, but others have", where=path, remedy="give all an id or none")
     named = tuple(
         entry if entry.name else replace(entry, name=f"class_{position if entry.id is None else entry.id}")
         for position, entry in enumerate(entries)

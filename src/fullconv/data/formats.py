@@ -6,12 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fullconv.data.class_files import ClassEntry, Color
 from fullconv.data.class_tables import Naming, table_by_color, table_by_id
 from fullconv.data.classes import ClassTable
-from fullconv.data.label_files import NO_CODE, Survey, pack_colors, unpack_color
+from fullconv.data.evidence import (
+    Evidence,
+    blurred_note,
+    gather,
+    in_colors,
+    listed,
+    one_channel,
+    palette_colors,
+    palettes_agree,
+    refuse_out_of_range,
+    refuse_photographs,
+)
+from fullconv.data.label_files import NO_CODE, Survey, unpack_color
 from fullconv.data.labels import Kind, LabelFormat
 from fullconv.errors import DataError
 
@@ -19,7 +30,6 @@ _SPREAD = 8
 """Grey levels that lie at least this far apart are codes, not ids."""
 
 _MOST_CODES = 32
-_NEAR = 32
 _VOC_BORDER = 0xE0E0C0
 
 
@@ -28,29 +38,14 @@ class Decision:
     """How the labels are to be read, and as which classes.
 
     Args:
+        named_by: the class file or known dataset whose names were taken; "" where there is none.
         notes: what a person should know about the choice.
     """
 
     format: LabelFormat
     classes: ClassTable
+    named_by: str = ""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The codes of all label files together.
-
-    Args:
-        codes: (n,) ascending; pixels, runs: (n,) of each.
-        main: the codes that are meant: all, or without the in-between values that smoothing and JPEG leave.
-        blurred: whether there are such values.
-    """
-
-    codes: npt.NDArray[np.int64]
-    pixels: npt.NDArray[np.int64]
-    runs: npt.NDArray[np.int64]
-    main: tuple[int, ...]
-    blurred: bool
 
 
 def decide(surveys: Sequence[Survey], naming: Naming, *, forced: Kind | None = None, known: str = "") -> Decision:
@@ -66,64 +61,30 @@ def decide(surveys: Sequence[Survey], naming: Naming, *, forced: Kind | None = N
         DataError: the files contradict each other, a forced format, or look like photographs.
     """
     storages = {survey.storage for survey in surveys}
+    if forced in ("masks", "coco", "labelme"):
+        raise DataError(
+            "is a picture with one code per pixel" if forced != "masks" else "is the only label file of its image",
+            where=surveys[0].path,
+            remedy=f"it cannot be read as {forced!r}; leave the format to be found",
+        )
     if "wide" in storages:
         return _decide_wide(surveys, naming, forced)
     if forced == "colors":
-        return _decide_colors(surveys, naming, forced=True)
+        return _decide_colors(surveys, naming, known, forced=True)
     if "color" not in storages:
-        if storages == {"palette"} and forced is None and not _palettes_agree(surveys):
-            return _decide_colors(surveys, naming, recolored=True)
+        if storages == {"palette"} and forced is None and not palettes_agree(surveys):
+            return _decide_colors(surveys, naming, known, recolored=True)
         return _decide_levels(surveys, naming, forced, known, palette="palette" in storages)
-    everything = gather([_in_colors(survey) for survey in surveys])
-    channel = _id_channel(everything, naming)
-    if forced is None and channel is None:
-        return _decide_colors(surveys, naming)
-    if channel is None:
+    if "palette" in storages and forced is None:
+        return _decide_colors(surveys, naming, known)
+    if not _levels_in_colors(gather([in_colors(survey) for survey in surveys]), naming):
+        if forced is None:
+            return _decide_colors(surveys, naming, known)
         path = next(survey.path for survey in surveys if survey.storage == "color")
         raise DataError(
             f"holds colours, which cannot be read as {forced!r}", where=path, remedy="use the format 'colors'"
         )
-    return _decide_levels([_one_channel(survey) for survey in surveys], naming, forced, known, palette=False)
-
-
-def gather(surveys: Sequence[Survey]) -> Evidence:
-    """Add the codes of all files up and tell the meant ones from those that smoothing or JPEG left."""
-    if not surveys:
-        none = np.zeros(0, dtype=np.int64)
-        return Evidence(none, none, none, (), False)
-    joined = np.concatenate([survey.codes for survey in surveys])
-    codes, place = np.unique(joined, return_inverse=True)
-    pixels = np.bincount(place, weights=np.concatenate([survey.pixels for survey in surveys])).astype(np.int64)
-    runs = np.bincount(place, weights=np.concatenate([survey.runs for survey in surveys])).astype(np.int64)
-    speckle = int((pixels < 2 * runs).sum())
-    blurred = len(codes) > 2 and (
-        any(survey.lossy for survey in surveys) or speckle > max(8, len(codes) // 2) or len(codes) > 256
-    )
-    main = _peaks(codes, pixels) if blurred else tuple(int(code) for code in codes)
-    return Evidence(codes, pixels, runs, main, blurred)
-
-
-def _peaks(codes: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64]) -> tuple[int, ...]:
-    """Codes with at least a thousandth of the pixels that are not near a commoner one."""
-    channels = np.stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255], axis=1)
-    kept: list[int] = []
-    for index in np.argsort(-pixels, kind="stable")[:1000]:
-        if pixels[index] * 1000 < pixels.sum():
-            break
-        if not kept or np.abs(channels[kept] - channels[index]).max(axis=1).min() > _NEAR:
-            kept.append(int(index))
-    return tuple(sorted(int(codes[index]) for index in kept))
-
-
-def _refuse_photographs(evidence: Evidence, surveys: Sequence[Survey]) -> None:
-    meant = evidence.pixels[np.isin(evidence.codes, evidence.main)].sum()
-    if evidence.blurred and 2 * meant < evidence.pixels.sum():
-        worst = max(surveys, key=lambda survey: survey.distinct)
-        raise DataError(
-            f"the label files look like photographs ({worst.distinct} different values in this one)",
-            where=worst.path,
-            remedy="give the folder of images first and the folder of labels second",
-        )
+    return _decide_levels([one_channel(survey) for survey in surveys], naming, forced, known, palette=False)
 
 
 def _decide_levels(
@@ -131,54 +92,58 @@ def _decide_levels(
 ) -> Decision:
     evidence = gather(surveys)
     if forced is None:
-        _refuse_photographs(evidence, surveys)
+        refuse_photographs(evidence, surveys)
+    refuse_out_of_range(evidence, surveys)
+    if naming.source == known and not set(evidence.main) <= set(naming.ids) | {255, NO_CODE}:
+        naming = Naming(ignore=naming.ignore)
     levels = [code for code in evidence.main if code != NO_CODE]
-    bits = max(survey.bits for survey in surveys)
-    top = 255 if bits <= 8 else 65535
-    _refuse_out_of_range(evidence, surveys)
-    by_grey = _by_grey_color(levels, naming)
-    kind = forced or _level_kind(levels, naming, top, wide=bits > 8)
-    if forced is None and palette and kind in ("ids", "binary", "codes"):
-        kind_taken: Kind = "palette"
-    elif forced is None and by_grey is not None:
-        kind_taken = kind = "codes"
-    else:
-        kind_taken = kind
-    channel = 0
-    colors = _palette_colors(surveys, levels) if palette else None
+    wide = any(survey.bits > 8 for survey in surveys)
+    colors = palette_colors(surveys, levels) if palette else {}
+    meaning = _level_kind(levels, naming, wide=wide) if forced in (None, "palette") else forced
+    void = _void_level(levels, meaning, wide=wide)
     notes: list[str] = []
-    void = None if kind in ("binary", "codes") else top if top in levels or bits > 8 else 255
-    if void == 65535 and 65535 not in levels:
-        void = 255 if 255 in levels and bits <= 8 else None
-    if by_grey is not None and kind == "codes":
-        naming = Naming(by_grey, naming.source, naming.ignore)
-    elif palette and (by_color := _by_palette_color(levels, colors or {}, naming)) is not None:
-        naming = Naming(by_color, naming.source, naming.ignore)
-        notes.append(f"names were matched to palette indices by the colours of {naming.source}")
+    by_color = _by_palette_color(levels, colors, naming) if palette else _by_grey_color(levels, naming)
+    if by_color is None:
+        naming, notes = _fitting(levels, naming, meaning, void)
     else:
-        naming, more = _fitting(levels, naming, kind, void)
-        notes += more
+        notes.append(f"classes were told apart by the colours of {naming.source}, since its ids do not fit")
+        naming, void = Naming(by_color, naming.source, naming.ignore), None
+        meaning = "codes"
     if evidence.blurred:
-        notes.append(_blurred_note(evidence))
+        notes.append(blurred_note(evidence))
+    kind: Kind = forced or ("palette" if palette else meaning)
     table = table_by_id(levels, naming, void=void, colors=colors)
-    explanation = _explain(kind_taken, levels, evidence, void, naming, known)
-    return Decision(LabelFormat(kind=kind_taken, explanation=explanation, channel=channel), table, tuple(notes))
+    return Decision(
+        LabelFormat(kind=kind, explanation=_explain(kind, levels, void, naming, known)),
+        table,
+        naming.source,
+        tuple(notes),
+    )
 
 
-def _level_kind(levels: Sequence[int], naming: Naming, top: int, *, wide: bool) -> Kind:
+def _level_kind(levels: Sequence[int], naming: Naming, *, wide: bool) -> Kind:
+    """What grey levels mean: two of them, ids, or codes; a class file whose ids fit decides."""
     ids = set(naming.ids)
     kept = sum(not entry.is_ignored for entry in naming.entries)
-    fits = bool(ids) and set(levels) <= ids | {top}
-    if set(levels) <= {0, top} and top in levels and not (fits and (kept > 2 or top in ids)):
+    fits = bool(ids) and set(levels) <= ids | {255, 65535}
+    top = max(levels, default=0)
+    if set(levels) <= {0, top} and top in (255, 65535) and not (fits and (kept > 2 or top in ids)):
         return "binary"
     if wide:
         return "ids16"
-    if fits:
-        return "ids"
-    gaps = np.diff(sorted(levels))
-    if 1 < len(levels) <= _MOST_CODES and gaps.min() >= _SPREAD:
+    if not fits and 1 < len(levels) <= _MOST_CODES and np.diff(sorted(levels)).min() >= _SPREAD:
         return "codes"
     return "ids"
+
+
+def _void_level(levels: Sequence[int], kind: Kind, *, wide: bool) -> int | None:
+    """The level that stands for nothing: 65535, or 255 where no larger id says that it is one of many."""
+    if kind in ("binary", "codes"):
+        return None
+    if 65535 in levels:
+        return 65535
+    border = 255 in levels and max(levels) == 255 and not (wide and 254 in levels)
+    return 255 if border else None
 
 
 def _fitting(levels: Sequence[int], naming: Naming, kind: Kind, void: int | None) -> tuple[Naming, list[str]]:
@@ -195,7 +160,7 @@ def _fitting(levels: Sequence[int], naming: Naming, kind: Kind, void: int | None
             ClassEntry(entry.name, level, entry.color, entry.ignored)
             for entry, level in zip(entries, meant, strict=True)
         )
-        note = f"the names of {naming.source} were given to the levels {_listed(meant)} in this order"
+        note = f"the names of {naming.source} were given to the levels {listed(meant)} in this order"
         return Naming(renamed, naming.source, naming.ignore), [note]
     only_names = not given and all(entry.name.lower() != "background" for entry in entries)
     if only_names and 0 in meant and meant[-1] == len(entries) and kind in ("ids", "ids16"):
@@ -207,7 +172,7 @@ def _fitting(levels: Sequence[int], naming: Naming, kind: Kind, void: int | None
         return Naming(shifted, naming.source, naming.ignore), [note]
     if kind in ("codes", "binary") and not set(meant) & set(naming.ids) - {0}:
         raise DataError(
-            f"its classes do not fit the levels {_listed(meant)} of the labels",
+            f"its classes do not fit the levels {listed(meant)} of the labels",
             where=naming.source,
             remedy="give each class the level as its id: id name red green blue",
         )
@@ -215,18 +180,24 @@ def _fitting(levels: Sequence[int], naming: Naming, kind: Kind, void: int | None
 
 
 def _two(levels: Sequence[int]) -> tuple[ClassEntry, ...]:
-    top = max(levels)
-    return ClassEntry("background", 0, (0, 0, 0)), ClassEntry("foreground", top, (255, 255, 255))
+    """Background, and every other level as foreground; the highest comes first, since it becomes the class's id."""
+    others = sorted((level for level in levels if level), reverse=True) or [255]
+    return (
+        ClassEntry("background", 0, (0, 0, 0)),
+        *(ClassEntry("foreground", level, (255, 255, 255)) for level in others),
+    )
 
 
 def _decide_colors(
-    surveys: Sequence[Survey], naming: Naming, *, forced: bool = False, recolored: bool = False
+    surveys: Sequence[Survey], naming: Naming, known: str, *, forced: bool = False, recolored: bool = False
 ) -> Decision:
-    evidence = gather([_in_colors(survey) for survey in surveys])
+    evidence = gather([in_colors(survey) for survey in surveys])
     if not forced:
-        _refuse_photographs(evidence, surveys)
-    notes = [_blurred_note(evidence)] if evidence.blurred else []
+        refuse_photographs(evidence, surveys)
+    notes = [blurred_note(evidence)] if evidence.blurred else []
     found = list(evidence.main)
+    if naming.source == known and not set(found) <= set(naming.colors):
+        naming = Naming(ignore=naming.ignore)
     given = naming.colors
     if naming.entries and not given:
         notes.append(f"{naming.source} has no colours, so its names cannot be told apart; give each name a colour")
@@ -235,11 +206,9 @@ def _decide_colors(
         _refuse_foreign_colors(found, given, naming, surveys)
         explanation = f"Colours: {len(set(found) & set(given))} of the colours in {naming.source} occur in the labels."
     if not naming.entries:
-        border = [code for code in found if code == _VOC_BORDER]
-        entries = [ClassEntry(f"class_{n}", n, unpack_color(code)) for n, code in enumerate(found, 1) if not border]
-        if border:
-            kept = [code for code in found if code != _VOC_BORDER]
-            entries = [ClassEntry(f"class_{n}", n, unpack_color(code)) for n, code in enumerate(kept, 1)]
+        kept = [code for code in found if code != _VOC_BORDER or len(found) == 1]
+        entries = [ClassEntry(f"class_{n}", n, unpack_color(code)) for n, code in enumerate(kept, 1)]
+        if len(kept) < len(found):
             entries.append(ClassEntry("void", 255, unpack_color(_VOC_BORDER), True))
         naming = Naming(tuple(entries), "", naming.ignore)
         explanation = f"Colours: {len(found)} different ones occur and no class file names them."
@@ -247,7 +216,8 @@ def _decide_colors(
         explanation = explanation.replace(
             "Colours:", "Palette colours (the palettes of the files differ, so indices mean nothing):"
         )
-    return Decision(LabelFormat(kind="colors", explanation=explanation), table_by_color(found, naming), tuple(notes))
+    table = table_by_color(found, naming)
+    return Decision(LabelFormat(kind="colors", explanation=explanation), table, naming.source, tuple(notes))
 
 
 def _refuse_foreign_colors(
@@ -277,42 +247,13 @@ def _decide_wide(surveys: Sequence[Survey], naming: Naming, forced: Kind | None)
             remedy="keep label files of one kind in a dataset",
         )
     evidence = gather(surveys)
-    _refuse_out_of_range(evidence, surveys)
+    refuse_out_of_range(evidence, surveys)
     levels = [code for code in evidence.main if code != NO_CODE]
     explanation = (
-        f"SYNTHIA: files have several 16-bit channels; ids {_listed(levels)} are in the first, instances in another."
+        f"SYNTHIA: files have several 16-bit channels; ids {listed(levels)} are in the first, instances in another."
     )
-    return Decision(LabelFormat(kind="synthia", explanation=explanation), table_by_id(levels, naming, void=65535))
-
-
-def _refuse_out_of_range(evidence: Evidence, surveys: Sequence[Survey]) -> None:
-    for bad in evidence.codes[(evidence.codes > 65535) | (evidence.codes < NO_CODE)][:1]:
-        path = next(survey.path for survey in surveys if bad in survey.codes)
-        raise DataError(f"{bad} is no class id", where=path, remedy="ids are 0 to 65535")
-
-
-def _palettes_agree(surveys: Sequence[Survey]) -> bool:
-    """Whether every index that is used has one colour in all files."""
-    colors = np.full(256, -1, dtype=np.int64)
-    for survey in surveys:
-        if survey.palette is None or survey.bits > 8:
-            return True
-        own = pack_colors(survey.palette)[survey.codes]
-        known = colors[survey.codes]
-        if ((known >= 0) & (known != own)).any():
-            return False
-        colors[survey.codes] = own
-    return True
-
-
-def _palette_colors(surveys: Sequence[Survey], levels: Sequence[int]) -> dict[int, Color]:
-    colors: dict[int, Color] = {}
-    for survey in surveys:
-        if survey.palette is not None:
-            for code in survey.codes:
-                if 0 <= code < len(survey.palette):
-                    colors.setdefault(int(code), unpack_color(int(pack_colors(survey.palette[code]))))
-    return {level: colors[level] for level in levels if level in colors}
+    table = table_by_id(levels, naming, void=65535)
+    return Decision(LabelFormat(kind="synthia", explanation=explanation), table, naming.source)
 
 
 def _by_palette_color(levels: Sequence[int], colors: dict[int, Color], naming: Naming) -> tuple[ClassEntry, ...] | None:
@@ -338,40 +279,22 @@ def _by_grey_color(levels: Sequence[int], naming: Naming) -> tuple[ClassEntry, .
     return tuple(ClassEntry(entry.name, level, entry.color, entry.ignored) for level, entry in greys.items())
 
 
-def _in_colors(survey: Survey) -> Survey:
-    """The survey with codes as 0xRRGGBB."""
-    if survey.storage == "color":
-        return survey
-    if survey.palette is not None:
-        codes = pack_colors(survey.palette)[survey.codes].astype(np.int64)
-    else:
-        codes = survey.codes * 0x010101
-    return Survey(**{**vars(survey), "codes": codes, "storage": "color"})
-
-
-def _id_channel(evidence: Evidence, naming: Naming) -> int | None:
-    """0 where colour files keep levels in the first channel: all grey, or small ids in red alone."""
+def _levels_in_colors(evidence: Evidence, naming: Naming) -> bool:
+    """Whether colour files keep levels in their first channel: all is grey, or red alone has small ids."""
     given = naming.colors
     if given and set(evidence.main) <= set(given):
-        return None
+        return False
     red, green, blue = evidence.codes >> 16, evidence.codes >> 8 & 255, evidence.codes & 255
     if np.array_equal(red, green) and np.array_equal(red, blue):
-        return 0
+        return True
     only_red = not green.any() and not blue.any() and len(red) > 1
-    return 0 if only_red and red.max() < 128 and np.diff(np.sort(red)).min() < _SPREAD else None
+    return only_red and bool(red.max() < 128 and np.diff(np.sort(red)).min() < _SPREAD)
 
 
-def _one_channel(survey: Survey) -> Survey:
-    codes = survey.codes >> 16 if survey.storage == "color" else survey.codes
-    return Survey(**{**vars(survey), "codes": codes, "storage": "grey"})
-
-
-def _explain(
-    kind: Kind, levels: Sequence[int], evidence: Evidence, void: int | None, naming: Naming, known: str
-) -> str:
+def _explain(kind: Kind, levels: Sequence[int], void: int | None, naming: Naming, known: str) -> str:
     prefix = f"{known}: " if known else ""
     border = f", {void} ignored" if void is not None and void in levels and void not in naming.ids else ""
-    ids = _listed([level for level in levels if level != void or not border])
+    ids = listed([level for level in levels if level != void or not border])
     sentences = {
         "ids": f"8-bit class ids: the grey levels are the small numbers {ids}{border}.",
         "palette": f"Palette PNG: the indices {ids} are the ids{border}.",
@@ -380,27 +303,3 @@ def _explain(
         "ids16": f"16-bit class ids: the levels are {ids}{border}.",
     }
     return prefix + sentences.get(kind, f"Read as {kind}: the levels are {ids}{border}.")
-
-
-def _blurred_note(evidence: Evidence) -> str:
-    return (
-        f"the labels hold {len(evidence.codes)} different values, {len(evidence.codes) - len(evidence.main)} of them "
-        "between or near the meant ones: they were JPEG-compressed or smoothed"
-    )
-
-
-def _listed(values: Sequence[int]) -> str:
-    """Numbers in a sentence; runs are shortened.
-
-    >>> _listed([0, 1, 2, 3, 7])
-    '0-3, 7'
-    """
-    parts: list[str] = []
-    ordered = sorted(values)
-    start = 0
-    for end in range(1, len(ordered) + 1):
-        if end == len(ordered) or ordered[end] != ordered[end - 1] + 1:
-            first, last = ordered[start], ordered[end - 1]
-            parts.append(str(first) if first == last else f"{first}-{last}" if last - first > 1 else f"{first}, {last}")
-            start = end
-    return ", ".join(parts[:12]) + (" …" if len(parts) > 12 else "")

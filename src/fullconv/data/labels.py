@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fullconv.data import polygons
 from fullconv.data.classes import ClassTable
 from fullconv.data.images import ImageInfo, image_info, read_stored, upright
-from fullconv.data.label_files import NO_CODE, color_codes, level_codes, unpack_color
+from fullconv.data.label_files import NO_CODE, color_codes, level_codes, storage_of, unpack_color
 from fullconv.errors import DataError
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ class LabelReader:
         codes: npt.NDArray[Any] | None = None
         for path in sorted(sample.labels, key=self.mask_code):
             stored = read_stored(path)
-            levels = self._facing(level_codes(stored, path), stored.orientation, image, sample)
+            levels = color_codes(stored, path) if storage_of(stored) == "color" else level_codes(stored, path)
+            levels = self._facing(levels, stored.orientation, image, sample)
             if codes is None:
                 codes = np.full(levels.shape, self.format.background, dtype=np.int32)
             if levels.shape != codes.shape:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from fullconv.data.class_files import ClassEntry
 from fullconv.data.class_tables import Naming, table_by_id
-from fullconv.data.formats import Decision, gather
+from fullconv.data.evidence import gather
+from fullconv.data.formats import Decision
 from fullconv.data.label_files import Survey
 from fullconv.data.labels import Kind, LabelFormat
 from fullconv.data.pairing import Pairing
@@ -46,10 +47,8 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
         )
     for survey in surveys:
         main = gather([survey]).main
-        if survey.storage in ("color", "wide") and any(code >> 16 != code & 255 for code in main):
-            raise _not_binary(survey, len(paths), "colours")
         if len(main) > 2 or (len(main) == 2 and 0 not in main):
-            raise _not_binary(survey, len(paths), f"{len(main)} levels")
+            raise _not_binary(survey, len(paths), f"{len(main)} values")
     titles = {name: name.strip(_SEPARATORS) or name for name in pairing.mask_names}
     order = {entry.name.lower(): place for place, entry in enumerate(naming.entries)}
     known = {entry.name.lower(): entry for entry in naming.entries}
@@ -78,7 +77,8 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
         "what none covers is background."
     )
     table = table_by_id([], Naming(entries, naming.source, naming.ignore))
-    return Decision(LabelFormat(kind="masks", explanation=explanation, names=codes, masks_by=pairing.masks_by), table)
+    format = LabelFormat(kind="masks", explanation=explanation, names=codes, masks_by=pairing.masks_by)
+    return Decision(format, table, naming.source if set(known) & {title.lower() for title in titles.values()} else "")
 
 
 def _not_binary(survey: Survey, files: int, holds: str) -> DataError:

@@ -2,22 +2,247 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import base64
+import io
+import json
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw
+from pycocotools import mask as coco_mask
 
-from fullconv.data.images import ImageInfo
+from fullconv.data.images import ImageInfo, refuse_bomb
+from fullconv.errors import DataError
 
 if TYPE_CHECKING:
     from fullconv.data.scan import Sample
 
-
-def draw_coco(sample: Sample, background: int, image: ImageInfo) -> npt.NDArray[Any]:
-    """(H, W) category ids of one image of a COCO file."""
-    raise NotImplementedError
+_loading = threading.Lock()
 
 
-def draw_labelme(path: Path, names: dict[str, int], background: int, image: ImageInfo) -> npt.NDArray[Any]:
-    """(H, W) codes of one LabelMe file."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class CocoFile:
+    """A COCO annotation file, indexed.
+
+    Args:
+        path: the file.
+        images: its image entries.
+        categories: id → the entry of the category.
+        annotations: image id → the annotations of that image.
+        by_name: file name without folders → image entries.
+    """
+
+    path: Path
+    images: tuple[dict[str, Any], ...]
+    categories: dict[int, dict[str, Any]]
+    annotations: dict[Any, list[dict[str, Any]]]
+    by_name: dict[str, list[dict[str, Any]]]
+
+    def entry(self, image: Path) -> dict[str, Any] | None:
+        """The entry of an image file: by its name, and by folders where several have it."""
+        found = self.by_name.get(image.name, [])
+        fitting = [entry for entry in found if _ends_with(image, str(entry["file_name"]))]
+        return fitting[0] if len(fitting) == 1 else found[0] if len(found) == 1 else None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: it cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError("no such file", where=path, remedy="check the path") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot be read as JSON ({error})", where=path, remedy="replace or remove the file") from error
+
+
+def load_coco(path: Path) -> CocoFile:
+    """Read a COCO file; the last few are kept, since all their images need them.
+
+    Raises:
+        DataError: it is no JSON, or an image, category or annotation lacks what it needs.
+    """
+    with _loading:
+        state = path.stat() if path.exists() else None
+        return _load_coco(path, None if state is None else (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=4)
+def _load_coco(path: Path, _state: object) -> CocoFile:
+    return index_coco(path, read_json(path))
+
+
+def index_coco(path: Path, content: Any) -> CocoFile:
+    """Index the content of a COCO file.
+
+    Raises:
+        DataError: an image, category or annotation lacks what it needs.
+    """
+    try:
+        images = tuple(content["images"])
+        categories = {int(entry["id"]): entry for entry in content["categories"]}
+        annotations: dict[Any, list[dict[str, Any]]] = {entry["id"]: [] for entry in images}
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for entry in images:
+            by_name.setdefault(PurePosixPath(str(entry["file_name"]).replace("\\", "/")).name, []).append(entry)
+        for annotation in content["annotations"]:
+            if annotation["image_id"] in annotations:
+                annotations[annotation["image_id"]].append(annotation)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"is no complete COCO file ({error!s} is missing or wrong)",
+            where=path,
+            remedy="it needs images (id, file_name), categories (id, name) and annotations (image_id, category_id)",
+        ) from error
+    return CocoFile(path, images, categories, annotations, by_name)
+
+
+def draw_coco(sample: Sample, background: int, image: ImageInfo) -> npt.NDArray[np.int32]:
+    """Draw the polygons and run lengths of one image of a COCO file; small things lie on top of large ones.
+
+    Args:
+        sample: an image with its COCO file.
+        background: the code of what no annotation covers.
+        image: the size to draw at where the file tells none.
+
+    Returns:
+        (H, W) category ids.
+
+    Raises:
+        DataError: the image is not in the file, or an annotation cannot be drawn.
+    """
+    coco = load_coco(sample.labels[0])
+    entry = coco.entry(sample.image)
+    if entry is None:
+        raise DataError(
+            f"does not name {sample.image.name}, or names it twice",
+            where=coco.path,
+            remedy="check its file_name entries",
+        )
+    height, width = int(entry.get("height") or image.height), int(entry.get("width") or image.width)
+    refuse_bomb(coco.path, height, width, 0)
+    codes = np.full((height, width), background, dtype=np.int32)
+    drawn = [(_coco_mask(annotation, height, width, coco), annotation) for annotation in coco.annotations[entry["id"]]]
+    masks = [(mask, annotation) for mask, annotation in drawn if mask is not None]
+    for mask, annotation in sorted(masks, key=lambda pair: -int(np.count_nonzero(pair[0]))):
+        codes[mask] = int(annotation["category_id"])
+    return codes
+
+
+def _coco_mask(annotation: dict[str, Any], height: int, width: int, coco: CocoFile) -> npt.NDArray[np.bool_] | None:
+    """(H, W) of one annotation; None where it has a box but no outline."""
+    outline = annotation.get("segmentation")
+    if not outline:
+        return None
+    where = f"{coco.path}, annotation {annotation.get('id', '?')}"
+    if annotation.get("category_id") not in coco.categories:
+        raise DataError(
+            f"category {annotation.get('category_id')} is not there", where=where, remedy="add the category"
+        )
+    try:
+        if isinstance(outline, list):
+            parts = outline if isinstance(outline[0], list) else [outline]
+            if any(len(part) < 6 or len(part) % 2 for part in parts):
+                raise DataError(
+                    "a polygon needs at least three points x, y", where=where, remedy="mend or remove the annotation"
+                )
+            runs = coco_mask.merge(coco_mask.frPyObjects(parts, height, width))
+        else:
+            if list(outline["size"]) != [height, width]:
+                raise DataError(
+                    f"its run lengths are for {outline['size'][1]}×{outline['size'][0]} pixels, "
+                    f"the image has {width}×{height}",
+                    where=where,
+                    remedy="mend or remove the annotation",
+                )
+            counts = outline["counts"]
+            if isinstance(counts, list):
+                if sum(counts) != height * width or min(counts, default=0) < 0:
+                    raise ValueError("its run lengths do not add up to the image")
+                runs = coco_mask.frPyObjects(outline, height, width)
+            else:
+                runs = {"size": outline["size"], "counts": counts.encode() if isinstance(counts, str) else counts}
+        return np.asarray(coco_mask.decode(runs), dtype=np.bool_)
+    except DataError:
+        raise
+    except Exception as error:  # pycocotools raises plain Exception on bad run lengths
+        raise DataError(
+            f"cannot be drawn ({str(error) or error!r})", where=where, remedy="mend or remove the annotation"
+        ) from error
+
+
+def _ends_with(image: Path, file_name: str) -> bool:
+    wanted = [part for part in PurePosixPath(file_name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+    return list(image.parts[-len(wanted) :]) == wanted
+
+
+def draw_labelme(path: Path, names: dict[str, int], background: int, image: ImageInfo) -> npt.NDArray[np.int32]:
+    """Draw the shapes of a LabelMe file in their order, as LabelMe's own export does.
+
+    Args:
+        path: the JSON file.
+        names: label → code.
+        background: the code of what no shape covers.
+        image: the size to draw at where the file tells none.
+
+    Returns:
+        (H, W) codes.
+
+    Raises:
+        DataError: a label is not among the names, or a shape cannot be drawn.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise DataError("is no LabelMe file: it has no shapes", where=path, remedy="replace or remove the file")
+    height, width = int(content.get("imageHeight") or image.height), int(content.get("imageWidth") or image.width)
+    refuse_bomb(path, height, width, 0)
+    canvas = Image.new("I", (width, height), background)
+    for number, shape in enumerate(content["shapes"], 1):
+        where = f"{path}, shape {number}"
+        label = str(shape.get("label", "")) if isinstance(shape, dict) else ""
+        if label not in names:
+            raise DataError(f"{label!r} is no class", where=where, remedy=f"classes are: {', '.join(names)}")
+        try:
+            _draw_shape(canvas, shape, names[label])
+        except Exception as error:  # shapes come from anywhere: short lists, text for numbers, broken pictures
+            raise DataError(
+                f"cannot be drawn ({str(error) or error!r})", where=where, remedy="mend or remove the shape"
+            ) from error
+    return np.asarray(canvas, dtype=np.int32)
+
+
+def _draw_shape(canvas: Image.Image, shape: dict[str, Any], code: int) -> None:
+    points = [(float(x), float(y)) for x, y in shape["points"]]
+    draw = ImageDraw.Draw(canvas)
+    match shape.get("shape_type") or "polygon":
+        case "polygon":
+            if len(points) < 3:
+                raise ValueError("a polygon needs at least three points")
+            draw.polygon(points, fill=code, outline=code)
+        case "rectangle":
+            (left, right), (top, bottom) = (sorted(values) for values in zip(*points, strict=True))
+            draw.rectangle((left, top, right, bottom), fill=code, outline=code)
+        case "circle":
+            (x, y), (edge_x, edge_y) = points
+            radius = float(np.hypot(edge_x - x, edge_y - y))
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=code, outline=code)
+        case "line" | "linestrip":
+            draw.line(points, fill=code, width=10)
+        case "point" | "points":
+            for x, y in points:
+                draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=code, outline=code)
+        case "mask":
+            (left, top), *_ = points
+            with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as picture:
+                mask = picture.convert("L").point(lambda level: 255 if level else 0).convert("1")
+            canvas.paste(code, (round(left), round(top)), mask)
+        case other:
+            raise ValueError(f"{other!r} is no shape type")

@@ -111,12 +111,13 @@ def scan(
     root = images if labels is None else Path(os.path.commonpath([images, labels]))
     notes = list(layout.notes)
     if kind in ("coco", "labelme") or not layout.labels:
-        naming, source = _naming(layout.documents, layout, images, labels, classes, ignore)
-        pairing, decision, problems = scan_polygons(layout, naming, kind)
-        if decision is None:
+        naming = _naming(layout.documents, layout, images, labels, classes, ignore)
+        polygons = scan_polygons(layout, naming, kind)
+        if polygons.decision is None:
             raise _no_labels(images, labels, layout)
+        pairing, decision, problems = polygons.pairing, polygons.decision, polygons.problems
     else:
-        naming, source = _naming(layout.labels, layout, images, labels, classes, ignore)
+        naming = _naming(layout.labels, layout, images, labels, classes, ignore)
         pairing = pair(layout.images, layout.labels)
         if not pairing.labels:
             raise _no_pairs(layout, images)
@@ -148,7 +149,7 @@ def scan(
         samples=tuple(sorted(samples, key=lambda sample: sample.key)),
         format=decision.format,
         classes=decision.classes,
-        class_source=source or _unnamed(decision),
+        class_source=_class_source(decision, layout),
         unmatched_images=tuple(place.path for place in pairing.unmatched_images),
         unmatched_labels=tuple(place.path for place in pairing.unmatched_labels),
         notes=(*notes, *decision.notes),
@@ -185,14 +186,12 @@ def _naming(
     labels: Path | None,
     classes: Path | None,
     ignore: Sequence[str],
-) -> tuple[Naming, str]:
+) -> Naming:
     """Class names from the file given, else one beside or above the labels, else those of a known dataset."""
     path = classes or find_class_file(_class_folders(places, images, labels))
     if path is not None:
-        return Naming(read_class_file(path), str(path), ignore), f"Class names come from {path}."
-    if layout.entries:
-        return Naming(layout.entries, layout.known, ignore), f"Class names are those of {layout.known}."
-    return Naming(ignore=ignore), ""
+        return Naming(read_class_file(path), str(path), ignore)
+    return Naming(layout.entries, layout.known, ignore)
 
 
 def _class_folders(places: Sequence[FoundFile], images: Path, labels: Path | None) -> list[Path]:
@@ -262,7 +261,10 @@ def _no_pairs(layout: Layout, images: Path) -> DataError:
     )
 
 
-def _unnamed(decision: Decision) -> str:
+def _class_source(decision: Decision, layout: Layout) -> str:
+    if decision.named_by:
+        known = decision.named_by == layout.known
+        return f"Class names {'are those of' if known else 'come from'} {decision.named_by}."
     if decision.format.kind in ("masks", "coco", "labelme"):
         return "Class names come from the labels themselves."
     return "No class file was found, so the classes are named by what the labels hold."
