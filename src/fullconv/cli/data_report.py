@@ -78,18 +78,17 @@ def facts_table(
 
 
 def class_table(classes: ClassTable, statistics: Statistics) -> Table:
-    """Share of pixels and number of images per class and split."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    """Share of the labelled pixels and number of images that have it, per class and split."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), caption="share of the labelled pixels, in how many images")
     for heading, justify in (("id", "right"), ("", "left"), ("class", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for split, counts in statistics.splits.items():
-        table.add_column(f"{split} pixels", justify="right")
-        table.add_column(f"of {counts.images} images", justify="right")
+    for split in statistics.splits:
+        table.add_column(split, justify="right", no_wrap=True)
     for entry in classes.classes:
         row: list[RenderableType] = [str(entry.value), _swatch(entry.color), Text(entry.name)]
         for counts in statistics.splits.values():
             labelled = sum(counts.pixels.values())
-            row += [_share(counts.pixels[entry.name], labelled), str(counts.images_with[entry.name])]
+            row.append(f"{_share(counts.pixels[entry.name], labelled)} in {counts.images_with[entry.name]:>3}")
         table.add_row(*row)
     ignored: list[RenderableType] = [
         Text(", ".join(str(entry.value) for entry in classes.ignored[:3])),
@@ -97,7 +96,9 @@ def class_table(classes: ClassTable, statistics: Statistics) -> Table:
         Text(f"ignored ({', '.join(entry.name for entry in classes.ignored)})" if classes.ignored else "ignored"),
     ]
     for counts in statistics.splits.values():
-        ignored += [_share(counts.ignored_pixels, counts.ignored_pixels + sum(counts.pixels.values())), ""]
+        images = str(counts.images)
+        share = _share(counts.ignored_pixels, counts.ignored_pixels + sum(counts.pixels.values()))
+        ignored.append(share + " " * (len(" in ") + max(3, len(images))))
     table.add_row(*ignored, style="dim")
     return table
 
@@ -158,18 +159,18 @@ def dataset_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for heading, justify in (
         ("name", "left"),
         ("images", "right"),
-        ("train / val / test", "right"),
+        ("train/val/test", "right"),
         ("classes", "right"),
         ("labels", "left"),
         ("made", "left"),
         ("folder", "left"),
     ):
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading not in ("name", "folder"))  # type: ignore[arg-type]
     for row in rows:
         if "error" in row:
             table.add_row(row["name"], "", "", "", "", "", Text(row["error"], style="red"))
             continue
-        splits = " / ".join(str(row["splits"].get(name, 0)) for name in ("train", "val", "test"))
+        splits = "/".join(str(row["splits"].get(name, 0)) for name in ("train", "val", "test"))
         table.add_row(
             row["name"],
             str(row["images"]),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fullconv.data.class_edits import ClassEdits
 from fullconv.data.classes import ClassTable
-from fullconv.data.description import FILE_NAME, HEADER, DatasetDescription, SampleRecord
+from fullconv.data.description import FILE_NAME, DatasetDescription, SampleRecord, description_text
 from fullconv.data.examination import Examination, SplitPlan, examine, examine_again
 from fullconv.data.inspection import SampleDecoder, Unlabelled, checksum_of, stamp_of
 from fullconv.data.labels import LabelFormat
@@ -25,7 +25,7 @@ from fullconv.data.problems import Problem
 from fullconv.data.scan import Sample
 from fullconv.data.statistics import Statistics
 from fullconv.errors import DataError, StorageError
-from fullconv.files import dump_yaml, read_document, staged_directory, write_atomically
+from fullconv.files import read_document, staged_directory, write_atomically
 from fullconv.workspace import Workspace
 
 _UNKNOWN_ALLOWED = frozenset({"unknown-class-code", "blurred-label"})
@@ -353,25 +353,26 @@ class Dataset:
         )
 
     def _document(self, *, root: str) -> str:
-        description = DatasetDescription(
-            name=self.name,
-            created=self.created,
-            root=root,
-            label_format=self.format,
-            class_source=self.class_source,
-            classes=self.unedited.classes,
-            ignored=self.unedited.ignored,
-            edits=self.edits,
-            unlabelled=self.unlabelled,
-            allow=self.allow,
-            channels=self.channels,
-            dtype=self.dtype,
-            counted=self.fingerprint,
-            statistics=self.statistics,
-            problems=self.problems,
-            samples=self.records,
+        return description_text(
+            DatasetDescription(
+                name=self.name,
+                created=self.created,
+                root=root,
+                label_format=self.format,
+                class_source=self.class_source,
+                classes=self.unedited.classes,
+                ignored=self.unedited.ignored,
+                edits=self.edits,
+                unlabelled=self.unlabelled,
+                allow=self.allow,
+                channels=self.channels,
+                dtype=self.dtype,
+                counted=self.fingerprint,
+                statistics=self.statistics,
+                problems=self.problems,
+                samples=self.records,
+            )
         )
-        return HEADER + dump_yaml(description.model_dump(mode="json", exclude_none=True))
 
 
 def description_path(where: str | Path, workspace: Workspace) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullconv.data.class_edits import ClassEdits
@@ -124,6 +125,24 @@ class DatasetDescription(BaseModel):
     def table(self) -> ClassTable:
         """The classes before edits."""
         return ClassTable(classes=self.classes, ignored=self.ignored)
+
+
+def description_text(description: DatasetDescription) -> str:
+    """The text of `dataset.yaml`: short lists of numbers and names on one line."""
+    content = description.model_dump(mode="json", exclude_none=True)
+    return HEADER + str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Lists of scalars and empty mappings in one line, everything else in blocks."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    short = not any(isinstance(value, (list, dict)) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=short)
+
+
+_Dumper.add_representer(list, _represent_list)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -116,8 +116,8 @@ def examine(
     plan = plan or SplitPlan()
     parse_split(plan.shares)
     found = scan(
-        images,
-        labels,
+        images.expanduser().absolute(),
+        None if labels is None else labels.expanduser().absolute(),
         classes=classes,
         format=format,
         ignore=ignore,

@@ -182,8 +182,10 @@ def _image(sample: Sample, faults: list[Fault]) -> npt.NDArray[np.generic] | Non
 def _label(
     reader: SampleDecoder, sample: Sample, size: tuple[int, int] | None, faults: list[Fault]
 ) -> tuple[npt.NDArray[np.unsignedinteger] | None, dict[int, tuple[int, tuple[int, int]]]]:
+    if size is None:
+        return None, {}
     if not sample.labels:
-        return (None if size is None else reader.unlabelled_map(size)), {}
+        return reader.unlabelled_map(size), {}
     try:
         raw = reader.labels.raw(sample)
         unknown = reader.labels.unknown_codes(raw)
