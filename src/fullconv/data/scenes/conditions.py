@@ -82,7 +82,7 @@ def random_conditions(chance: Random) -> Conditions:
         sky_top, sky_bottom = scaled((0.06, 0.07, 0.11), glow), scaled((0.14, 0.13, 0.15), glow)
     haze = {"clear": 420.0, "overcast": 260.0, "fog": chance.uniform(45, 90)}[weather]
     balance = chance.gauss(0.0, 0.05)
-    gain = chance.uniform(*{"day": (0.36, 0.54), "dusk": (0.28, 0.42), "night": (0.18, 0.28)}[time])
+    gain = chance.uniform(*{"day": (0.36, 0.54), "dusk": (0.30, 0.44), "night": (0.23, 0.33)}[time])
     return Conditions(
         season=season,
         time=time,

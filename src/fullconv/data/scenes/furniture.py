@@ -190,7 +190,7 @@ class Fence:
     def draw(self, canvas: Canvas, conditions: Conditions) -> None:
         left, right, near, far = self.footprint
         x, top = (left + right) / 2, self.height
-        params = (0.0, 1.0, 0.0, self.height, 0.55 if self.boards else 0.36)
+        params = (0.0, 1.0, 0.0, self.height, 0.4 if self.boards else 0.22)
         paint = Paint(self.color, FENCE, BOARDS if self.boards else BARS, params)
         canvas.face([(x, 0, near), (x, 0, far), (x, top, far), (x, top, near)], paint)
         rail = Paint(mixed(self.color, SNOW, 0.8 * conditions.snow), FENCE)

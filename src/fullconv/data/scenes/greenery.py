@@ -163,7 +163,7 @@ class Tree:
         depth: float,
         levels: int = 6,
     ) -> None:
-        if width < 1.0 or not levels:
+        if width < 1.4 or not levels:
             return
         turn = math.radians(angle)
         end = (start[0] + length * math.cos(turn), start[1] - length * math.sin(turn))

@@ -143,7 +143,7 @@ def _add_cars(chance: Random, street: Street, place: Pavement, lane: float) -> N
             z = near + (0.28 if heading > 0 else 0.72) * (far - near)
             place.add(Car.random(chance, chance.uniform(-9, 9), z, heading, driving=True), margin=0.5)
     for side in (-1, 1):
-        if chance.random() < 0.3:
+        if chance.random() < 0.3 or (side > 0 and street.half < 3.9):
             continue
         z = chance.uniform(5.5, 10)
         while z < min(street.length, 75):
@@ -192,7 +192,7 @@ def _add_walkers(chance: Random, street: Street, place: Pavement) -> None:
     for _ in range(chance.randint(5, 10)):
         side = chance.choice((-1, 1))
         x = side * chance.uniform(street.half + street.verge + 0.6, street.edge - 0.5)
-        place.add(Pedestrian.random(chance, x, chance.uniform(4.0, 22)), margin=0.05)
+        place.add(Pedestrian.random(chance, x, chance.uniform(4.0, 19)), margin=0.05)
     if chance.random() < 0.5:
         z = chance.uniform(7, 20) if street.zebra is None else street.zebra + chance.uniform(0.4, 2.8)
         for _ in range(chance.randint(1, 3)):

@@ -26,11 +26,11 @@ SMALLEST, LARGEST = 32, 4096
 
 # Widths (metres) that must cover so many pixels, or the thing is left out.
 _VISIBLE: tuple[tuple[type, float, float], ...] = (
-    (LampPost, 0.24, 2.0),
-    (TrafficSign, 0.9, 7.0),
-    (Pedestrian, 0.5, 4.5),
-    (Cyclist, 0.6, 5.5),
-    (Bin, 0.7, 5.0),
+    (LampPost, 0.24, 2.2),
+    (TrafficSign, 0.9, 8.0),
+    (Pedestrian, 0.5, 5.5),
+    (Cyclist, 0.6, 6.5),
+    (Bin, 0.7, 6.0),
 )
 
 
@@ -58,7 +58,7 @@ def generate_scene(
     chance = Random(f"{seed}/{index}")
     conditions = random_conditions(chance)
     street = Street.random(chance)
-    lane = street.half * 0.42
+    lane = street.half * 0.46
     camera = Camera.random(chance, size, lane=lane)
     buildings = plots(chance, street, conditions)
     life = street_life(chance, street, conditions, lane=lane)

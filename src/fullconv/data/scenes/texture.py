@@ -290,4 +290,5 @@ def sky(slope_right: Array, slope_up: Array, conditions: Conditions, shift: floa
     amount, tint = {"clear": (0.35, 0.1), "overcast": (0.9, 0.45), "fog": (0.1, 0.0)}[conditions.weather]
     cover = np.clip(0.55 * drift - 0.5 + amount, 0.0, 1.0) * amount
     cloud = bottom * 0.95 + tint * (top - bottom)
-    return color + (cloud - color) * (0.8 * cover)[:, None]
+    clouded: Array = color + (cloud - color) * (0.8 * cover)[:, None]
+    return clouded
