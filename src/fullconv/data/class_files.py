@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -120,15 +121,14 @@ def parse_class_text(text: str, where: object) -> tuple[ClassEntry, ...]:
         color = None if not hexes else _rgb(int(hexes[0], 16))
         name = " ".join(names).strip().strip("\"'")
         rows.append((number, [value for _, value in numbers], [place for place, _ in numbers], name, color))
-    counts = {len(row[1]) for row in rows if row[3]}
+    usual, _ = Counter(len(row[1]) for row in rows).most_common(1)[0] if rows else (0, 0)
     id_first = _id_comes_first(rows, header)
     entries = []
     for number, values, places, name, color in rows:
-        if len(counts) > 1 or len(values) not in (0, 1, 3, 4) or (color is not None and len(values) > 1):
+        if len(values) not in (0, 1, 3, 4) or (color is not None and len(values) > 1) or len(values) != usual:
+            others = f" where other lines have {usual}" if len(values) != usual else ", which make no id and colour"
             raise DataError(
-                f"line {number} has {len(values)} numbers where other lines have {sorted(counts)[0]}"
-                if len(counts) > 1 and len(values) != sorted(counts)[0]
-                else f"line {number} has {len(values)} numbers, which do not make an id and a colour",
+                f"line {number} has {len(values)} numbers{others}",
                 where=where,
                 remedy="write one class per line: id name red green blue",
             )
@@ -177,7 +177,7 @@ def _looks_like_header(fields: list[str]) -> bool:
 
 
 def _id_comes_first(rows: list[tuple[int, list[int], list[int], str, Color | None]], header: list[str]) -> bool:
-    """Of four numbers in a row: is the first the id? By the header, else by which column counts up without repeats."""
+    """Of four numbers in a row: is the first the id? By the header, else by which column counts up, in small steps."""
     for word in header:
         if word in _ID_WORDS:
             return True
@@ -185,7 +185,9 @@ def _id_comes_first(rows: list[tuple[int, list[int], list[int], str, Color | Non
             return False
     first = [row[1][0] for row in rows if len(row[1]) == 4]
     last = [row[1][-1] for row in rows if len(row[1]) == 4]
-    return not (last == sorted(set(last)) and first != sorted(set(first)))
+    if last != sorted(set(last)):
+        return True
+    return first == sorted(set(first)) and max(first, default=0) <= max(last, default=0)
 
 
 def _with_colormap(entries: tuple[ClassEntry, ...], path: Path) -> tuple[ClassEntry, ...]:

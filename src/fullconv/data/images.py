@@ -139,7 +139,7 @@ def read_stored(path: Path) -> StoredPixels:
             if image.mode == "P":
                 return StoredPixels(np.asarray(image), _palette(image), orientation, 8)
             if image.mode == "1":
-                return StoredPixels(np.asarray(image).view(np.uint8), None, orientation, 1)
+                return StoredPixels((np.asarray(image.convert("L")) != 0).view(np.uint8), None, orientation, 1)
             if image.mode in ("PA", "RGBa", "La"):
                 image = image.convert("LA" if image.mode == "La" else "RGBA")
             elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
@@ -307,4 +307,4 @@ def _read_tiff(path: Path) -> StoredPixels:
     elif photometric == tifffile.PHOTOMETRIC.SEPARATED and array.ndim == 3 and array.dtype == np.uint8:
         array = np.asarray(Image.fromarray(array[:, :, :4], mode="CMYK").convert("RGB"))
     bits = 1 if array.dtype == np.bool_ else array.dtype.itemsize * 8
-    return StoredPixels(array.view(np.uint8) if bits == 1 else array, palette, orientation, bits)
+    return StoredPixels((array != 0).view(np.uint8) if bits == 1 else array, palette, orientation, bits)

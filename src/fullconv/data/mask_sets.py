@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fullconv.data.class_files import ClassEntry
 from fullconv.data.class_tables import Naming, table_by_id
-from fullconv.data.evidence import gather
 from fullconv.data.formats import Decision
 from fullconv.data.label_files import Survey
 from fullconv.data.labels import Kind, LabelFormat
@@ -46,9 +47,13 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
             remedy="give masks of one class the same suffix or folder, or give the folder with the labels to use",
         )
     for survey in surveys:
-        main = gather([survey]).main
-        if len(main) > 2 or (len(main) == 2 and 0 not in main):
-            raise _not_binary(survey, len(paths), f"{len(main)} values")
+        two_commonest = int(np.sort(survey.pixels)[-2:].sum())
+        if len(survey.codes) > 1 and (0 not in survey.codes or two_commonest < 0.9 * survey.pixels.sum()):
+            raise DataError(
+                f"holds {survey.distinct} values and is no binary mask, but images have up to {len(paths)} label files",
+                where=survey.path,
+                remedy="give the folder with the one kind of labels to use",
+            )
     titles = {name: name.strip(_SEPARATORS) or name for name in pairing.mask_names}
     order = {entry.name.lower(): place for place, entry in enumerate(naming.entries)}
     known = {entry.name.lower(): entry for entry in naming.entries}
@@ -79,11 +84,3 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
     table = table_by_id([], Naming(entries, naming.source, naming.ignore))
     format = LabelFormat(kind="masks", explanation=explanation, names=codes, masks_by=pairing.masks_by)
     return Decision(format, table, naming.source if set(known) & {title.lower() for title in titles.values()} else "")
-
-
-def _not_binary(survey: Survey, files: int, holds: str) -> DataError:
-    return DataError(
-        f"holds {holds} and is no binary mask, but the image has up to {files} label files",
-        where=survey.path,
-        remedy="give the folder with the one kind of labels to use",
-    )
