@@ -157,7 +157,12 @@ def test_every_command_has_help(command: list[str]):
 
 
 @pytest.mark.realdata
-def test_camvid_is_sound(shared: Path):
-    result = run(app, ["check", str(shared / "data" / "camvid")])
+def test_camvid_is_sound_and_has_its_published_splits(shared: Path):
+    result = run(app, ["check", str(shared / "data" / "camvid"), "--json"])
     assert result.exit_code == 0, result.output
-    assert "701 (367 train, 101 val, 233 test)" in words(result.stdout)
+    facts = json.loads(result.stdout)
+    images = {split: counts["images"] for split, counts in facts["statistics"]["splits"].items()}
+    assert images == {"train": 367, "val": 101, "test": 233}
+    assert len(facts["classes"]["classes"]) == 11
+    assert [entry["name"] for entry in facts["classes"]["ignored"]] == ["void"]
+    assert facts["problems"] == []

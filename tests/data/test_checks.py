@@ -246,6 +246,14 @@ def test_labels_without_image_are_listed(tmp_path: Path):
     assert found(examine(root), "unmatched-label").where == "labels/003.png"
 
 
+def test_two_images_of_one_name_are_left_out(tmp_path: Path):
+    root = write_set(tmp_path)
+    Image.fromarray(picture(3)).save(root / "images" / "003.jpg")
+    examination = examine(root)
+    assert found(examination, "doubtful-pair").severity == "warning"
+    assert not examination.errors
+
+
 @pytest.mark.parametrize(
     ("kind", "file"), [("unreadable-image", "images/003.png"), ("unreadable-label", "labels/003.png")]
 )

@@ -280,6 +280,106 @@ def no_training_images(root: Path) -> list[str]:
     return options(write_set(root / "other", splits={"val": 5, "test": 5}))
 
 
+# One broken label in each format
+
+
+@damage("labels/003.png")
+def broken_palette_label(root: Path) -> list[str]:
+    other = write_set(root / "other", kind="palette")
+    truncate(other / "labels" / "003.png", 0.7)
+    return options(other)
+
+
+@damage("labels/003.png")
+def broken_color_label(root: Path) -> list[str]:
+    other = write_set(root / "other", kind="colors")
+    truncate(other / "labels" / "003.png")
+    return options(other)
+
+
+def written(root: Path, levels: list[int], suffix: str = ".png", dtype: type = np.uint8) -> list[str]:
+    """Labels whose four classes are these levels, the third file cut short."""
+    (root / "classes.txt").unlink()
+
+    def write(number: int, path: Path) -> None:
+        ids = np.array(levels, dtype=dtype)[label(number)]
+        if suffix == ".tif":
+            tifffile.imwrite(f"{path}.tif", ids)
+        else:
+            Image.fromarray(ids).save(f"{path}{suffix}")
+
+    replace_labels(root, write)
+    truncate(root / "labels" / f"003{suffix}")
+    return options(root)
+
+
+@damage("labels/003.png")
+def broken_binary_label(root: Path) -> list[str]:
+    return written(root, [0, 255, 255, 0])
+
+
+@damage("labels/003.png")
+def broken_grey_code_label(root: Path) -> list[str]:
+    return written(root, [0, 85, 170, 255])
+
+
+@damage("labels/003.png")
+def broken_16_bit_png_label(root: Path) -> list[str]:
+    return written(root, [0, 300, 7000, 40000], dtype=np.uint16)
+
+
+@damage("labels/003.tif")
+def broken_16_bit_tiff_label(root: Path) -> list[str]:
+    return written(root, [0, 300, 7000, 40000], ".tif", np.uint16)
+
+
+def masks(root: Path) -> None:
+    """One binary file per class: masks/car/003.png, masks/bus/003.png."""
+    (root / "classes.txt").unlink()
+    for value, name in ((1, "car"), (2, "bus")):
+        for number in range(12):
+            save_label(root / "labels" / name / f"{number:03}.png", (label(number) == value).astype(np.uint8) * 255)
+    for path in (root / "labels").glob("*.png"):
+        path.unlink()
+
+
+@damage("labels/bus/003.png")
+def broken_mask_of_several(root: Path) -> None:
+    masks(root)
+    truncate(root / "labels" / "bus" / "003.png")
+
+
+@damage("003.png")
+def mask_of_another_size(root: Path) -> None:
+    masks(root)
+    save_label(root / "labels" / "bus" / "003.png", np.full((9, 9), 255, np.uint8))
+
+
+@damage("berlin_000003_gtFine_labelIds.png")
+def broken_cityscapes_label(root: Path) -> list[str]:
+    other = root / "cityscapes"
+    for number in range(12):
+        image = other / "leftImg8bit" / "train" / "berlin" / f"berlin_{number:06}_leftImg8bit.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(image)
+        name = f"berlin_{number:06}_gtFine_labelIds.png"
+        save_label(other / "gtFine" / "train" / "berlin" / name, np.array([7, 8, 11, 26], np.uint8)[label(number)])
+    truncate(other / "gtFine" / "train" / "berlin" / "berlin_000003_gtFine_labelIds.png")
+    return options(other)
+
+
+@damage("SegmentationClass/003.png")
+def broken_voc_label(root: Path) -> list[str]:
+    other = root / "VOC2012"
+    for number in range(12):
+        image = other / "JPEGImages" / f"{number:03}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(image)
+        save_label(other / "SegmentationClass" / f"{number:03}.png", label(number), "palette")
+    truncate(other / "SegmentationClass" / "003.png", 0.8)
+    return options(other)
+
+
 # Class files
 
 

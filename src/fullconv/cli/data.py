@@ -15,7 +15,8 @@ from rich.console import Console
 
 from fullconv.cli.data_report import check_report, dataset_report, dataset_table
 from fullconv.data.class_edits import ClassEdits, parse_pairs
-from fullconv.data.dataset import Dataset, dataset_names, default_name
+from fullconv.data.dataset import Dataset
+from fullconv.data.dataset_paths import dataset_names, default_name
 from fullconv.data.description import FILE_NAME, DatasetDescription
 from fullconv.data.examination import Examination, SplitPlan, examine
 from fullconv.errors import DataError, FullconvError
@@ -207,7 +208,7 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except FullconvError as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)
         raise typer.Exit(2) from None
 
 

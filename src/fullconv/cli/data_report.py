@@ -20,6 +20,7 @@ from fullconv.data.statistics import Statistics
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _SHOWN_FILES = 4
+_SHARES = "\nShare of the labelled pixels, and in how many images:"
 
 
 def check_report(found: Examination) -> RenderableType:
@@ -35,7 +36,11 @@ def check_report(found: Examination) -> RenderableType:
         )
     ]
     if found.statistics is not None:
-        parts += [class_table(found.classes, found.statistics), baseline_table(found.statistics)]
+        parts += [
+            Text(_SHARES, style="dim"),
+            class_table(found.classes, found.statistics),
+            baseline_table(found.statistics),
+        ]
     parts += [problem_list(found.problems), verdict(found.problems)]
     return Group(*parts)
 
@@ -47,6 +52,7 @@ def dataset_report(dataset: Dataset) -> RenderableType:
         facts_table(
             dataset.root, dataset.format, dataset.class_source, dataset.channels, dataset.dtype, dataset.statistics
         ),
+        Text(_SHARES, style="dim"),
         class_table(dataset.classes, dataset.statistics),
         baseline_table(dataset.statistics),
     ]
@@ -79,7 +85,7 @@ def facts_table(
 
 def class_table(classes: ClassTable, statistics: Statistics) -> Table:
     """Share of the labelled pixels and number of images that have it, per class and split."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), caption="share of the labelled pixels, in how many images")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for heading, justify in (("id", "right"), ("", "left"), ("class", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for split in statistics.splits:
@@ -136,7 +142,7 @@ def problem_list(problems: Sequence[Problem]) -> RenderableType:
         text.append(f"{problem.message}.")
         if problem.remedy != "nothing needs doing":
             text.append(f"\n→ {problem.remedy}", style="dim")
-        if len(problem.files) > 1:
+        if len(problem.files) > 2:
             more = f" … {len(problem.files) - _SHOWN_FILES} more in --json" if len(problem.files) > _SHOWN_FILES else ""
             text.append(f"\n  {', '.join(problem.files[:_SHOWN_FILES])}{more}", style="dim")
         table.add_row(Text(problem.severity, style=style), text)

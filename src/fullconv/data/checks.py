@@ -27,6 +27,7 @@ _REMEDIES = {
     "unreadable-image": "save it again or remove it, or leave such images out with --allow unreadable-image",
     "decompression-bomb": "cut it into parts, or leave such images out with --allow decompression-bomb",
     "unreadable-label": "save it again or remove it, or leave such images out with --allow unreadable-label",
+    "doubtful-pair": "keep one of them",
     "size-mismatch": "give image and label the same size, or leave such images out with --allow size-mismatch",
     "orientation-mismatch": "save both upright without EXIF orientation, or leave such images out with --allow "
     "orientation-mismatch",
@@ -67,17 +68,7 @@ class Judge:
         for found in inspections:
             for fault in found.faults:
                 by_kind[fault.kind].append((fault.path, fault.message))
-        problems = []
-        for kind, faults in by_kind.items():
-            path, message = faults[0]
-            others = len({other for other, _ in faults} - {path})
-            more = f" (and {others} more such files)" if others else ""
-            problems.append(
-                self._problem(
-                    kind, path, f"{message}{more}", _REMEDIES[kind], count=others + 1, files=[p for p, _ in faults]
-                )
-            )
-        return problems
+        return [self._listed(kind, faults) for kind, faults in by_kind.items()]
 
     def codes(self, inspections: Sequence[Inspection], *, colors: bool) -> list[Problem]:
         """Codes in label files that are no class: one problem per code, or one for blurred labels with many of them."""
@@ -246,7 +237,7 @@ class Judge:
                 "same-picture-in-two-splits",
                 [group for group in copies if len({splits[index] for index in group}) > 1],
                 "in {a} is the same picture as {other} in {b}: scores would be too good",
-                "remove it from one of the splits",
+                "remove it from one of the splits, or accept it with --allow same-picture-in-two-splits",
             ),
             (
                 "same-picture-twice",
@@ -277,23 +268,17 @@ class Judge:
         what = f"none of {_images(count)} can be used" if count else "there is no image with a label"
         return self._problem("no-usable-image", self._root, what, "see the other errors")
 
-    def broken_labels(self, broken: Sequence[tuple[Path, str]], inspections: Sequence[Inspection]) -> list[Problem]:
-        """Label files that could not be read while looking around, where the inspection did not name them already."""
-        known = {fault.path for found in inspections for fault in found.faults}
-        rest = [(path, message) for path, message in broken if path not in known]
-        if not rest:
-            return []
-        more = f" (and {len(rest) - 1} more such files)" if len(rest) > 1 else ""
-        return [
-            self._problem(
-                "unreadable-label",
-                rest[0][0],
-                rest[0][1] + more,
-                _REMEDIES["unreadable-label"],
-                count=len(rest),
-                files=[path for path, _ in rest],
-            )
-        ]
+    def scan_problems(self, found: Sequence[tuple[Path, str]], inspections: Sequence[Inspection]) -> list[Problem]:
+        """What the scan could not read or pair, where the inspection did not name it already."""
+        known = {fault.path for inspection in inspections for fault in inspection.faults}
+        by_kind: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+        for path, message in found:
+            if path not in known:
+                # A sentence that begins with the file is the error of reading it.
+                read = message.removeprefix(f"{path}: ")
+                kind = "doubtful-pair" if read == message else "unreadable-label"
+                by_kind[kind].append((path, read.rsplit("; ", 1)[0] if kind == "unreadable-label" else message))
+        return [self._listed(kind, faults) for kind, faults in by_kind.items()]
 
     def unmatched(self, images: Sequence[Path], labels: Sequence[Path]) -> list[Problem]:
         """Images without label and labels without image."""
@@ -308,9 +293,22 @@ class Judge:
             ("unmatched-label", labels, "no image was found", "add images of the same name, or remove the labels"),
         ):
             if files:
-                text = f"{message} for {len(files)} {'images' if files is images else 'labels'}, which are left out"
+                noun = "image" if files is images else "label"
+                text = (
+                    f"{message} for {len(files)} {noun}s, which are left out"
+                    if len(files) > 1
+                    else f"{message}; left out"
+                )
                 problems.append(self._problem(kind, files[0], text, remedy, count=len(files), files=files))
         return problems
+
+    def _listed(self, kind: str, faults: Sequence[tuple[Path, str]]) -> Problem:
+        """One problem for all files with the same kind of fault."""
+        path, message = faults[0]
+        others = len({other for other, _ in faults} - {path})
+        more = f" (and {others} more such files)" if others else ""
+        files = [other for other, _ in faults]
+        return self._problem(kind, path, f"{message}{more}", _REMEDIES[kind], count=others + 1, files=files)
 
     def _is_blurred(self, found: Inspection, *, colors: bool) -> bool:
         """Many different codes in one label, each close to a class or between two: JPEG or smooth edges did that."""

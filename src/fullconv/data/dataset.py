@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from fullconv.data.class_edits import ClassEdits
 from fullconv.data.classes import ClassTable
+from fullconv.data.dataset_paths import dataset_names, default_name, description_path
 from fullconv.data.description import FILE_NAME, DatasetDescription, SampleRecord, description_text
 from fullconv.data.examination import Examination, SplitPlan, examine, examine_again
 from fullconv.data.inspection import SampleDecoder, Unlabelled, checksum_of, stamp_of
@@ -27,6 +27,8 @@ from fullconv.data.statistics import Statistics
 from fullconv.errors import DataError, StorageError
 from fullconv.files import read_document, staged_directory, write_atomically
 from fullconv.workspace import Workspace
+
+__all__ = ["Dataset", "dataset_names", "default_name", "description_path", "refuse_errors"]
 
 _UNKNOWN_ALLOWED = frozenset({"unknown-class-code", "blurred-label"})
 
@@ -375,47 +377,11 @@ class Dataset:
         )
 
 
-def description_path(where: str | Path, workspace: Workspace) -> Path:
-    """The dataset.yaml that a path or a name in the workspace means.
-
-    Raises:
-        DataError: there is none; the sentence lists the names that exist.
-    """
-    path = Path(where).expanduser()
-    if path.is_file():
-        return path
-    if (path / FILE_NAME).is_file():
-        return path / FILE_NAME
-    if path.name == str(where) and (workspace.datasets / path.name / FILE_NAME).is_file():
-        return workspace.datasets / path.name / FILE_NAME
-    names = ", ".join(dataset_names(workspace)) or "none yet"
-    raise DataError(
-        "no such dataset", where=where, remedy=f"in {workspace.datasets} are: {names}; fullconv data create makes one"
-    )
-
-
-def dataset_names(workspace: Workspace) -> list[str]:
-    """Names of the datasets in a workspace, in alphabetical order."""
-    return sorted(path.parent.name for path in workspace.datasets.glob(f"[!.]*/{FILE_NAME}"))
-
-
-def default_name(images: Path) -> str:
-    """A name for the dataset in a folder, safe as a folder name.
-
-    >>> default_name(Path("/data/Coffee leaves/images"))
-    'Coffee-leaves'
-    """
-    path = images.absolute()
-    general = {"images", "image", "img", "imgs", "data", "dataset", "train"}
-    chosen = next((part for part in (path.name, path.parent.name) if part and part.lower() not in general), path.name)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", chosen).strip("-._")[:100] or "dataset"
-
-
 def refuse_errors(problems: Sequence[Problem], root: Path) -> None:
     """Raise the worst error among problems as one sentence; nothing where there is none."""
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return
     worst = errors[0]
-    more = "" if len(errors) == 1 else f" ({len(errors) - 1} more: fullconv data check {root} lists them)"
+    more = "" if len(errors) == 1 else f" (one of {len(errors)} errors: fullconv data check {root} lists all)"
     raise DataError(worst.message + more, where=worst.where, remedy=worst.remedy)

@@ -58,7 +58,7 @@ class SampleRecord(BaseModel):
             raise ValueError(f"{found.sample.key} is not usable")
         return cls(
             key=found.sample.key,
-            split=split,  # type: ignore[arg-type]  # one of SPLITS
+            split=split,
             image=_relative(found.sample.image, root),
             labels=tuple(_relative(path, root) for path in found.sample.labels),
             size=found.size,

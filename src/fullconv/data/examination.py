@@ -132,7 +132,7 @@ def examine(
     judged = _judge(judge, inspections, table, found.format, plan)
     remarks = [judge.remark(found.root, note) for note in found.notes]
     unmatched = judge.unmatched(found.unmatched_images, found.unmatched_labels)
-    broken = judge.broken_labels(found.problems, inspections)
+    broken = judge.scan_problems(found.problems, inspections)
     return Examination(
         found=found,
         classes=table,

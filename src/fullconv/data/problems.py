@@ -29,6 +29,7 @@ KINDS: dict[str, Severity] = {
     "tiny-set": "warning",
     "no-validation-image": "warning",
     "mixed-value-types": "warning",
+    "doubtful-pair": "warning",
     "unmatched-image": "warning",
     "unmatched-label": "warning",
     "same-picture-twice": "note",

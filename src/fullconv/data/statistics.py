@@ -76,7 +76,8 @@ class Statistics(BaseModel):
         array([3, 1])
         """
         chosen = [self.splits[split]] if split else list(self.splits.values())
-        return np.array([list(counts.pixels.values()) for counts in chosen], dtype=np.int64).sum(axis=0)
+        counts = np.array([list(found.pixels.values()) for found in chosen], dtype=np.int64)
+        return np.asarray(counts.sum(axis=0))
 
 
 def mean_iou(
