@@ -42,19 +42,18 @@ def gather(surveys: Sequence[Survey]) -> Evidence:
     pixels = np.bincount(place, weights=np.concatenate([survey.pixels for survey in surveys])).astype(np.int64)
     runs = np.bincount(place, weights=np.concatenate([survey.runs for survey in surveys])).astype(np.int64)
     speckle = int((pixels < 2 * runs).sum())
-    blurred = len(codes) > 2 and (
-        any(survey.lossy for survey in surveys) or speckle > max(8, len(codes) // 2) or len(codes) > 256
-    )
+    lossy = any(survey.lossy for survey in surveys)
+    blurred = len(codes) > 2 and (lossy or speckle > max(8, len(codes) // 2))
     main = _peaks(codes, pixels) if blurred else tuple(int(code) for code in codes)
     return Evidence(codes, pixels, runs, main, blurred)
 
 
 def _peaks(codes: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64]) -> tuple[int, ...]:
-    """Codes with at least a thousandth of the pixels that are not near a commoner one."""
+    """Codes with at least 1/200 of the pixels that are not near a commoner one."""
     channels = np.stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255], axis=1)
     kept: list[int] = []
     for index in np.argsort(-pixels, kind="stable")[:1000]:
-        if pixels[index] * 1000 < pixels.sum():
+        if pixels[index] * 200 < pixels.sum():
             break
         if not kept or np.abs(channels[kept] - channels[index]).max(axis=1).min() > _NEAR:
             kept.append(int(index))

@@ -61,12 +61,6 @@ def decide(surveys: Sequence[Survey], naming: Naming, *, forced: Kind | None = N
         DataError: the files contradict each other, a forced format, or look like photographs.
     """
     storages = {survey.storage for survey in surveys}
-    if forced in ("masks", "coco", "labelme"):
-        raise DataError(
-            "is a picture with one code per pixel" if forced != "masks" else "is the only label file of its image",
-            where=surveys[0].path,
-            remedy=f"it cannot be read as {forced!r}; leave the format to be found",
-        )
     if "wide" in storages:
         return _decide_wide(surveys, naming, forced)
     if forced == "colors":
