@@ -61,8 +61,8 @@ def main() -> None:
     text = f"""# Street scenes: what colour alone tells
 
 A random forest (200 trees) on a pixel's red, green and blue. Trained on {TRAIN_SCENES} scenes (seed 0), {TRAIN_PIXELS}
-pixels of each; tested on {TEST_SCENES} scenes that it never saw (seed 1), {TEST_PIXELS} pixels of each; {SIZE[0]}×{SIZE[1]},
-void left out.
+pixels of each; tested on {TEST_SCENES} scenes that it never saw (seed 1), {TEST_PIXELS} pixels of each;
+{SIZE[0]}×{SIZE[1]}, void left out.
 
 | | |
 |---|---|

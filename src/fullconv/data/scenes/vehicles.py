@@ -20,6 +20,7 @@ COLORS: tuple[Color, ...] = (
 GLASS: Color = (0.14, 0.17, 0.20)
 TYRE: Color = (0.07, 0.07, 0.08)
 RIM: Color = (0.55, 0.56, 0.58)
+ARCH: Color = (0.03, 0.03, 0.04)
 SNOW: Color = (0.84, 0.86, 0.90)
 
 Profile = tuple[tuple[float, float], ...]
@@ -116,16 +117,23 @@ class Car:
         roof = Paint(mixed(self.color, SNOW, 0.9 * conditions.snow), CAR, PAINT) if not self.driving else paint
         self._solid(canvas, cabin, half * 0.96, half * 0.84, roof, skip_glass=False)
         inside = self._at(0, 0, 1.0)
+        belt = cabin[0][1]
         for t in sides:
-            side = math.copysign(1, t)
-            canvas.face(
-                [
-                    self._at(s, side * half * (0.965 - 0.12 * (y - cabin[0][1]) / (height - cabin[0][1])), y)
-                    for s, y in window
-                ],
-                Paint(GLASS, CAR, PAINT),
-                inside=inside,
-            )
+
+            def flank(s: float, y: float, t: float = t) -> Point:
+                """A point just outside the side, which leans in above the belt line."""
+                return self._at(s, t * (0.965 - 0.12 * (y - belt) / (height - belt)) if y > belt else t * 1.003, y)
+
+            canvas.face([flank(s, y) for s, y in window], Paint(GLASS, CAR, PAINT), inside=inside)
+            if self.kind != "van":
+                pillar = ((-0.09, belt), (-0.065, belt), (-0.065, height - 0.06), (-0.09, height - 0.06))
+                canvas.face([flank(s, y) for s, y in pillar], paint, inside=inside)
+            seam = Paint(scaled(self.color, 0.45), CAR, PAINT)
+            for s in (-0.08, 0.19):
+                line = ((s, 0.36), (s + 0.006, 0.36), (s + 0.006, belt), (s, belt))
+                canvas.face([flank(s, y) for s, y in line], seam, inside=inside)
+            sill = ((-0.5, 0.28), (0.5, 0.28), (0.5, 0.36), (-0.5, 0.36))
+            canvas.face([flank(s, y) for s, y in sill], Paint((0.10, 0.10, 0.11), CAR), inside=inside)
             for s in (-0.31, 0.31):
                 self._wheel(canvas, s, t * 1.005, length, inside)
 
@@ -155,7 +163,7 @@ class Car:
                 self._at(s2, -half(y2), y2),
             ]
             canvas.face(strip, paint, inside=inside)
-            if not skip_glass and i in (0, last - 1) and (self.kind != "van" or i):
+            if not skip_glass and i in (0, last - 1):
                 canvas.face([_toward(strip, corner, 0.86) for corner in strip], Paint(GLASS, CAR, PAINT), inside=inside)
         for side in (-1, 1):
             canvas.face([self._at(s, side * half(y), y) for s, y in profile], paint, inside=inside)
@@ -192,11 +200,12 @@ class Car:
         canvas.face([self._at(s, t, y) for t, y in corners], paint, inside=inside)
 
     def _wheel(self, canvas: Canvas, s: float, t: float, length: float, inside: Point) -> None:
-        for radius, color, out in ((0.34, TYRE, 1.0), (0.21, RIM, 1.005)):
+        for radius, color, out in ((0.40, ARCH, 0.997), (0.34, TYRE, 1.0), (0.21, RIM, 1.005)):
             rim = []
             for step in range(12):
                 angle = step * math.pi / 6
-                rim.append(self._at(s + radius * math.cos(angle) / length, t * out, 0.34 + radius * math.sin(angle)))
+                height = max(0.34 + radius * math.sin(angle), 0.0 if color != ARCH else 0.28)
+                rim.append(self._at(s + radius * math.cos(angle) / length, t * out, height))
             canvas.face(rim, Paint(color, CAR), inside=inside)
 
 
