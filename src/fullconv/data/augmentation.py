@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fullconv.data.resizing import resize_image, resize_label
 
+EDGE_SHARE = 0.1
+"""Views are drawn a little beyond the image and pushed back, so that its borders are seen as often as its middle."""
+
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 _TO_YIQ = np.array([LUMINANCE, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -78,7 +81,9 @@ def draw_view(plan: Augmentation, image: tuple[int, int], crop: tuple[int, int],
     starts, extents, sizes, places = [], [], [], []
     for side, wanted in zip(image, crop, strict=True):
         window = wanted / factor
-        start = rng.uniform(min(0.0, side - window), max(0.0, side - window))
+        room = side - window
+        over = EDGE_SHARE * min(room, window) if room > 0 else 0.0
+        start = min(max(rng.uniform(min(0.0, room) - over, max(0.0, room) + over), min(0.0, room)), max(0.0, room))
         first = min(side - 1, max(0, round(start)))
         last = max(first + 1, min(side, round(start + window)))
         size = min(wanted, max(1, round((last - first) * factor)))

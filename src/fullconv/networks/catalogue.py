@@ -12,7 +12,7 @@ from fullconv.networks.backbones import BACKBONES, find_backbone
 from fullconv.networks.fcn import FCN, fcn
 
 _NAME = re.compile(r"fcn(?P<stride>\d+)s-(?P<backbone>\w+)")
-STRIDES = (32, 16, 8, 4)
+STRIDES = (32, 16, 8, 4, 2)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def list_networks(classes: int = 21) -> list[NetworkEntry]:
     """Every network that can be built by name, with its parameter count for `classes` classes.
 
     >>> [entry.name for entry in list_networks() if entry.backbone == "squeezenet1_1"]
-    ['fcn16s-squeezenet1_1', 'fcn8s-squeezenet1_1', 'fcn4s-squeezenet1_1']
+    ['fcn16s-squeezenet1_1', 'fcn8s-squeezenet1_1', 'fcn4s-squeezenet1_1', 'fcn2s-squeezenet1_1']
     """
     entries = []
     for backbone in BACKBONES.values():

@@ -134,7 +134,7 @@ class RunRecorder(Callback):
             "running",
             self.status,
             progress=trainer.global_step / self._total,
-            epoch=trainer.current_epoch,
+            epoch=trainer.global_step // int(trainer.num_training_batches),
             epochs=trainer.max_epochs,
             seconds_left=left,
         )

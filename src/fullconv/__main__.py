@@ -1,0 +1,5 @@
+"""`python -m fullconv` is the `fullconv` command."""
+
+from fullconv.cli.main import main
+
+main()

@@ -1,0 +1,134 @@
+"""Every backbone of the catalogue: geometry, sizes, zero scores, one step, gradients."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+import torch
+
+from fullconv.errors import NetworkError
+from fullconv.networks.backbones import BACKBONES
+from fullconv.networks.catalogue import build_network, list_networks, parse_name
+from fullconv.networks.fcn import fcn
+from fullconv.networks.upsampling import AlignedUpsampling
+from fullconv.training.losses import cross_entropy
+
+NAMES = sorted(BACKBONES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tap_centres_are_where_the_layers_look(name: str) -> None:
+    """Oracle: the pixels that a cell's gradient reaches lie evenly around the centre that the table gives."""
+    backbone = BACKBONES[name]
+    torch.manual_seed(0)
+    classifier = backbone.build().double().eval()
+    for module in classifier.modules():
+        if isinstance(module, torch.nn.ReLU | torch.nn.ReLU6 | torch.nn.MaxPool2d):
+            module.register_forward_hook(_averaging)
+    extractor = backbone.features(classifier, backbone.taps)
+    for module in extractor.modules():
+        if isinstance(module, torch.nn.MaxPool2d):
+            module.register_forward_hook(_averaging)
+    tap = backbone.taps[1]
+    image = torch.randn(1, 3, 160, 160, dtype=torch.float64, requires_grad=True)
+    maps = extractor(image)[tap.node]
+    cell = maps.shape[-1] // 2
+    maps[0, :, cell, cell].abs().sum().backward()
+    assert image.grad is not None
+    touched = image.grad[0].abs().sum(0).sum(0).nonzero().flatten()
+    middle = Fraction(int(touched[0]) + int(touched[-1]), 2)
+    assert middle == tap.stride * cell + tap.center
+
+
+def _averaging(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+    """Let every input of a pool or rectifier matter, so that the gradient shows the whole field."""
+    given = inputs[0]
+    if isinstance(module, torch.nn.MaxPool2d):
+        return torch.nn.functional.avg_pool2d(
+            given, module.kernel_size, module.stride, module.padding, module.ceil_mode
+        )
+    return given
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_upsampling_puts_scores_where_their_cells_are(name: str) -> None:
+    """Oracle: scores that equal their own pixel coordinate stay equal to it on every finer grid."""
+    grids = [(1, Fraction(0)), *((tap.stride, tap.center) for tap in BACKBONES[name].taps)]
+    for fine, coarse in pairwise(grids):
+        cells, wanted = 9, 9 * coarse[0] // fine[0]
+        coordinate = torch.arange(cells) * float(coarse[0]) + float(coarse[1])
+        scores = coordinate.expand(1, 1, cells, cells)
+        found = AlignedUpsampling(coarse, fine)(scores, (wanted, wanted))[0, 0, wanted // 2]
+        expected = torch.arange(wanted) * float(fine[0]) + float(fine[1])
+        torch.testing.assert_close(found, expected.clamp(coordinate[0].item(), coordinate[-1].item()))
+
+
+def test_grids_that_do_not_line_up_are_refused() -> None:
+    with pytest.raises(NetworkError, match="does not line up"):
+        AlignedUpsampling((4, Fraction(1, 3)), (1, Fraction(0)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(97, 61), (40, 133)])
+def test_output_has_the_size_of_the_image(name: str, size: tuple[int, int]) -> None:
+    stride = max(8, BACKBONES[name].strides[0])
+    net = fcn(name, classes=5, stride=stride).eval()
+    with torch.no_grad():
+        assert net(torch.randn(1, 3, *size)).shape == (1, 5, *size)
+
+
+def test_an_image_smaller_than_the_field_is_padded_not_refused() -> None:
+    net = fcn("alexnet", classes=3, stride=4).eval()
+    with torch.no_grad():
+        assert net(torch.randn(1, 3, 9, 14)).shape == (1, 3, 9, 14)
+
+
+def test_zero_scores_give_the_loss_of_a_guess() -> None:
+    net = fcn("resnet18", classes=21, stride=8).eval()
+    scores = net(torch.randn(1, 3, 64, 64))
+    loss = cross_entropy(scores, torch.randint(0, 21, (1, 64, 64)), ignore=255)
+    assert loss.item() == pytest.approx(math.log(21), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "resnet18"])
+def test_a_few_steps_lower_the_loss(name: str) -> None:
+    torch.manual_seed(0)
+    net = fcn(name, classes=3, stride=8)
+    images = torch.randn(2, 3, 64, 64)
+    labels = (images.mean(1) > 0).long()
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
+    losses = []
+    for _ in range(4):
+        loss = cross_entropy(net(images), labels, ignore=255)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_names_give_backbone_and_stride() -> None:
+    assert parse_name("fcn8s-vgg16_bn") == ("vgg16_bn", 8)
+    net = build_network("fcn8s-squeezenet1_1", classes=4, channels=5).eval()
+    with torch.no_grad():
+        assert net(torch.randn(1, 5, 64, 64)).shape == (1, 4, 64, 64)
+
+
+@pytest.mark.parametrize("name", ["fcn8s", "fcn8s-nothing", "unet", "fcn8s-"])
+def test_unknown_names_are_refused_with_what_there_is(name: str) -> None:
+    with pytest.raises(NetworkError, match=r"fcn4s-mobilenet_v2|choose one of"):
+        build_network(name, classes=2)
+
+
+def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
+    with pytest.raises(NetworkError, match="squeezenet1_1 has no layer of stride 32; choose one of 2, 4, 8, 16"):
+        fcn("squeezenet1_1", classes=2, stride=32)
+
+
+def test_parameter_counts_of_the_catalogue_are_those_of_the_nets() -> None:
+    entry = next(entry for entry in list_networks(classes=7) if entry.name == "fcn4s-mobilenet_v2")
+    net = build_network(entry.name, classes=7)
+    assert entry.parameters == sum(parameter.numel() for parameter in net.parameters())

@@ -1,0 +1,205 @@
+"""Runs: what they leave on disk, how they go on, how they end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import fullconv as fc
+from fullconv.data.dataset import Dataset
+from fullconv.errors import DataError, NetworkError, PlanError, StorageError
+from fullconv.training import fit
+from fullconv.training.metrics_file import read_metrics
+from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.status import Status, read_status, write_status
+from fullconv.workspace import Workspace
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return state
+
+
+def only_run(home: Path) -> Path:
+    (run,) = Workspace.find(home).runs.iterdir()
+    return run
+
+
+def test_a_run_leaves_everything_that_is_promised(dataset: Dataset, quick: dict[str, Any]) -> None:
+    run = fc.train(dataset, quiet=True, **quick)
+    for name in (
+        "experiment.yaml",
+        "status.json",
+        "metrics.csv",
+        "transfer.json",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "report/scores.json",
+        "report/report.html",
+        "model/model.yaml",
+        "model/model.safetensors",
+    ):
+        assert (run.directory / name).is_file(), name
+    status = read_status(run.directory)
+    assert (status.state, status.progress, status.epoch) == ("done", 1.0, 3)
+    rows = read_metrics(run.directory / "metrics.csv")
+    assert [row["epoch"] for row in rows if row["split"] == "val"] == ["1", "2", "3"]
+    assert all(0 <= float(row["mean_iou"]) <= 1 for row in rows if row["split"] == "val")
+    assert run.split == "test"
+    assert run.scores.pixels > 0
+
+
+def test_the_package_predicts_what_the_run_predicted(dataset: Dataset, quick: dict[str, Any]) -> None:
+    run = fc.train(dataset, quiet=True, **quick)
+    loaded = fc.load(run.directory / "model")
+    assert fc.evaluate(loaded, dataset.test).confusion.tolist() == run.scores.confusion.tolist()
+    assert loaded.card.scores[0].mean_iou == pytest.approx(run.scores.mean_iou)
+    assert fc.load(run.directory.name).card.name == run.directory.name
+
+
+def test_the_best_epoch_is_the_one_that_is_packed(dataset: Dataset, quick: dict[str, Any]) -> None:
+    run = fc.train(dataset, quiet=True, **quick)
+    rows = [row for row in read_metrics(run.directory / "metrics.csv") if row["split"] == "val"]
+    best = max(float(row["mean_iou"]) for row in rows)
+    assert fc.evaluate(run.model, dataset.val).mean_iou == pytest.approx(best, abs=2e-3)
+    assert read_status(run.directory).best_mean_iou == pytest.approx(best, abs=1e-5)
+
+
+def test_the_same_plan_gives_the_same_weights(dataset: Dataset, quick: dict[str, Any]) -> None:
+    first = fc.train(dataset, quiet=True, **quick)
+    again = fc.train(first.directory / "experiment.yaml", quiet=True)
+    other = fc.train(dataset, quiet=True, **quick | {"seed": 1})
+    one, two, three = (weights_of(run.directory) for run in (first, again, other))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not all(torch.equal(one[name], three[name]) for name in one)
+
+
+def test_a_stopped_run_continues_to_the_same_result(
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = fc.train(dataset, quiet=True, **quick)
+    expected = weights_of(straight.directory)
+    rows = read_metrics(straight.directory / "metrics.csv")
+    plain = RunRecorder.on_train_batch_end
+
+    def stop_in_epoch_three(self: RunRecorder, trainer: Any, *rest: Any) -> None:
+        self.stop_requested = trainer.current_epoch == 2
+        plain(self, trainer, *rest)
+
+    monkeypatch.setattr(RunRecorder, "on_train_batch_end", stop_in_epoch_three)
+    with pytest.raises(StopRequested):
+        fc.train(dataset, quiet=True, workspace=Workspace(workspace_home / "other"), **quick)
+    monkeypatch.undo()
+    stopped = only_run(workspace_home / "other")
+    assert read_status(stopped).state == "aborted"
+    assert not (stopped / "model").exists()
+    resumed = fc.resume(stopped, workspace=Workspace(workspace_home / "other"), quiet=True)
+    found = weights_of(resumed.directory)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert resumed.scores.confusion.tolist() == straight.scores.confusion.tolist()
+    untimed = ("seconds", "images_per_second", "loader_wait")
+    again = read_metrics(stopped / "metrics.csv")
+    assert [{k: v for k, v in row.items() if k not in untimed} for row in again] == [
+        {k: v for k, v in row.items() if k not in untimed} for row in rows
+    ]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_process_leaves_a_run_that_goes_on(
+    scenes: Path, quick: dict[str, Any], workspace_home: Path, how: signal.Signals
+) -> None:
+    settings = [f"--set={key}={value}" for key, value in (quick | {"epochs": 40}).items()]
+    command = [sys.executable, "-m", "fullconv", "train", str(scenes), *settings]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    deadline = time.monotonic() + 120
+    while not list(workspace_home.glob("runs/*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(how)
+    output, errors = process.communicate(timeout=60)
+    run = only_run(workspace_home)
+    assert b"Traceback" not in errors
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert b"--resume" in output
+        assert read_status(run).state == "aborted"
+    assert not read_status(run).alive
+    resumed = fc.resume(run.name, quiet=True)
+    assert read_status(run).state == "done"
+    epochs = [int(row["epoch"]) for row in read_metrics(run / "metrics.csv") if row["split"] == "val"]
+    assert epochs == sorted(set(epochs))
+    assert resumed.experiment.epochs == 40
+
+
+def test_a_loss_that_is_no_number_fails_with_the_cause(
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path
+) -> None:
+    with pytest.raises(PlanError, match=r"the loss became .* lower the learning rate"):
+        fc.train(dataset, quiet=True, **quick | {"epochs": 30, "optimization": {"learning_rate": 1e30}})
+    status = read_status(only_run(workspace_home))
+    assert status.state == "failed"
+    assert status.error is not None
+    assert "lower the learning rate" in status.error
+
+
+def test_a_full_disk_ends_a_run_with_one_sentence(
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lightning.pytorch.Trainer.save_checkpoint", full)
+    with pytest.raises(StorageError, match="no space left on the disk; free some and continue with"):
+        fc.train(dataset, quiet=True, **quick)
+    assert read_status(only_run(workspace_home)).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "word"),
+    [
+        ({"network": "fcn8s-nothing"}, NetworkError, "choose one of"),
+        ({"weights": "missing.safetensors"}, NetworkError, "no such weight file"),
+        ({"speed": 3}, PlanError, "speed"),
+        ({"epochs": -1}, PlanError, "epochs"),
+    ],
+)
+def test_a_mistake_leaves_no_run(
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, setting: Any, error: type[Exception], word: str
+) -> None:
+    with pytest.raises(error, match=word):
+        fc.train(dataset, quiet=True, **quick | setting)
+    assert not list(workspace_home.glob("runs/*"))
+
+
+def test_a_run_that_goes_on_is_not_resumed_twice(dataset: Dataset, quick: dict[str, Any]) -> None:
+    run = fc.train(dataset, quiet=True, **quick)
+    write_status(run.directory, Status.now("running"))
+    with pytest.raises(StorageError, match="still going on"):
+        fc.resume(run.directory)
+    with pytest.raises(StorageError, match="no such run"):
+        fc.resume("nothing-there")
+
+
+def test_no_dataset_of_that_name_is_one_sentence() -> None:
+    with pytest.raises(DataError, match="no such dataset"):
+        fc.train("nothing-there")
+
+
+def test_a_dataset_changed_under_the_same_name_gets_its_own_copy(dataset: Dataset, scenes: Path) -> None:
+    home = Workspace.find()
+    assert fit.stored_dataset(dataset, home) == "streets"
+    assert fit.stored_dataset(dataset, home) == "streets"
+    fewer = Dataset.from_folders(scenes, name="streets", drop=["sign"])
+    assert fit.stored_dataset(fewer, home) == "streets-2"
