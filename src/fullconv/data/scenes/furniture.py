@@ -48,8 +48,11 @@ class LampPost:
         paint = Paint(self.color, POLE)
         top = row - self.height * unit
         end = column + self.arm * unit
-        canvas.limb((column, row), (column, row - 1.0 * unit), (0.34 * unit, 0.30 * unit), depth, paint)
-        canvas.limb((column, row - 0.9 * unit), (column, top), (0.26 * unit, 0.18 * unit), depth, paint)
+        shine = Paint(mixed(self.color, (1.0, 1.0, 1.0), 0.35), POLE)
+        canvas.limb((column, row), (column, row - 1.0 * unit), (0.38 * unit, 0.34 * unit), depth, paint)
+        canvas.limb((column, row - 0.9 * unit), (column, top), (0.30 * unit, 0.22 * unit), depth, paint)
+        left = column - 0.05 * unit
+        canvas.limb((left, row - 0.1 * unit), (left, top + 0.1 * unit), (0.09 * unit, 0.07 * unit), depth, shine)
         canvas.limb((column, top), (end, top - 0.25 * unit), (0.18 * unit, 0.14 * unit), depth, paint)
         lit = Paint(LAMPLIGHT, POLE, glow=1.0) if conditions.lamps_on else Paint((0.75, 0.75, 0.72), POLE)
         canvas.limb(
@@ -105,13 +108,10 @@ class TrafficSign:
     def draw(self, canvas: Canvas, conditions: Conditions) -> None:
         column, row, depth = canvas.camera.project((self.x, 0.0, self.z))
         unit = canvas.camera.focal / depth
-        canvas.limb(
-            (column, row),
-            (column, row - (self.height + 0.3) * unit),
-            (0.2 * unit, 0.18 * unit),
-            depth,
-            Paint(self.color, POLE),
-        )
+        top = row - (self.height + 0.3) * unit
+        canvas.limb((column, row), (column, top), (0.22 * unit, 0.20 * unit), depth, Paint(self.color, POLE))
+        left, shine = column - 0.04 * unit, Paint(mixed(self.color, (1.0, 1.0, 1.0), 0.35), POLE)
+        canvas.limb((left, row - 0.1 * unit), (left, top), (0.06 * unit, 0.06 * unit), depth, shine)
         center = (column, row - self.height * unit)
         half = self.size * unit / 2
         glow = 0.12 if conditions.lamps_on else 0.0

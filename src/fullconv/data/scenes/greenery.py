@@ -17,8 +17,8 @@ BARK: Color = (0.27, 0.21, 0.16)
 FOLIAGE: dict[str, tuple[Color, ...]] = {
     "spring": ((0.36, 0.50, 0.20), (0.42, 0.55, 0.25), (0.80, 0.62, 0.66), (0.33, 0.44, 0.19)),
     "summer": ((0.20, 0.36, 0.13), (0.25, 0.40, 0.16), (0.17, 0.30, 0.14), (0.30, 0.42, 0.18)),
-    "autumn": ((0.66, 0.38, 0.12), (0.60, 0.25, 0.12), (0.68, 0.54, 0.18), (0.40, 0.38, 0.16)),
-    "winter": ((0.30, 0.26, 0.20), (0.26, 0.24, 0.18)),
+    "autumn": ((0.58, 0.36, 0.14), (0.54, 0.25, 0.13), (0.60, 0.49, 0.20), (0.38, 0.36, 0.17)),
+    "winter": ((0.24, 0.28, 0.18), (0.20, 0.26, 0.19)),
 }
 NEEDLES: Color = (0.13, 0.24, 0.16)
 
@@ -48,7 +48,7 @@ class Tree:
     def random(cls, chance: Random, x: float, z: float, conditions: Conditions, *, scale: float = 1.0) -> Tree:
         height = chance.uniform(4.5, 8.5) * scale
         kind = "leaves"
-        if chance.random() < (0.45 if conditions.season == "winter" else 0.15):
+        if chance.random() < (0.6 if conditions.season == "winter" else 0.15):
             kind = "conifer"
         elif conditions.season == "winter":
             kind = "bare"
@@ -179,7 +179,7 @@ class Tree:
                 end,
                 bend,
                 length * chance.uniform(0.62, 0.82),
-                0.62 * width,
+                0.66 * width,
                 depth,
                 levels - 1,
             )

@@ -65,7 +65,7 @@ class Street:
             closed=chance.random() < 0.65,
             asphalt=(grey, grey, grey * chance.uniform(0.98, 1.07)),
             slabs=(light * tint[0], light * tint[1], light * tint[2]),
-            slab=chance.uniform(0.45, 0.9),
+            slab=chance.uniform(0.6, 1.0),
             marked=chance.random() < 0.75,
             zebra=(crossing - 5.0 if side_streets else chance.uniform(9, 30)) if chance.random() < 0.45 else None,
         )
@@ -89,7 +89,7 @@ def draw_ground(canvas: Canvas, street: Street, conditions: Conditions) -> None:
     for side in (-1, 1):
         outer, inner = side * edge, side * (half + street.verge)
         _field(canvas, inner, outer, -1.0, end, slabs)
-        _field(canvas, side * half, side * (half + 0.18), -1.0, end, curb)
+        _field(canvas, side * half, side * (half + 0.24), -1.0, end, curb)
     _field(canvas, -half, half, -1.0, end, asphalt)
     for near, far in street.side_streets:
         for side in (-1, 1):

@@ -168,9 +168,9 @@ def _add_posts(chance: Random, street: Street, conditions: Conditions, place: Pa
             _add_railing(chance, street, place, side)
         for _ in range(chance.choice((1, 1, 2, 2, 3))):
             place.add(TrafficSign.random(chance, side * curb, chance.uniform(5.5, 22)))
-        if chance.random() < 0.45:
+        if chance.random() < 0.55:
             z = chance.uniform(6, 14)
-            gap = chance.uniform(8, 14)
+            gap = chance.uniform(7, 12)
             while z < 70:
                 if all(z + 2 < near or z - 2 > far for near, far in street.side_streets):
                     place.add(Tree.random(chance, side * (curb + 0.4), z, conditions, scale=0.9))
@@ -192,7 +192,7 @@ def _add_walkers(chance: Random, street: Street, place: Pavement) -> None:
     for _ in range(chance.randint(5, 10)):
         side = chance.choice((-1, 1))
         x = side * chance.uniform(street.half + street.verge + 0.6, street.edge - 0.5)
-        place.add(Pedestrian.random(chance, x, chance.uniform(4.0, 19)), margin=0.05)
+        place.add(Pedestrian.random(chance, x, chance.uniform(4.0, 16)), margin=0.05)
     if chance.random() < 0.5:
         z = chance.uniform(7, 20) if street.zebra is None else street.zebra + chance.uniform(0.4, 2.8)
         for _ in range(chance.randint(1, 3)):

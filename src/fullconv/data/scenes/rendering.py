@@ -26,9 +26,9 @@ SMALLEST, LARGEST = 32, 4096
 
 # Widths (metres) that must cover so many pixels, or the thing is left out.
 _VISIBLE: tuple[tuple[type, float, float], ...] = (
-    (LampPost, 0.24, 2.2),
-    (TrafficSign, 0.9, 8.0),
-    (Pedestrian, 0.5, 5.5),
+    (LampPost, 0.28, 2.6),
+    (TrafficSign, 0.9, 8.5),
+    (Pedestrian, 0.5, 6.3),
     (Cyclist, 0.6, 6.5),
     (Bin, 0.7, 6.0),
 )

@@ -117,7 +117,7 @@ def _slabs(at: Spots, conditions: Conditions) -> Array:
     blur = at.grain / size + 0.02
     joint = 1.0 - _band(_fraction(u) - 0.5, 0.47, blur) * _band(_fraction(v) - 0.5, 0.47, 2 * blur)
     tone = chance_of(np.floor(u), np.floor(v), size) - 0.5
-    change = 0.16 * tone * at.fade(0.6) - 0.38 * joint * at.fade(0.5) + 0.05 * noise(at.x * 40, at.z * 40)
+    change = 0.16 * tone * at.fade(0.6) - 0.45 * joint * at.fade(0.4) + 0.05 * noise(at.x * 40, at.z * 40)
     color: Array = at.color * (1.0 + change)[:, None]
     if conditions.snow:
         cover = np.clip(clouds(at.x * 0.7, at.z * 0.5 + 33) * 0.4 + 1.5 * conditions.snow - 0.7, 0.0, 0.9)
