@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 
@@ -212,6 +213,56 @@ def test_grey_and_colored_images_are_read_alike(tmp_path: Path):
     Image.fromarray(picture(3)).convert("L").save(root / "images" / "003.png")
     dataset = Dataset.from_folders(root)
     assert {image.shape[2] for image, _ in (dataset[index] for index in range(12))} == {3}
+
+
+@pytest.mark.parametrize(
+    ("alpha", "channels"), [(np.full((24, 32), 200), 3), (np.arange(24 * 32).reshape(24, 32) % 256, 4)]
+)
+def test_alpha_reaches_the_network_only_where_it_says_something(tmp_path: Path, alpha: np.ndarray, channels: int):
+    root = write_set(tmp_path)
+    for number in range(12):
+        image = np.dstack([picture(number), alpha.astype(np.uint8)])
+        Image.fromarray(image).save(root / "images" / f"{number:03}.png")
+    dataset = Dataset.from_folders(root)
+    assert dataset.channels == channels == len(dataset.statistics.channel_mean)
+    assert dataset[0][0].shape == (24, 32, channels)
+
+
+def test_bands_and_bits_of_tiff_are_kept(tmp_path: Path):
+    root = write_set(tmp_path)
+    stack = np.random.default_rng(0).integers(0, 65536, (12, 24, 32, 5), dtype=np.uint16)
+    for number, bands in enumerate(stack):
+        (root / "images" / f"{number:03}.png").unlink()
+        tifffile.imwrite(root / "images" / f"{number:03}.tif", bands, photometric="minisblack", planarconfig="contig")
+    dataset = Dataset.from_folders(root)
+    assert (dataset.channels, dataset.dtype) == (5, "uint16")
+    for number, sample in enumerate(dataset):
+        np.testing.assert_array_equal(dataset.read_image(sample), stack[number])
+
+
+def test_one_mask_per_class_survives_saving(tmp_path: Path, workspace: Workspace):
+    root = write_set(tmp_path / "set", names=False)
+    for number in range(12):
+        (root / "labels" / f"{number:03}.png").unlink()
+        for value, name in ((1, "bus"), (2, "car")):
+            mask = (label(number, classes=3) == value).astype(np.uint8) * 255
+            save_label(root / "labels" / name / f"{number:03}.png", mask)
+    Dataset.from_folders(root).save(workspace)
+    dataset = Dataset.load("set", workspace)
+    assert dataset.classes.names == ("background", "bus", "car")
+    for number, sample in enumerate(dataset):
+        np.testing.assert_array_equal(dataset.read_label(sample), label(number, classes=3))
+
+
+def test_more_than_255_classes_are_kept_apart(tmp_path: Path, workspace: Workspace):
+    root = write_set(tmp_path / "set", names=False)
+    ids = (np.arange(24 * 32).reshape(24, 32) // 2 % 300).astype(np.uint16)
+    for number in range(12):
+        Image.fromarray(ids).save(root / "labels" / f"{number:03}.png")
+    Dataset.from_folders(root).save(workspace)
+    dataset = Dataset.load("set", workspace)
+    assert dataset.classes.ignore_index == 65535
+    np.testing.assert_array_equal(dataset.read_label(dataset.samples[0]), ids)
 
 
 def test_it_can_be_sent_to_worker_processes(root: Path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fullconv.data.splits import assign_splits, groups_by_name, groups_by_pattern, parse_split
+from fullconv.data.splits import assign_splits, few_sequences, groups_by_name, groups_by_pattern, parse_split
 from fullconv.errors import DataError
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -125,3 +125,10 @@ def test_folders_of_sequences_are_groups():
 )
 def test_plain_names_show_no_groups(keys: list[str]):
     assert groups_by_name(keys) is None
+
+
+def test_few_sequences_are_named_but_not_split_by():
+    keys = [f"seq{sequence}_{frame:05}" for sequence in range(3) for frame in range(20)]
+    assert groups_by_name(keys) is None
+    assert few_sequences(keys) == ["seq0", "seq1", "seq2"]
+    assert few_sequences([str(number) for number in range(20)]) == []

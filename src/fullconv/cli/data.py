@@ -19,6 +19,7 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import dataset_names, default_name
 from fullconv.data.description import FILE_NAME, DatasetDescription
 from fullconv.data.examination import Examination, SplitPlan, examine
+from fullconv.data.labels import KINDS
 from fullconv.errors import DataError, FullconvError
 from fullconv.files import read_document
 from fullconv.workspace import Workspace, checked_name
@@ -34,57 +35,57 @@ class Unlabelled(StrEnum):
     ignore = "ignore"
 
 
-Images = Annotated[Path, typer.Argument(help="One folder with everything, or the folder of images.")]
-Labels = Annotated[Path | None, typer.Argument(help="The folder (or JSON file) of labels, where it is another.")]
+def _repeatable(name: str, metavar: str, help: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=f"{help} Repeatable.", default_factory=list, show_default=False)
+
+
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="One folder with everything, or the folder of images.")]
+Labels = Annotated[
+    Path | None, typer.Argument(metavar="LABELS", help="The folder (or JSON file) of labels, where it is another.")
+]
 Classes = Annotated[
-    Path | None, typer.Option("--classes", help="Class file: names, ids, colours. Looked for beside the labels.")
+    Path | None,
+    typer.Option("--classes", metavar="FILE", help="Names, ids, colours. Looked for beside and above the labels."),
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Label format: ids, palette, colors, binary, codes … Detected if not given."),
+    typer.Option("--format", metavar="KIND", help=f"Label format: {', '.join(KINDS)}. Detected if not given."),
 ]
-Ignore = Annotated[
-    list[str], typer.Option("--ignore", help="Name of a class to ignore. Repeatable.", default_factory=list)
-]
-Keep = Annotated[
-    list[str],
-    typer.Option("--keep", help="Ignored class that counts after all (void …). Repeatable.", default_factory=list),
-]
+Ignore = Annotated[list[str], _repeatable("--ignore", "NAME", "Class of the files to ignore, by name, id or #rrggbb.")]
+Keep = Annotated[list[str], _repeatable("--keep", "NAME", "Ignored class (void, unknown …) that counts after all.")]
 Remap = Annotated[
-    list[str],
-    typer.Option(
-        "--remap",
-        help="CODE=CLASS: an id or #rrggbb of the files becomes a class, or ignore. Repeatable.",
-        default_factory=list,
-    ),
+    list[str], _repeatable("--remap", "CODE=CLASS", "Id or #rrggbb of the files that becomes a class, or ignore.")
 ]
-Rename = Annotated[list[str], typer.Option("--rename", help="OLD=NEW. Repeatable.", default_factory=list)]
-Merge = Annotated[
-    list[str], typer.Option("--merge", help="NEW=CLASS,CLASS… become one class. Repeatable.", default_factory=list)
-]
-Drop = Annotated[
-    list[str], typer.Option("--drop", help="Class whose pixels are ignored. Repeatable.", default_factory=list)
-]
+Rename = Annotated[list[str], _repeatable("--rename", "OLD=NEW", "New name of a class.")]
+Merge = Annotated[list[str], _repeatable("--merge", "NEW=A,B", "Classes that become one.")]
+Drop = Annotated[list[str], _repeatable("--drop", "NAME", "Class that is ignored, after renaming and merging.")]
 UnlabelledOption = Annotated[Unlabelled, typer.Option("--unlabelled", help="What an image without label means.")]
 Split = Annotated[
     str | None,
-    typer.Option("--split", help="Percentages, 70/15/15 or 80/20. Folders train, val, test decide if not given."),
-]
-Lists = Annotated[
-    list[str], typer.Option("--list", help="SPLIT=FILE: text file with image names. Repeatable.", default_factory=list)
-]
-GroupBy = Annotated[
-    str | None,
-    typer.Option("--group-by", help="Regular expression; images in which it finds the same stay in one split."),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Of the random split.")]
-Allow = Annotated[
-    list[str],
     typer.Option(
-        "--allow", help="Kind of error to let pass; what it concerns is left out. Repeatable.", default_factory=list
+        "--split",
+        metavar="SHARES",
+        help="Percentages for training, validation, test. Folders of these names decide if not given, else 70/15/15.",
     ),
 ]
-Home = Annotated[Path | None, typer.Option("--workspace", help="Folder of datasets and runs.", envvar="FULLCONV_HOME")]
+Lists = Annotated[list[str], _repeatable("--list", "SPLIT=FILE", "Text file with the image names of a split.")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="REGEX",
+        help="Images in whose name it finds the same stay in one split; none for no groups at all.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Of the random split.")]
+Allow = Annotated[
+    list[str],
+    _repeatable("--allow", "KIND", "Kind of error, such as size-mismatch, to let pass, leaving out what it concerns."),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option("--workspace", metavar="FOLDER", help="Folder of datasets and runs.", envvar="FULLCONV_HOME"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 
 

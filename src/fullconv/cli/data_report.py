@@ -164,7 +164,6 @@ def dataset_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for heading, justify in (
         ("name", "left"),
-        ("images", "right"),
         ("train/val/test", "right"),
         ("classes", "right"),
         ("labels", "left"),
@@ -174,12 +173,11 @@ def dataset_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading not in ("name", "folder"))  # type: ignore[arg-type]
     for row in rows:
         if "error" in row:
-            table.add_row(row["name"], "", "", "", "", "", Text(row["error"], style="red"))
+            table.add_row(row["name"], "", "", "", "", Text(row["error"], style="red"))
             continue
         splits = "/".join(str(row["splits"].get(name, 0)) for name in ("train", "val", "test"))
         table.add_row(
             row["name"],
-            str(row["images"]),
             splits,
             str(row["classes"]),
             row["label_format"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -194,7 +195,7 @@ class Dataset:
         """
         path = description_path(where, workspace or Workspace.find())
         description = read_document(path, DatasetDescription)
-        root = (path.parent / description.root).resolve()
+        root = Path(os.path.normpath(path.parent.absolute() / description.root))
         samples = tuple(record.sample(root) for record in description.samples)
         stamps = [stamp_of(sample) for sample in samples]
         gone = [sample for sample, stamp in zip(samples, stamps, strict=True) if not stamp]

@@ -16,7 +16,7 @@ from fullconv.data.inspection import Inspection, SampleDecoder, Unlabelled, insp
 from fullconv.data.labels import LabelFormat
 from fullconv.data.problems import Problem, worst_first
 from fullconv.data.scan import Sample, Scan, scan
-from fullconv.data.splits import assign_splits, groups_by_name, groups_by_pattern, parse_split
+from fullconv.data.splits import assign_splits, few_sequences, groups_by_name, groups_by_pattern, parse_split
 from fullconv.data.statistics import Statistics, summarize
 
 COLOR_FORMATS = frozenset({"colors"})
@@ -182,6 +182,9 @@ def _judge(
     problems += [judge.remark("splits", note) for note in notes]
     problems += judge.splits(usable, splits)
     channels = joint_channels([found.channels for found in usable])
+    if channels == 4 and _constant_alpha(usable):
+        channels = 3
+        problems.append(judge.remark("images", "alpha is the same in every pixel of every image and is left out"))
     return Judged(
         inspections=usable,
         problems=worst_first(problems),
@@ -190,6 +193,11 @@ def _judge(
         channels=channels or 0,
         dtype=max((found.dtype for found in usable), key=["uint8", "uint16", "float32"].index),
     )
+
+
+def _constant_alpha(inspections: Sequence[Inspection]) -> bool:
+    count, total, squares = np.sum([found.channel_sums[:, 3] for found in inspections], axis=0)
+    return bool(squares / count - (total / count) ** 2 < 1e-9)
 
 
 def _splits(inspections: Sequence[Inspection], table: ClassTable, plan: SplitPlan) -> tuple[list[str], list[str]]:
@@ -223,6 +231,11 @@ def _share_out(
             notes.append(
                 f"names show {len(set(groups))} groups such as {groups[0]!r}, which are kept together "
                 "(--group-by none splits image by image)"
+            )
+        elif sequences := few_sequences(keys):
+            notes.append(
+                f"names show {len(sequences)} groups such as {sequences[0]!r}; if these are sequences of frames, "
+                "neighbours that look alike are now in different splits (--group-by keeps them together)"
             )
     elif plan.group_by != "none":
         groups = groups_by_pattern(keys, plan.group_by)

@@ -87,17 +87,36 @@ def groups_by_name(keys: Sequence[str]) -> list[str] | None:
     >>> groups_by_name([f"{number}" for number in range(80)]) is None
     True
     """
-    by_folder = [str(PurePosixPath(key).parent) for key in keys]
-    by_frame = []
-    for key in keys:
-        match = _FRAME.fullmatch(PurePosixPath(key).name)
-        by_frame.append(f"{PurePosixPath(key).parent}/{match[1]}".removeprefix("./") if match else f"\0{key}")
-    for groups in (by_folder, by_frame):
+    for groups in (_by_folder(keys), _by_frame(keys)):
         sizes = Counter(groups)
         together = sum(size for size in sizes.values() if size > 1)
         if len(sizes) >= _FEWEST_GROUPS and together >= 0.8 * len(keys) and max(sizes.values()) <= 0.4 * len(keys):
             return groups
     return None
+
+
+def few_sequences(keys: Sequence[str]) -> list[str]:
+    """Names of sequences that image names show, where these are too few to be split by: two to five.
+
+    >>> few_sequences([f"drive{sequence}_{frame:04}" for sequence in range(2) for frame in range(10)])
+    ['drive0', 'drive1']
+    """
+    sizes = Counter(_by_frame(keys))
+    long = [name for name, size in sizes.items() if size >= 5]
+    return long if 2 <= len(long) == len(sizes) < _FEWEST_GROUPS else []
+
+
+def _by_folder(keys: Sequence[str]) -> list[str]:
+    return [str(PurePosixPath(key).parent) for key in keys]
+
+
+def _by_frame(keys: Sequence[str]) -> list[str]:
+    groups = []
+    for key in keys:
+        path = PurePosixPath(key)
+        match = _FRAME.fullmatch(path.name)
+        groups.append(str(path.parent / match[1]) if match else f"\0{key}")
+    return groups
 
 
 def assign_splits(
