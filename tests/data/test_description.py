@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from folders import write_set
 from pydantic import ValidationError
 
+from folders import write_set
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import DatasetDescription, SampleRecord
 from fullconv.files import read_document
