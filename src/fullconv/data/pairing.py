@@ -58,13 +58,15 @@ def pair(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> Pairing:
     places, doubles = _distinct(images)
     matched: dict[FoundFile, list[tuple[FoundFile, str]]] = defaultdict(list)
     left = list(labels)
+    few = min(len(places), len(left))
+    enough = max(min(2, few), few / 50)
     rules: list[str] = []
     for scope in _SCOPES:
         for find in (_equal, _affixed, _both_affixed):
             alone = [place for place in places if place not in matched]
             if not left or not alone:
                 break
-            found, rule = find(alone, left, scope)
+            found, rule = find(alone, left, scope, enough)
             for label, (image, part) in found.items():
                 matched[image].append((label, part))
             left = [label for label in left if label not in found]
@@ -104,7 +106,7 @@ def _unique(images: Iterable[FoundFile], scope: Scope) -> dict[Hashable, dict[st
     }
 
 
-def _equal(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scope) -> Found:
+def _equal(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scope, _enough: float) -> Found:
     by_stem = _unique(images, scope)
     found = {}
     for label in labels:
@@ -114,18 +116,21 @@ def _equal(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scop
     return found, "equal names"
 
 
-def _affixed(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scope) -> Found:
+def _affixed(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scope, enough: float) -> Found:
     """Label stem = prefix + image stem or image stem + suffix (or the other way round), constant over the set."""
     by_stem = _unique(images, scope)
-    found = _vote(labels, by_stem, scope)
+    found = _vote(labels, by_stem, scope, enough)
     if found[0]:
         return found
     labels_by_stem = _unique(labels, scope)
-    turned, rule = _vote(images, labels_by_stem, scope)
+    turned, rule = _vote(images, labels_by_stem, scope, enough)
     return {label: (image, "") for image, (label, _) in turned.items()}, rule.replace("suffix", "suffix of the images")
 
 
-def _vote(longer: Sequence[FoundFile], shorter: dict[Hashable, dict[str, FoundFile]], scope: Scope) -> Found:
+def _vote(
+    longer: Sequence[FoundFile], shorter: dict[Hashable, dict[str, FoundFile]], scope: Scope, enough: float
+) -> Found:
+    """Pair longer with shorter stems by the affixes that at least `enough` of them show."""
     candidates: dict[FoundFile, dict[Affix, FoundFile]] = {}
     votes: Counter[Affix] = Counter()
     for place in longer:
@@ -134,10 +139,7 @@ def _vote(longer: Sequence[FoundFile], shorter: dict[Hashable, dict[str, FoundFi
         if options:
             candidates[place] = options
             votes.update(options.keys())
-    if not votes:
-        return {}, ""
-    most = max(votes.values())
-    accepted = {affix for affix, count in votes.items() if count >= max(min(2, most), most / 10)}
+    accepted = {affix for affix, count in votes.items() if count >= enough}
     found: dict[FoundFile, tuple[FoundFile, str]] = {}
     used: Counter[Affix] = Counter()
     for place, options in candidates.items():
@@ -161,7 +163,7 @@ def _cuts(stem: str) -> Iterable[tuple[Affix, str]]:
         yield ("", stem[place:]), stem[:place]
 
 
-def _both_affixed(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scope) -> Found:
+def _both_affixed(images: Sequence[FoundFile], labels: Sequence[FoundFile], scope: Scope, enough: float) -> Found:
     """Image stem = common + one suffix, label stem = common + another, both constant over the set."""
     bases: dict[Hashable, dict[str, list[FoundFile]]] = defaultdict(lambda: defaultdict(list))
     for label in labels:
@@ -181,8 +183,8 @@ def _both_affixed(images: Sequence[FoundFile], labels: Sequence[FoundFile], scop
                 votes[affixes] += 1
     if not votes:
         return {}, ""
-    (best, count) = votes.most_common(1)[0]
-    if count < 2 or count * 2 < min(len(images), len(labels)):
+    best, count = votes.most_common(1)[0]
+    if count < max(2, enough) or count * 2 < min(len(images), len(labels)):
         return {}, ""
     found = {choice[best]: (image, "") for image, choice in options.items() if best in choice}
     return found, f"the suffixes {best[0]!r} and {best[1]!r}"
