@@ -23,7 +23,7 @@ SPLIT_WORDS = {
 _IMAGE_WORDS = frozenset(
     (
         *("image", "images", "img", "imgs", "jpegimages", "pngimages", "rgb", "photo", "photos", "picture", "pictures"),
-        *("input", "inputs", "frame", "frames", "leftimg"),
+        *("input", "inputs", "frame", "frames", "leftimgbit"),
     )
 )
 _LABEL_WORDS = frozenset(

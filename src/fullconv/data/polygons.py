@@ -179,7 +179,7 @@ def _coco_mask(annotation: dict[str, Any], height: int, width: int, coco: CocoFi
 
 
 def unpack_runs(packed: bytes) -> npt.NDArray[np.int64]:
-    """COCO's compressed run lengths → (n,) pixels of 0, of 1, of 0 …; five bits a byte, differences to the last but one.
+    """COCO's compressed run lengths → (n,) pixels of 0, of 1, of 0 …; five bits a byte, as differences.
 
     Own code, since pycocotools' decoder trusts its input and warns under NumPy 2.
 
