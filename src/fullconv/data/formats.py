@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fullconv.data.class_files import ClassEntry, Color
-from fullconv.data.class_tables import Naming, table_by_color, table_by_id
+from fullconv.data.class_tables import Naming, pack, table_by_color, table_by_id
 from fullconv.data.classes import ClassTable
 from fullconv.data.evidence import (
     Evidence,
@@ -255,7 +255,8 @@ def _by_palette_color(levels: Sequence[int], colors: dict[int, Color], naming: N
     if not naming.entries or set(levels) <= set(naming.ids) | {255}:
         return None
     by_color = {entry.color: entry for entry in naming.entries if entry.color is not None}
-    if not all(colors.get(level) in by_color for level in levels):
+    distinct = len(by_color) == len(naming.entries) and len({colors.get(level) for level in levels}) == len(levels)
+    if not distinct or not all(colors.get(level) in by_color for level in levels):
         return None
     return tuple(
         ClassEntry(by_color[colors[level]].name, level, colors[level], by_color[colors[level]].ignored)
@@ -275,8 +276,8 @@ def _by_grey_color(levels: Sequence[int], naming: Naming) -> tuple[ClassEntry, .
 
 def _levels_in_colors(evidence: Evidence, naming: Naming) -> bool:
     """Whether colour files keep levels in their first channel: all is grey, or red alone has small ids."""
-    given = naming.colors
-    if given and set(evidence.main) <= set(given):
+    given = {pack(entry.color) for entry in naming.entries if entry.color is not None}
+    if given and set(evidence.main) <= given:
         return False
     red, green, blue = evidence.codes >> 16, evidence.codes >> 8 & 255, evidence.codes & 255
     if np.array_equal(red, green) and np.array_equal(red, blue):

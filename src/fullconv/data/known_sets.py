@@ -70,7 +70,7 @@ _SYNTHIA = """
 19 bus 0 60 100
 20 train 0 80 100
 21 wall 102 102 156
-22 lanemarking 102 102 156
+22 lanemarking 157 234 50
 """
 
 
@@ -91,7 +91,7 @@ CITYSCAPES_TRAINING = tuple(
 """The 19 training ids of `*_labelTrainIds`."""
 
 SYNTHIA = _parse(_SYNTHIA)
-"""The 23 classes; the older releases use the first 12 or 13."""
+"""The 23 classes, lane markings in a colour of their own; the older releases use the first 12 or 13."""
 
 VOC = (
     *(
