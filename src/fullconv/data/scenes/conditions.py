@@ -71,7 +71,7 @@ def random_conditions(chance: Random) -> Conditions:
         grey = chance.uniform(0.52, 0.86)
         sky_top, sky_bottom = (grey * 0.94, grey * 0.97, grey), (grey * 1.06, grey * 1.06, grey * 1.05)
     elif time == "dusk":
-        ambient, sun = (0.42, 0.37, 0.42), (0.50, 0.27, 0.12)
+        ambient, sun = (0.44, 0.41, 0.46), (0.46, 0.29, 0.16)
         if weather != "clear":
             ambient, sun = (0.40, 0.38, 0.44), (0.05, 0.03, 0.02)
         top = mixed((0.22, 0.24, 0.42), (0.45, 0.36, 0.48), chance.random())

@@ -57,12 +57,12 @@ class Street:
         light = chance.uniform(0.36, 0.62)
         tint = chance.choice(((1.0, 1.0, 1.0), (1.06, 1.0, 0.92), (1.1, 0.96, 0.86), (0.97, 1.0, 1.03)))
         return cls(
-            half=chance.uniform(3.3, 5.3),
-            pavement=chance.uniform(2.6, 4.8),
+            half=chance.uniform(3.3, 5.0),
+            pavement=chance.uniform(3.2, 5.6),
             verge=chance.uniform(0.8, 1.6) if chance.random() < 0.2 else 0.0,
             length=length,
             side_streets=side_streets,
-            closed=chance.random() < 0.65,
+            closed=chance.random() < 0.8,
             asphalt=(grey, grey, grey * chance.uniform(0.98, 1.07)),
             slabs=(light * tint[0], light * tint[1], light * tint[2]),
             slab=chance.uniform(0.6, 1.0),

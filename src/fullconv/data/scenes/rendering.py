@@ -13,6 +13,7 @@ from fullconv.data.scenes.canvas import CLOUDS, SUPERSAMPLING, Canvas, Paint
 from fullconv.data.scenes.classes import SKY, VOID
 from fullconv.data.scenes.conditions import Conditions, mixed, random_conditions
 from fullconv.data.scenes.furniture import Bin, LampPost, TrafficSign
+from fullconv.data.scenes.greenery import Bush, Tree
 from fullconv.data.scenes.ground import Street, draw_ground
 from fullconv.data.scenes.layout import plots, street_life
 from fullconv.data.scenes.lighting import photograph
@@ -31,6 +32,8 @@ _VISIBLE: tuple[tuple[type, float, float], ...] = (
     (Pedestrian, 0.5, 6.3),
     (Cyclist, 0.6, 6.5),
     (Bin, 0.7, 6.0),
+    (Tree, 2.8, 11.0),
+    (Bush, 1.6, 8.0),
 )
 
 
@@ -60,7 +63,7 @@ def generate_scene(
     street = Street.random(chance)
     lane = street.half * 0.46
     camera = Camera.random(chance, size, lane=lane)
-    buildings = plots(chance, street, conditions)
+    buildings = [thing for thing in plots(chance, street, conditions) if _large_enough(thing, camera)]
     life = street_life(chance, street, conditions, lane=lane)
     life = [thing for thing in life if _large_enough(thing, camera)]
     skyline = Skyline.random(chance, distance=street.length + chance.uniform(40, 90))
