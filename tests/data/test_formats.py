@@ -155,7 +155,7 @@ def test_255_beside_small_ids_is_ignored(tmp_path: Path) -> None:
     found = scan(write(tmp_path, levels(0, 1, 2, 255)))
     assert found.classes.names == ("class_0", "class_1", "class_2")
     assert [entry.codes for entry in found.classes.ignored] == [(255,)]
-    assert "255 ignored" in found.format.explanation
+    assert "255 is ignored" in found.format.explanation
     assert np.array_equal(read_all(found)[0] == 255, IDS[0] == 3)
 
 

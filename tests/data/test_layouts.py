@@ -93,7 +93,7 @@ def test_pictures_of_another_kind_are_left_aside(tmp_path: Path) -> None:
     layout = one_root(touch(tmp_path, "images/a.jpg", "labels/a.png", "depth/a.png"))
     assert len(layout.images) == len(layout.labels) == 1
     assert layout.notes == (
-        f"1 pictures lie in folders that are neither images nor labels, such as {tmp_path / 'depth/a.png'}",
+        f"folders that are neither images nor labels were left aside: 1 files, such as {tmp_path / 'depth/a.png'}",
     )
 
 

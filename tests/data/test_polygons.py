@@ -94,7 +94,7 @@ def test_coco_under_one_root_with_splits_in_the_file_names(tmp_path: Path) -> No
         ("train/a", "train"), ("train/b", "train"), ("val/a", "val"),
     ]  # fmt: skip
     assert [int(read(found, n).max()) for n in range(3)] == [1, 0, 2]
-    assert any("1 images of instances_train2017.json are not there, such as gone.jpg" in note for note in found.notes)
+    assert any("instances_train2017.json names 1 image not there, such as gone.jpg" in note for note in found.notes)
 
 
 def test_coco_beside_its_images(tmp_path: Path) -> None:

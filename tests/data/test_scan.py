@@ -169,7 +169,9 @@ def test_voc_takes_its_own_lists_names_and_border(tmp_path: Path) -> None:
     assert [sample.split for sample in found.samples] == ["train", "train", "val"]
     assert (len(found.classes), found.classes.names[15]) == (21, "person")
     assert found.classes.ignored[0].codes == (255,)
-    assert found.format.explanation == "VOC: Palette PNG: the indices 0, 15, 255 are the ids."
+    assert found.format.explanation == (
+        "The labels, laid out as in VOC, are palette images: the indices 0, 15, 255 are the ids."
+    )
     assert found.class_source == "Class names are those of VOC."
     assert found.unmatched_images == ()
     assert any("4 images of VOC have no segmentation" in note for note in found.notes)
@@ -190,7 +192,7 @@ def test_cityscapes_end_to_end(tmp_path: Path) -> None:
     found = scan(tmp_path)
     assert [sample.key for sample in found.samples][:1] == ["train/aachen/aachen_000000_000019"]
     assert len(found.classes) == 19
-    assert found.format.explanation.startswith("Cityscapes: 8-bit class ids")
+    assert found.format.explanation.startswith("The labels, laid out as in Cityscapes, are 8-bit class ids")
     read = LabelReader(found.format, found.classes).read(found.samples[0])
     assert read[0].tolist() == [255, 0, 0, 1, 2, 13]
 

@@ -13,6 +13,7 @@ from fullconv.data.classes import ClassTable
 from fullconv.data.evidence import (
     Evidence,
     blurred_note,
+    counted,
     gather,
     in_colors,
     listed,
@@ -198,17 +199,18 @@ def _decide_colors(
         naming = Naming((), "", naming.ignore)
     elif given:
         _refuse_foreign_colors(found, given, naming, surveys)
-        explanation = f"Colours: {len(set(found) & set(given))} of the colours in {naming.source} occur in the labels."
+        known_colors = len(set(found) & set(given))
+        explanation = f"The labels are coloured: {known_colors} of the {len(given)} colours of {naming.source} occur."
     if not naming.entries:
         kept = [code for code in found if code != _VOC_BORDER or len(found) == 1]
         entries = [ClassEntry(f"class_{n}", n, unpack_color(code)) for n, code in enumerate(kept, 1)]
         if len(kept) < len(found):
             entries.append(ClassEntry("void", 255, unpack_color(_VOC_BORDER), True))
         naming = Naming(tuple(entries), "", naming.ignore)
-        explanation = f"Colours: {len(found)} different ones occur and no class file names them."
+        explanation = f"The labels are coloured: {counted(len(found), 'colour')} and no class file that names them."
     if recolored:
         explanation = explanation.replace(
-            "Colours:", "Palette colours (the palettes of the files differ, so indices mean nothing):"
+            "are coloured:", "are palette images read by colour, since the palettes of the files differ:"
         )
     table = table_by_color(found, naming)
     return Decision(LabelFormat(kind="colors", explanation=explanation), table, naming.source, tuple(notes))
@@ -244,7 +246,8 @@ def _decide_wide(surveys: Sequence[Survey], naming: Naming, forced: Kind | None)
     refuse_out_of_range(evidence, surveys)
     levels = [code for code in evidence.main if code != NO_CODE]
     explanation = (
-        f"SYNTHIA: files have several 16-bit channels; ids {listed(levels)} are in the first, instances in another."
+        f"The labels have several 16-bit channels, as in SYNTHIA: the first holds the ids {listed(levels)}, "
+        "another the instances."
     )
     table = table_by_id(levels, naming, void=65535)
     return Decision(LabelFormat(kind="synthia", explanation=explanation), table, naming.source)
@@ -287,14 +290,15 @@ def _levels_in_colors(evidence: Evidence, naming: Naming) -> bool:
 
 
 def _explain(kind: Kind, levels: Sequence[int], void: int | None, naming: Naming, known: str) -> str:
-    prefix = f"{known}: " if known else ""
-    border = f", {void} ignored" if void is not None and void in levels and void not in naming.ids else ""
-    ids = listed([level for level in levels if level != void or not border])
-    sentences = {
-        "ids": f"8-bit class ids: the grey levels are the small numbers {ids}{border}.",
-        "palette": f"Palette PNG: the indices {ids} are the ids{border}.",
-        "binary": f"Binary: the only grey levels are {ids}.",
-        "codes": f"Grey codes: the few levels {ids} lie too far apart to be ids.",
-        "ids16": f"16-bit class ids: the levels are {ids}{border}.",
-    }
-    return prefix + sentences.get(kind, f"Read as {kind}: the levels are {ids}{border}.")
+    voided = void is not None and void in levels and void not in naming.ids
+    ignored = f", {void} is ignored" if voided else ""
+    ids = listed([level for level in levels if not voided or level != void])
+    labels = f"the labels, laid out as in {known}," if known else "the labels"
+    sentence = {
+        "ids": f"{labels} are 8-bit class ids: their levels are the small numbers {ids}{ignored}.",
+        "palette": f"{labels} are palette images: the indices {ids} are the ids{ignored}.",
+        "binary": f"{labels} are binary: their only levels are {ids}.",
+        "codes": f"{labels} are grey codes: their few levels {ids} lie too far apart to be ids.",
+        "ids16": f"{labels} are class ids of more than 8 bits: their levels are {ids}{ignored}.",
+    }.get(kind, f"{labels} are read as {kind}: their levels are {ids}{ignored}.")
+    return sentence[0].upper() + sentence[1:]

@@ -122,7 +122,7 @@ def one_root(root: Path) -> Layout:
     notes: list[str] = []
     if labels and images and other:
         notes.append(
-            f"{len(other)} pictures lie in folders that are neither images nor labels, such as {other[0].path}"
+            f"folders that are neither images nor labels were left aside: {len(other)} files, such as {other[0].path}"
         )
     elif labels:
         images = images or other

@@ -78,7 +78,8 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
         ),
     )
     explanation = (
-        f"Binary masks: images have up to {len(paths)} files, one per class, told apart by their {pairing.masks_by}; "
+        f"The labels are binary masks: up to {len(paths)} files per image, one per class, told apart by their "
+        f"{pairing.masks_by}; "
         "what none covers is background."
     )
     table = table_by_id([], Naming(entries, naming.source, naming.ignore))

@@ -10,6 +10,7 @@ from typing import Any
 
 from fullconv.data.class_files import ClassEntry, Color
 from fullconv.data.class_tables import Naming, table_by_id
+from fullconv.data.evidence import counted
 from fullconv.data.formats import Decision
 from fullconv.data.labels import Kind, LabelFormat
 from fullconv.data.layouts import SPLIT_WORDS, FoundFile, Layout
@@ -108,7 +109,9 @@ def _coco_set(
             labels[image if image.split else replace(image, split=split)] = (coco.path,)
         missing = [entry for entry in coco.images if entry["id"] not in named]
         if missing:
-            notes.append(f"{len(missing)} images of {place.path.name} are not there, such as {missing[0]['file_name']}")
+            notes.append(
+                f"{place.path.name} names {counted(len(missing), 'image')} not there, such as {missing[0]['file_name']}"
+            )
     if not labels:
         raise DataError(
             "names none of the images that are there", where=outlined[0][0].path, remedy="check its file_name entries"
@@ -130,8 +133,8 @@ def _coco_set(
     if background not in categories:
         entries.insert(0, _entry("background", background, naming, (0, 0, 0)))
     explanation = (
-        f"COCO: {', '.join(place.path.name for place, _ in outlined)} holds outlines of {len(used)} of "
-        f"{len(categories)} categories; what none covers is background."
+        f"The labels are COCO outlines: {' and '.join(place.path.name for place, _ in outlined)} with "
+        f"{len(used)} categories in use, out of {len(categories)}; what none covers is background."
     )
     decision = Decision(
         LabelFormat(kind="coco", explanation=explanation, background=background),
@@ -190,7 +193,8 @@ def _labelme_set(
     entries += [_entry(label, code, naming, None) for label, code in names.items()]
     names.update((label, 0) for label in found if label in _BACKGROUND_NAMES)
     explanation = (
-        f"LabelMe: each image has a JSON file with shapes of {len(objects)} labels; what none covers is background."
+        f"The labels are LabelMe shapes of {counted(len(objects), 'name')}, one JSON file per image; what none covers "
+        "is background."
     )
     decision = Decision(
         LabelFormat(kind="labelme", explanation=explanation, names=names),

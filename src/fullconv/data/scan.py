@@ -100,7 +100,7 @@ def scan(
     >>> found.samples[0].key, found.format.kind, found.classes.names
     ('1', 'ids', ('class_0', 'class_1', 'class_2'))
     >>> found.format.explanation
-    '8-bit class ids: the grey levels are the small numbers 0-2, 255 ignored.'
+    'The labels are 8-bit class ids: their levels are the small numbers 0-2, 255 is ignored.'
 
     Raises:
         DataError: nothing to work with: no such folder, no images, no labels, no pairs, labels of no known format.
