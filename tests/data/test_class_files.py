@@ -141,3 +141,10 @@ def test_a_list_of_images_is_no_class_file(tmp_path: Path) -> None:
     assert find_class_file([tmp_path]) is None
     (tmp_path / "labels.txt").write_text("road\nsky\n")
     assert find_class_file([tmp_path]) == tmp_path / "labels.txt"
+
+
+def test_settings_of_other_tools_are_no_class_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"width": 480, "height": 360}')
+    assert find_class_file([tmp_path]) is None
+    (tmp_path / "config.json").write_text('{"labels": [{"name": "road", "color": [1, 2, 3]}]}')
+    assert find_class_file([tmp_path]) == tmp_path / "config.json"

@@ -270,8 +270,12 @@ def _rgb(code: int) -> Color:
 def _names_classes(path: Path) -> bool:
     """Whether a file with a common name is about classes and not, say, a list of image files or a configuration."""
     try:
+        if path.stem in ("meta", "config"):
+            content = json.loads(path.read_bytes()) if path.suffix == ".json" else None
+            if not isinstance(content, dict) or not isinstance(content.get("classes", content.get("labels")), list):
+                return False
         entries = read_class_file(path)
-    except DataError:
+    except (DataError, OSError, ValueError):
         return False
     return not any(re.search(r"[\\/]|\.(?:jpe?g|png|bmp|tiff?|webp)\b", entry.name, re.I) for entry in entries)
 
