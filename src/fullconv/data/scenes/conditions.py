@@ -99,7 +99,7 @@ def random_conditions(chance: Random) -> Conditions:
         haze=haze,
         snow=chance.uniform(0.45, 0.95) if season == "winter" and chance.random() < 0.75 else 0.0,
         exposure=(gain * (1 + balance), gain, gain * (1 - balance)),
-        grain=chance.uniform(0.012, 0.022) if time == "night" else chance.uniform(0.006, 0.014),
+        grain=chance.uniform(0.010, 0.018) if time == "night" else chance.uniform(0.005, 0.011),
     )
 
 

@@ -20,7 +20,7 @@ FOLIAGE: dict[str, tuple[Color, ...]] = {
     "autumn": ((0.58, 0.36, 0.14), (0.54, 0.25, 0.13), (0.60, 0.49, 0.20), (0.38, 0.36, 0.17)),
     "winter": ((0.24, 0.28, 0.18), (0.20, 0.26, 0.19)),
 }
-NEEDLES: Color = (0.13, 0.24, 0.16)
+NEEDLES: Color = (0.16, 0.29, 0.19)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Tree:
         depth: float,
         levels: int = 6,
     ) -> None:
-        if width < 1.4 or not levels:
+        if width < 1.7 or not levels:
             return
         turn = math.radians(angle)
         end = (start[0] + length * math.cos(turn), start[1] - length * math.sin(turn))

@@ -121,8 +121,8 @@ def street_life(chance: Random, street: Street, conditions: Conditions, *, lane:
 
 
 def _add_riders(chance: Random, street: Street, place: Pavement) -> None:
-    for _ in range(chance.choice((0, 1, 1, 2, 2, 3))):
-        z = chance.uniform(5.5, 24)
+    for _ in range(chance.choice((1, 1, 2, 2, 3))):
+        z = chance.uniform(5.0, 18)
         if chance.random() < 0.5:
             side = chance.choice((-1, 1))
             place.add(Cyclist.random(chance, side * (street.half - chance.uniform(0.5, 1.4)), z, facing=0), margin=0.6)

@@ -29,11 +29,11 @@ SMALLEST, LARGEST = 32, 4096
 _VISIBLE: tuple[tuple[type, float, float], ...] = (
     (LampPost, 0.28, 2.6),
     (TrafficSign, 0.9, 8.5),
-    (Pedestrian, 0.5, 6.3),
-    (Cyclist, 0.6, 6.5),
+    (Pedestrian, 0.5, 7.0),
+    (Cyclist, 0.6, 7.5),
     (Bin, 0.7, 6.0),
-    (Tree, 2.8, 11.0),
-    (Bush, 1.6, 8.0),
+    (Tree, 2.8, 14.0),
+    (Bush, 1.6, 10.0),
 )
 
 
