@@ -81,7 +81,7 @@ def random_conditions(chance: Random) -> Conditions:
         glow = chance.uniform(0.7, 1.8)
         sky_top, sky_bottom = scaled((0.06, 0.07, 0.11), glow), scaled((0.14, 0.13, 0.15), glow)
     haze = {"clear": 420.0, "overcast": 260.0, "fog": chance.uniform(45, 90)}[weather]
-    balance = chance.gauss(0.0, 0.05)
+    balance, tint = chance.gauss(0.0, 0.08), chance.gauss(0.0, 0.03)
     gain = chance.uniform(*{"day": (0.36, 0.54), "dusk": (0.30, 0.44), "night": (0.23, 0.33)}[time])
     return Conditions(
         season=season,
@@ -98,7 +98,7 @@ def random_conditions(chance: Random) -> Conditions:
         sky_bottom=sky_bottom,
         haze=haze,
         snow=chance.uniform(0.45, 0.95) if season == "winter" and chance.random() < 0.75 else 0.0,
-        exposure=(gain * (1 + balance), gain, gain * (1 - balance)),
+        exposure=(gain * (1 + balance), gain * (1 + tint), gain * (1 - balance)),
         grain=chance.uniform(0.010, 0.018) if time == "night" else chance.uniform(0.005, 0.011),
     )
 

@@ -63,7 +63,7 @@ class Street:
             length=length,
             side_streets=side_streets,
             closed=chance.random() < 0.8,
-            asphalt=(grey, grey, grey * chance.uniform(0.98, 1.07)),
+            asphalt=(grey * chance.uniform(0.95, 1.08), grey, grey * chance.uniform(0.94, 1.06)),
             slabs=(light * tint[0], light * tint[1], light * tint[2]),
             slab=chance.uniform(0.6, 1.0),
             marked=chance.random() < 0.75,
