@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +176,15 @@ def test_several_processes_write_the_same_files(tmp_path: Path) -> None:
     files = sorted(path.relative_to(one) for path in one.rglob("*.*"))
     assert files == sorted(path.relative_to(two) for path in two.rglob("*.*"))
     assert all((one / name).read_bytes() == (two / name).read_bytes() for name in files)
+
+
+def test_a_script_on_standard_input_draws_all_scenes(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from fullconv.data.scenes import write_scenes;"
+        f"write_scenes(Path({str(tmp_path / 'scenes')!r}), count=3, size=(48, 36), processes=2)"
+    )
+    subprocess.run([sys.executable, "-"], input=script, text=True, check=True, capture_output=True)
+    assert len(list((tmp_path / "scenes").glob("*/images/*.png"))) == 3
 
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +22,8 @@ from fullconv.files import disk_errors, staged_directory
 from fullconv.progress import track
 
 LabelKind = Literal["palette", "colors", "ids"]
+Job = tuple[int, Path]
+"""A scene's index and the folder that gets its image and label."""
 
 
 def write_scenes(
@@ -75,14 +79,26 @@ def write_scenes(
         jobs = [(index, folder / split_of(index, count) if splits else folder) for index in range(count)]
         workers = min(processes or os.cpu_count() or 1, count)
         with disk_errors(out):
-            if workers == 1:
-                for job in track(jobs, "drawing street scenes"):
-                    write(job)
-            else:
-                with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                    for _ in track(pool.map(write, jobs, chunksize=2), "drawing street scenes", total=count):
-                        pass
+            for _ in track(_done(write, jobs, workers), "drawing street scenes", total=count):
+                pass
     return out
+
+
+def _done(write: Callable[[Job], None], jobs: list[Job], workers: int) -> Iterator[None]:
+    """Draw all scenes, on several cores where processes can be spawned."""
+    done = 0
+    if workers > 1:
+        try:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                for result in pool.map(write, jobs, chunksize=2):
+                    done += 1
+                    yield result
+        except BrokenProcessPool:
+            # A script on standard input or without a main guard cannot be spawned: go on alone.
+            pass
+    for job in jobs[done:]:
+        write(job)
+        yield
 
 
 def split_of(index: int, count: int) -> str:
@@ -95,7 +111,7 @@ def split_of(index: int, count: int) -> str:
     return "train" if share < 0.7 else "val" if share < 0.85 else "test"
 
 
-def _write_scene(job: tuple[int, Path], *, seed: int, size: tuple[int, int], labels: LabelKind) -> None:
+def _write_scene(job: Job, *, seed: int, size: tuple[int, int], labels: LabelKind) -> None:
     index, folder = job
     image, ids = generate_scene(seed, index, size)
     name = f"scene_{index:05d}.png"
