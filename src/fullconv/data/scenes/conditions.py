@@ -78,10 +78,10 @@ def random_conditions(chance: Random) -> Conditions:
         sky_top, sky_bottom = top, mixed((0.92, 0.56, 0.36), (0.72, 0.50, 0.50), chance.random())
     else:
         ambient, sun = (0.22, 0.23, 0.29), (0.0, 0.0, 0.0)
-        glow = chance.uniform(0.7, 1.8)
+        glow = chance.uniform(1.0, 2.0)
         sky_top, sky_bottom = scaled((0.06, 0.07, 0.11), glow), scaled((0.14, 0.13, 0.15), glow)
     haze = {"clear": 420.0, "overcast": 260.0, "fog": chance.uniform(45, 90)}[weather]
-    balance, tint = chance.gauss(0.0, 0.08), chance.gauss(0.0, 0.03)
+    balance, tint = chance.gauss(0.0, 0.055), chance.gauss(0.0, 0.02)
     gain = chance.uniform(*{"day": (0.36, 0.54), "dusk": (0.30, 0.44), "night": (0.23, 0.33)}[time])
     return Conditions(
         season=season,
