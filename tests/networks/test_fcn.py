@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import torch
@@ -73,9 +74,12 @@ def test_grids_that_do_not_line_up_are_refused() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(97, 61), (40, 133)])
-def test_output_has_the_size_of_the_image(name: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("fusion", ["scores", "features"])
+def test_output_has_the_size_of_the_image(
+    name: str, size: tuple[int, int], fusion: Literal["scores", "features"]
+) -> None:
     stride = max(8, BACKBONES[name].strides[0])
-    net = fcn(name, classes=5, stride=stride).eval()
+    net = fcn(name, classes=5, stride=stride, fusion=fusion).eval()
     with torch.no_grad():
         assert net(torch.randn(1, 3, *size)).shape == (1, 5, *size)
 
@@ -93,10 +97,11 @@ def test_zero_scores_give_the_loss_of_a_guess() -> None:
     assert loss.item() == pytest.approx(math.log(21), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "resnet18"])
-def test_a_few_steps_lower_the_loss(name: str) -> None:
+@pytest.mark.parametrize("fusion", ["scores", "features"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "resnet18", "compact"])
+def test_a_few_steps_lower_the_loss(name: str, fusion: Literal["scores", "features"]) -> None:
     torch.manual_seed(0)
-    net = fcn(name, classes=3, stride=8)
+    net = fcn(name, classes=3, stride=8, fusion=fusion)
     images = torch.randn(2, 3, 64, 64)
     labels = (images.mean(1) > 0).long()
     optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
@@ -111,7 +116,8 @@ def test_a_few_steps_lower_the_loss(name: str) -> None:
 
 
 def test_names_give_backbone_and_stride() -> None:
-    assert parse_name("fcn8s-vgg16_bn") == ("vgg16_bn", 8)
+    assert parse_name("fcn8s-vgg16_bn") == ("vgg16_bn", 8, "scores")
+    assert parse_name("fcn4s-resnet18-features") == ("resnet18", 4, "features")
     net = build_network("fcn8s-squeezenet1_1", classes=4, channels=5).eval()
     with torch.no_grad():
         assert net(torch.randn(1, 5, 64, 64)).shape == (1, 4, 64, 64)

@@ -31,7 +31,7 @@ def test_a_safetensors_file_fills_the_backbone(classifier_file: Path) -> None:
     expected = BACKBONES["squeezenet1_1"].build().features[0].weight.half().float()
     torch.testing.assert_close(net.features.get_parameter("features.0.weight"), expected)
     assert report.pretrained
-    assert set(report.initialised) == {name for name, _ in net.named_parameters() if name.startswith("scores")}
+    assert set(report.initialised) == {name for name, _ in net.named_parameters() if name.startswith("head")}
 
 
 def test_a_pickled_state_dict_is_read_and_a_pickled_object_is_not(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_evaluation_matches_classes_by_name(net: FCN, card: ModelCard, dataset: 
 
     swapped = copy.deepcopy(net)
     with torch.no_grad():
-        for parameter in swapped.head_parameters():
+        for parameter in swapped.head.parameters():
             parameter.copy_(parameter.flip(0))
     found = evaluate(Model(swapped, card.model_copy(update={"classes": turned}), device="cpu"), dataset, progress=False)
     assert found.confusion.tolist() == expected.confusion.tolist()

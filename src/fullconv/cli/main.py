@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -40,5 +41,10 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the installed command."""
+    """Entry point of the installed command.
+
+    Threads that wait for each other go to sleep sooner than libgomp's default: with one other busy process on the
+    machine, a training step then takes twice as long instead of twenty times (benchmarks/busy_machine.py).
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     app()

@@ -14,7 +14,6 @@ from fullconv.cli.data_report import dataset_report
 from fullconv.data.dataset import Dataset, dataset_names, default_name
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
-from fullconv.training.runs import stored_dataset
 from fullconv.workspace import Workspace
 
 Source = Annotated[
@@ -88,6 +87,8 @@ def train(
 
 def trainable(source: str, home: Workspace) -> Dataset | str:
     """What `fit.train` takes: a plan's path, a dataset's name, or a folder checked and made a dataset now."""
+    from fullconv.training.runs import stored_dataset
+
     path = Path(source).expanduser()
     if path.is_file() or source in dataset_names(home) or not path.is_dir() or (path / FILE_NAME).is_file():
         return source

@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from fullconv.errors import NetworkError
+from fullconv.networks.compact import CompactNet
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Tap:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A torchvision classifier without its classifying end.
+    """A classifier without its classifying end.
 
     Args:
-        name: torchvision's name.
+        name: torchvision's name, or "compact".
         taps: deepest layer per stride, finest first.
         minimum_size: the smallest image side that leaves one cell at the coarsest tap.
     """
@@ -53,6 +54,8 @@ class Backbone:
         >>> BACKBONES["resnet18"].build(channels=4).conv1.weight.shape
         torch.Size([64, 4, 7, 7])
         """
+        if self.name == "compact":
+            return CompactNet(channels)
         classifier: nn.Module = torchvision.models.get_model(self.name, weights=None)
         if channels != 3:
             name, old = first_convolution(classifier)
@@ -137,6 +140,11 @@ BACKBONES: dict[str, Backbone] = {
         Backbone(
             "mobilenet_v2",
             _padded({2: "features.1", 4: "features.3", 8: "features.6", 16: "features.13", 32: "features.18"}),
+            minimum_size=1,
+        ),
+        Backbone(
+            "compact",
+            _padded({2: "features.0", 4: "features.1", 8: "features.2", 16: "features.3", 32: "features.5"}),
             minimum_size=1,
         ),
         _resnet("resnet18"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import product
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -11,7 +13,7 @@ from fullconv.errors import NetworkError
 from fullconv.networks.backbones import BACKBONES, find_backbone
 from fullconv.networks.fcn import FCN, fcn
 
-_NAME = re.compile(r"fcn(?P<stride>\d+)s-(?P<backbone>\w+)")
+_NAME = re.compile(r"fcn(?P<stride>\d+)s-(?P<backbone>\w+?)(?P<features>-features)?")
 STRIDES = (32, 16, 8, 4, 2)
 
 
@@ -25,20 +27,34 @@ class NetworkEntry:
     parameters: int
 
 
-def parse_name(name: str) -> tuple[str, int]:
-    """Backbone and stride of a network name.
+class NetworkName(NamedTuple):
+    """The parts of a network name.
+
+    Args:
+        backbone: the classifier.
+        stride: of the finest skip.
+        fusion: what the skips carry.
+    """
+
+    backbone: str
+    stride: int
+    fusion: Literal["scores", "features"]
+
+
+def parse_name(name: str) -> NetworkName:
+    """The parts of `fcn<stride>s-<backbone>`, or of `fcn<stride>s-<backbone>-features`, whose skips carry features.
 
     Raises:
-        NetworkError: the name is not of the form `fcn<stride>s-<backbone>` or names no backbone.
+        NetworkError: the name is not of that form or names no backbone.
 
     >>> parse_name("fcn4s-mobilenet_v2")
-    ('mobilenet_v2', 4)
+    NetworkName(backbone='mobilenet_v2', stride=4, fusion='scores')
     """
     match = _NAME.fullmatch(name)
     if match is None:
         raise NetworkError(f"no network is named {name!r}", remedy="see `fullconv net list`; one is fcn4s-mobilenet_v2")
     find_backbone(match["backbone"])
-    return match["backbone"], int(match["stride"])
+    return NetworkName(match["backbone"], int(match["stride"]), "features" if match["features"] else "scores")
 
 
 def build_network(name: str, *, classes: int, channels: int = 3) -> FCN:
@@ -47,22 +63,23 @@ def build_network(name: str, *, classes: int, channels: int = 3) -> FCN:
     >>> build_network("fcn8s-squeezenet1_1", classes=2).stride
     8
     """
-    backbone, stride = parse_name(name)
-    return fcn(backbone, classes=classes, stride=stride, channels=channels)
+    parts = parse_name(name)
+    return fcn(parts.backbone, classes=classes, stride=parts.stride, channels=channels, fusion=parts.fusion)
 
 
 def list_networks(classes: int = 21) -> list[NetworkEntry]:
     """Every network that can be built by name, with its parameter count for `classes` classes.
 
-    >>> [entry.name for entry in list_networks() if entry.backbone == "squeezenet1_1"]
-    ['fcn16s-squeezenet1_1', 'fcn8s-squeezenet1_1', 'fcn4s-squeezenet1_1', 'fcn2s-squeezenet1_1']
+    >>> [entry.name for entry in list_networks() if entry.backbone == "squeezenet1_1" and entry.stride > 4]
+    ['fcn16s-squeezenet1_1', 'fcn16s-squeezenet1_1-features', 'fcn8s-squeezenet1_1', 'fcn8s-squeezenet1_1-features']
     """
     entries = []
     for backbone in BACKBONES.values():
-        for stride in STRIDES:
+        for stride, suffix in product(STRIDES, ("", "-features")):
             if stride in backbone.strides:
+                name = f"fcn{stride}s-{backbone.name}{suffix}"
                 with torch.device("meta"):
-                    net = fcn(backbone.name, classes=classes, stride=stride)
+                    net = build_network(name, classes=classes)
                 count = sum(parameter.numel() for parameter in net.parameters())
-                entries.append(NetworkEntry(f"fcn{stride}s-{backbone.name}", backbone.name, stride, count))
+                entries.append(NetworkEntry(name, backbone.name, stride, count))
     return entries

@@ -103,6 +103,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _from_torchvision(backbone: str) -> dict[str, torch.Tensor]:
+    if backbone not in torchvision.models.list_models():
+        raise RuntimeError("torchvision has no such classifier")
     weights = torchvision.models.get_model_weights(backbone).DEFAULT
     cached = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(weights.url)  # noqa: PTH119 - a URL
     if cached.is_file():

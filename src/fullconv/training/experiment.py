@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
 
-DEFAULT_NETWORK = "fcn4s-mobilenet_v2"
+DEFAULT_NETWORK = "fcn4s-mobilenet_v2-features"
 
 
 class Optimization(BaseModel):
@@ -51,7 +51,7 @@ class Experiment(BaseModel):
         workers: loader processes; none = matched to the cores.
 
     >>> Experiment(dataset="camvid").network
-    'fcn4s-mobilenet_v2'
+    'fcn4s-mobilenet_v2-features'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

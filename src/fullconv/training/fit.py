@@ -85,7 +85,7 @@ def train(
     experiment, data = _experiment(dataset, settings, home)
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
     net = _network(plan, data)
-    report = load_weights(net, parse_name(plan.network)[0], plan.weights)
+    report = load_weights(net, parse_name(plan.network).backbone, plan.weights)
     return _execute(new_run(home, data.name, plan), plan, data, net, report, home, TrainingDisplay(quiet=quiet))
 
 
@@ -102,7 +102,7 @@ def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool =
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
     data = Dataset.load(plan.dataset, home)
     net = _network(plan, data)
-    report = _recorded_transfer(directory) or load_weights(net, parse_name(plan.network)[0], plan.weights)
+    report = _recorded_transfer(directory) or load_weights(net, parse_name(plan.network).backbone, plan.weights)
     return _execute(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet))
 
 

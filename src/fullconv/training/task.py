@@ -109,7 +109,7 @@ class SegmentationTask(lightning.LightningModule):
         rate = plan.pretrained_learning_rate if self.pretrained else plan.learning_rate
         groups = [
             *parameter_groups(self.net.features, rate, plan.weight_decay),
-            *parameter_groups(self.net.scores, plan.learning_rate, plan.weight_decay),
+            *parameter_groups(self.net.head, plan.learning_rate, plan.weight_decay),
         ]
         optimizer = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
