@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEMO ?= demo
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench serve docs clean
 
 demo: $(STAMP)
 	$(BIN)/fullconv demo --out $(DEMO)
@@ -25,7 +25,11 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python $$file || exit 1; done
+
+serve: $(STAMP)
+	@echo "What the demo made: http://127.0.0.1:8460 (stop with Ctrl-C)"
+	$(BIN)/python -m http.server 8460 --bind 127.0.0.1 --directory $(DEMO)
 
 docs: $(STAMP)
 	$(BIN)/python docs/reference/generate.py

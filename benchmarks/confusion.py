@@ -6,16 +6,13 @@ Run: python benchmarks/confusion.py [--size 1024] [--classes 21] [--rounds 15] [
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
-import torchmetrics
+from provenance import provenance
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fullconv.evaluation.confusion import ConfusionMatrix
@@ -83,23 +80,10 @@ def main() -> None:
     for name, milliseconds in measured.items():
         print(f"{name:44s} {milliseconds:8.2f} ms   {reference / milliseconds:5.1f} ×")
 
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    hardware = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        hardware = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), hardware)
-    if chosen.device != "cpu":
-        hardware = f"{torch.cuda.get_device_name()}, {hardware}"
+    device = "" if chosen.device == "cpu" else f"{torch.cuda.get_device_name()}; "
     print(
         f"{chosen.size}² pixels, {chosen.classes} classes, both sides agree; median of {chosen.rounds} rounds; "
-        f"{hardware}, {chosen.threads} thread(s); torch {torch.__version__}, torchmetrics {torchmetrics.__version__}, "
-        f"numpy {np.__version__}, Python {platform.python_version()}; commit {commit.stdout.strip() or 'unknown'}"
+        f"{device}{chosen.threads} thread(s); {provenance('torch', 'torchmetrics', 'numpy')}"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,3 +76,24 @@ def write_set(
     if names:
         class_file(root, NAMES[:classes])
     return root
+
+
+def write_grey_png(
+    path: Path,
+    levels: np.ndarray,
+    bits: int,
+    *,
+    claimed: tuple[int, int] | None = None,
+    repeat: bool = False,
+) -> None:
+    """A grey PNG of 1, 2, 4 or 8 bits; `claimed` writes another (height, width) into its header."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    height, width = claimed or levels.shape
+    spread = np.unpackbits(levels[:, :, None], axis=2)[:, :, 8 - bits :].reshape(len(levels), -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(spread, axis=1))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    body = zlib.compress(rows * (50 if repeat else 1))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))

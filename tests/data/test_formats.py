@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from folders import COLORS, label, picture
+from folders import COLORS, label, picture, write_grey_png
 from fullconv.data.colormaps import voc_colormap
 from fullconv.data.labels import LabelReader
 from fullconv.data.scan import Scan, scan
@@ -144,8 +144,6 @@ def test_class_file_names_what_is_found(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_ids_in_grey_png_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> None:
-    from test_images import write_grey_png
-
     found = scan(write(tmp_path, lambda path, ids: write_grey_png(path, ids, bits)))
     assert found.format.kind == "ids"
     assert all(np.array_equal(read, ids) for read, ids in zip(read_all(found), IDS, strict=True))

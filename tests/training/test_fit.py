@@ -16,11 +16,13 @@ import torch
 
 import fullconv as fc
 from fullconv.data.dataset import Dataset
+from fullconv.data.samples import Batch
 from fullconv.errors import DataError, NetworkError, PlanError, StorageError
 from fullconv.training import fit
 from fullconv.training.metrics_file import read_metrics
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status, read_status, write_status
+from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 
 
@@ -83,9 +85,11 @@ def test_the_same_plan_gives_the_same_weights(dataset: Dataset, quick: dict[str,
     assert not all(torch.equal(one[name], three[name]) for name in one)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_stopped_run_continues_to_the_same_result(
-    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
+    quick |= {"workers": workers, "validate_every": 2}
     straight = fc.train(dataset, quiet=True, **quick)
     expected = weights_of(straight.directory)
     rows = read_metrics(straight.directory / "metrics.csv")
@@ -111,6 +115,32 @@ def test_a_stopped_run_continues_to_the_same_result(
     assert [{k: v for k, v in row.items() if k not in untimed} for row in again] == [
         {k: v for k, v in row.items() if k not in untimed} for row in rows
     ]
+
+
+def test_every_epoch_has_its_own_order_and_views(
+    dataset: Dataset, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, list[tuple[list[int], float]]] = {}
+    plain = SegmentationTask.training_step
+
+    def noting(self: SegmentationTask, batch: Batch, index: int) -> torch.Tensor:
+        entry = (batch.indices.tolist(), float(batch.images.double().mean()))
+        seen.setdefault(self.current_epoch, []).append(entry)
+        return plain(self, batch, index)
+
+    monkeypatch.setattr(SegmentationTask, "training_step", noting)
+    fc.train(dataset, quiet=True, **quick)
+    orders = [[index for indices, _ in batches for index in indices] for batches in seen.values()]
+    brightness = [sorted(mean for _, mean in batches) for batches in seen.values()]
+    assert len(seen) == 3
+    assert orders[0] != orders[1] != orders[2]
+    assert brightness[0] != brightness[1] != brightness[2]
+
+
+def test_the_last_epoch_is_always_validated(dataset: Dataset, quick: dict[str, Any]) -> None:
+    run = fc.train(dataset, quiet=True, **quick | {"epochs": 5, "validate_every": 2})
+    rows = read_metrics(run.directory / "metrics.csv")
+    assert [row["epoch"] for row in rows if row["split"] == "val"] == ["2", "4", "5"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

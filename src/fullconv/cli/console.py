@@ -29,6 +29,18 @@ def one_sentence() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C during training is no error: it says how to go on and exits 130."""
+    from fullconv.training.recording import StopRequested
+
+    try:
+        yield
+    except (StopRequested, KeyboardInterrupt):
+        print("\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on.")
+        raise typer.Exit(130) from None
+
+
 def print_json(content: Any) -> None:
     """Facts for programs, on standard output."""
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))

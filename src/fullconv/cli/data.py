@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json
 from fullconv.cli.data_report import check_report, dataset_report, dataset_table
 from fullconv.data.class_edits import ClassEdits, parse_pairs
 from fullconv.data.dataset import Dataset
@@ -82,11 +79,6 @@ Allow = Annotated[
     list[str],
     _repeatable("--allow", "KIND", "Kind of error, such as size-mismatch, to let pass, leaving out what it concerns."),
 ]
-Home = Annotated[
-    Path | None,
-    typer.Option("--workspace", metavar="FOLDER", help="Folder of datasets and runs.", envvar="FULLCONV_HOME"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 
 
 @app.command()
@@ -121,7 +113,7 @@ def check(
             unlabelled, split, lists, group_by, seed, allow,
         )  # fmt: skip
     if as_json:
-        _print_json(_facts(found, name=default_name(images)))
+        print_json(_facts(found, name=default_name(images)))
     else:
         Console().print(check_report(found))
     if found.errors or (strict and any(problem.severity == "warning" for problem in found.problems)):
@@ -167,7 +159,7 @@ def create(
         dataset = Dataset.from_examination(found, name=name)
         path = dataset.save(home)
     if as_json:
-        _print_json({"path": str(path), **_facts(found, name=name)})
+        print_json({"path": str(path), **_facts(found, name=name)})
     else:
         Console().print(dataset_report(dataset))
         Console().print(f"Written: {path}", soft_wrap=True)
@@ -180,7 +172,7 @@ def list_datasets(workspace: Home = None, as_json: AsJson = False) -> None:
         home = Workspace.find(workspace)
         rows = [_row(name, home) for name in dataset_names(home)]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     elif rows:
         Console().print(dataset_table(rows))
     else:
@@ -198,19 +190,9 @@ def show(
         home = Workspace.find(workspace)
         dataset = Dataset.load(name, home)
     if as_json:
-        _print_json(_dataset_facts(dataset))
+        print_json(_dataset_facts(dataset))
     else:
         Console().print(dataset_report(dataset))
-
-
-@contextmanager
-def one_sentence() -> Iterator[None]:
-    """A user's mistake is one sentence on standard error and exit code 2."""
-    try:
-        yield
-    except FullconvError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 def _examined(
@@ -300,7 +282,3 @@ def _row(name: str, home: Workspace) -> dict[str, Any]:
         "root": description.root,
         "created": description.created,
     }
-
-
-def _print_json(facts: Any) -> None:
-    print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))

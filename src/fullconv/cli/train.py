@@ -9,7 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from fullconv.cli.console import AsJson, Home, one_sentence, print_json
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json, stoppable
 from fullconv.cli.data_report import dataset_report
 from fullconv.data.dataset import Dataset, dataset_names, default_name
 from fullconv.data.description import FILE_NAME
@@ -53,26 +53,28 @@ def train(
     Ctrl-C stops after the step in hand; `--resume RUN` goes on from the last whole epoch.
     """
     from fullconv.training import fit
-    from fullconv.training.recording import StopRequested
 
     home = Workspace.find(workspace)
-    named = {"network": net, "regime": regime, "weights": weights, "epochs": epochs, "batch_size": batch_size}
-    chosen = {key: value for key, value in (named | {"seed": seed, "device": device}).items() if value is not None}
+    named: dict[str, Any] = {
+        "network": net,
+        "regime": regime,
+        "weights": weights,
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+    named |= {"seed": seed, "device": device}
+    chosen = {key: value for key, value in named.items() if value is not None}
     if learning_rate is not None:
         settings.append(f"optimization.learning_rate={learning_rate}")
-    try:
-        with one_sentence():
-            if resume is not None:
-                if source is not None or chosen or settings:
-                    raise PlanError("a resumed run keeps its plan", where="--resume", remedy="give no other option")
-                run = fit.resume(resume, workspace=home)
-            elif source is None:
-                raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
-            else:
-                run = fit.train(trainable(source, home), workspace=home, **chosen, **_nested(settings))
-    except (StopRequested, KeyboardInterrupt):
-        print("\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on.")
-        raise typer.Exit(130) from None
+    with stoppable(), one_sentence():
+        if resume is not None:
+            if source is not None or chosen or settings:
+                raise PlanError("a resumed run keeps its plan", where="--resume", remedy="give no other option")
+            run = fit.resume(resume, workspace=home)
+        elif source is None:
+            raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
+        else:
+            run = fit.train(trainable(source, home), workspace=home, **chosen, **_nested(settings))
     if as_json:
         print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()})
         return

@@ -181,6 +181,22 @@ def legend(classes: ClassTable, shares: Sequence[float] | None = None, *, height
     return picture
 
 
+def grid(rows: Sequence[Sequence[Picture]], *, gap: int = 6) -> Picture:
+    """Pictures of one size side by side and below each other, on white.
+
+    >>> grid([[np.zeros((2, 3, 3), np.uint8)] * 2], gap=1).shape
+    (2, 7, 3)
+    """
+    height, width = rows[0][0].shape[:2]
+    across, down = max(len(row) for row in rows), len(rows)
+    sheet = np.full((down * (height + gap) - gap, across * (width + gap) - gap, 3), 255, dtype=np.uint8)
+    for row, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            top, left = row * (height + gap), column * (width + gap)
+            sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
 def save_label_png(path: Path, labels: npt.NDArray[Any], classes: ClassTable) -> None:
     """Write labels as PNG with the dataset's own ids, so that they read back as what the dataset uses.
 

@@ -134,8 +134,13 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self.views = views
         self.epoch = 0
 
+    @property
+    def sampler(self) -> EpochBatches:
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of every epoch."""
+        """Called by the trainer at the start of every epoch, and before it goes on from a checkpoint."""
         self.epoch = epoch
 
     def __len__(self) -> int:

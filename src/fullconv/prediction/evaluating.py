@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,13 @@ def _write(
         metrics_csv=metrics if metrics is not None and metrics.is_file() else None,
         facts=_facts(model, dataset, run),
         statistics=dataset.statistics,
-        evaluated=datetime.now(UTC).isoformat(timespec="seconds"),
+        evaluated=_today(),
     )
+
+
+def _today() -> str:
+    now = datetime.now().astimezone()
+    return f"Evaluated on {now.day} {now:%B %Y, %H:%M}."
 
 
 def _image_row(entry: ImageScores) -> dict[str, Any]:

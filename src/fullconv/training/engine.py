@@ -71,7 +71,7 @@ def fit_network(
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_epochs=plan.epochs,
             check_val_every_n_epoch=plan.validate_every,
-            callbacks=[recorder, *_checkpointing(checkpoints, plan)],
+            callbacks=[recorder, *_checkpointing(checkpoints)],
             default_root_dir=directory,
             logger=False,
             enable_progress_bar=False,
@@ -79,14 +79,12 @@ def fit_network(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        last = checkpoints / f"{LAST}.ckpt"
-        trainer.fit(
-            task,
-            loader,
-            validation_loader(data.val, plan, home),
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
+        last = last_checkpoint(directory)
+        if last is not None:
+            # Lightning makes the first iterator before it sets the sampler's epoch.
+            step = int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
+            loader.batch_sampler.set_epoch(step // len(loader))
+        trainer.fit(task, loader, validation_loader(data.val, plan, home), ckpt_path=last, weights_only=True)
     best = torch.load(checkpoints / f"{BEST}.ckpt", map_location="cpu", weights_only=True)
     prefix = "net."
     net.load_state_dict(
@@ -95,7 +93,13 @@ def fit_network(
     return recorder.status
 
 
-def _checkpointing(folder: Path, plan: Plan) -> list[ModelCheckpoint]:
+def last_checkpoint(directory: Path) -> Path | None:
+    """What a run goes on from; None where no epoch was finished."""
+    path = directory / "checkpoints" / f"{LAST}.ckpt"
+    return path if path.is_file() else None
+
+
+def _checkpointing(folder: Path) -> list[ModelCheckpoint]:
     """The best epoch by validation mean IoU, and the last whole epoch."""
     best = ModelCheckpoint(
         folder,
@@ -103,7 +107,7 @@ def _checkpointing(folder: Path, plan: Plan) -> list[ModelCheckpoint]:
         monitor="val/mean_iou",
         mode="max",
         save_top_k=1,
-        every_n_epochs=plan.validate_every,
+        every_n_epochs=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )

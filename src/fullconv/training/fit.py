@@ -23,7 +23,7 @@ from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, ModelCard, NetworkRecipe, PackageScores, save_package
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.engine import StopRequested, fit_network
+from fullconv.training.engine import StopRequested, fit_network, last_checkpoint
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.loaders import normalization_of
 from fullconv.training.plan import TrainingSet, resolve
@@ -127,7 +127,7 @@ def _network(plan: Plan, data: Dataset) -> FCN:
 
 def _recorded_transfer(directory: Path) -> TransferReport | None:
     """What was transferred when the run began; None where it did not get that far."""
-    if not any((directory / "checkpoints").glob("*.ckpt")) or not (directory / TRANSFER).is_file():
+    if last_checkpoint(directory) is None or not (directory / TRANSFER).is_file():
         return None
     content = json.loads((directory / TRANSFER).read_text())
     return TransferReport(

@@ -12,8 +12,9 @@ import torch
 from fullconv.errors import PlanError
 from fullconv.training.experiment import Experiment, Plan
 
-VIEWS_IN_A_RUN = 22_000
-"""Training views that a default run shows the network: 60 passes over 367 images, under half an hour on two cores."""
+PIXELS_IN_A_RUN = 2.43e9
+"""Training pixels of a default run: 60 passes over 367 crops of 288×384, under half an hour on two cores."""
+FEWEST_VIEWS, MOST_VIEWS = 4_000, 40_000
 VIEWS_IN_AN_EPOCH = 200
 LARGEST_CROP = 512
 CROP_SHARE = 0.8
@@ -55,12 +56,13 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
     sizes = [experiment.resize.size(*size) for size in data.train]
     batch = experiment.batch_size or min(DEFAULT_BATCH, max(2, len(sizes) // 4))
     views = experiment.views or max(1, -(-VIEWS_IN_AN_EPOCH // len(sizes)))
-    epochs = experiment.epochs or int(np.clip(round(VIEWS_IN_A_RUN / (views * len(sizes))), SHORTEST_RUN, LONGEST_RUN))
+    crop = experiment.crop or default_crop(sizes)
+    epochs = experiment.epochs or _epochs(crop, views * len(sizes))
     every = experiment.validate_every or max(1, round(len(data.val) / (views * len(sizes)) * 2), epochs // 100)
     decided = {
         "device": device,
         "precision": precision,
-        "crop": experiment.crop or default_crop(sizes),
+        "crop": crop,
         "batch_size": batch,
         "views": views,
         "epochs": epochs,
@@ -68,6 +70,12 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         "workers": default_workers() if experiment.workers is None else experiment.workers,
     }
     return Plan.model_validate(experiment.model_dump() | decided)
+
+
+def _epochs(crop: tuple[int, int], views: int) -> int:
+    """Passes of so many views, from what a run may cost in pixels."""
+    wanted = np.clip(PIXELS_IN_A_RUN / (crop[0] * crop[1]), FEWEST_VIEWS, MOST_VIEWS)
+    return int(np.clip(round(wanted / views), SHORTEST_RUN, LONGEST_RUN))
 
 
 def default_crop(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

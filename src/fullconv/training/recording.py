@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,8 @@ class RunRecorder(Callback):
         self._tell(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1  # the last epoch is always validated
         self._waited, self._images, self._seconds = 0.0, 0, 0.0
         self._mark = time.monotonic()
         task.losses["train"].clear()
@@ -114,7 +117,8 @@ class RunRecorder(Callback):
         confusion.reset()
         task.losses[split].clear()
         if split == "val":
-            best = max(scores.mean_iou, self.status.best_mean_iou or 0.0)
+            found = 0.0 if math.isnan(scores.mean_iou) else scores.mean_iou
+            best = max(found, self.status.best_mean_iou or 0.0)
             self.status = self.status.model_copy(update={"best_mean_iou": best})
             self.display.validated(self._epoch(trainer), int(trainer.max_epochs or 1), row, best)
 

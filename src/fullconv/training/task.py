@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -17,14 +16,7 @@ from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
 from fullconv.training.experiment import Optimization
 from fullconv.training.losses import cross_entropy
-
-
-@dataclass(frozen=True)
-class StepFacts:
-    """What a step leaves for the callbacks."""
-
-    loss: float
-    learning_rate: float
+from fullconv.training.schedule import one_cycle
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -112,13 +104,7 @@ class SegmentationTask(lightning.LightningModule):
             *parameter_groups(self.net.head, plan.learning_rate, plan.weight_decay),
         ]
         optimizer = torch.optim.AdamW(groups)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[group["lr"] for group in groups],
-            total_steps=self.steps,
-            pct_start=plan.warmup,
-            cycle_momentum=False,
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, self.steps, plan.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
