@@ -27,6 +27,7 @@ _DISK_REMEDIES = {
     errno.EROFS: ("the file system is read-only", "choose another folder"),
     errno.ENOTDIR: ("a file stands where a folder is needed", "choose another path"),
     errno.EISDIR: ("a folder stands where a file is needed", "choose another path"),
+    errno.ENOTEMPTY: ("something with this name exists already", "choose another path or remove it first"),
     errno.EEXIST: ("something with this name exists already", "choose another path or remove it first"),
 }
 
@@ -124,7 +125,7 @@ def read_document(path: Path, schema: type[Document], error: type[FullconvError]
         raise error(f"cannot be read ({problem})", where=path, remedy="check that it is a text file") from problem
     try:
         content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, ValueError) as problem:
         mark = getattr(problem, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
         raise error("is not valid YAML", where=f"{path}{line}", remedy="mend the syntax there") from problem

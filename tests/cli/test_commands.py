@@ -99,6 +99,11 @@ def test_a_folder_is_made_a_dataset_once(scenes: Path, workspace_home: Path) -> 
         (["train", "{streets}", "--epochs", "0"], "epochs"),
         (["train", "{streets}", "--set", "speed=9"], "speed"),
         (["train", "{streets}", "--set", "speed"], "sets nothing"),
+        (["train", "{streets}", "--set", "augmentation=1", "--set", "augmentation.flip=0"], "set as a whole"),
+        (["train", "{streets}", "--seed", "1", "--set", "seed=2"], "set twice"),
+        (["train", "{streets}", "--set", "seed=2024-13-45"], "no YAML value"),
+        (["train", "{streets}", "--seed", "5000000000"], "seed"),
+        (["train", "{streets}", "--set", "dataset=other"], "given already"),
         (["train", "{streets}", "--device", "abacus"], "device"),
         (["train", "--resume", "nothing"], "no such run"),
         (["train", "{streets}", "--resume", "nothing"], "keeps its plan"),
@@ -178,6 +183,18 @@ def test_an_experiment_file_is_a_plan(scenes: Path, tmp_path: Path) -> None:
     assert "netwrk" in errors
 
 
+def test_a_script_without_a_main_guard_trains_once(scenes: Path, tmp_path: Path, workspace_home: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import fullconv as fc\n"
+        f"ds = fc.Dataset.from_folders({str(scenes)!r})\n"
+        "fc.train(ds, 'fcn8s-squeezenet1_1', weights='random', epochs=1, views=1, crop=(64, 64), workers=1)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(workspace_home.glob("runs/*"))) == 1
+
+
 def test_the_catalogue_and_the_version_are_told() -> None:
     assert "fcn4s-mobilenet_v2" in run("net", "list")[1]
     assert any(entry["name"] == "fcn8s-vgg16" for entry in json.loads(run("net", "list", "--json")[1]))
@@ -197,7 +214,9 @@ def test_the_demo_runs_the_whole_job(tmp_path: Path, monkeypatch: pytest.MonkeyP
     report = next(line.split()[-1] for line in output.splitlines() if line.startswith("Report"))
     assert Path(report).is_file()
     assert len(list((out / "predictions").glob("*_overlay.png"))) == demo.NEW_SCENES
+    (out / "notes.txt").write_text("look at scene 3")
     assert run("demo", "--out", out)[0] == 0
+    assert (out / "notes.txt").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     code, _, errors = run("demo", "--out", tmp_path / "mine")

@@ -86,7 +86,7 @@ def test_every_patch_is_reached() -> None:
 
 
 def test_no_colour_change_is_the_identity() -> None:
-    matrix = draw_colors(Augmentation.none(), np.array([0.4, 0.4, 0.4]), sample_generator(0, 0, 0))
+    matrix = draw_colors(Augmentation.none(), np.full(3, 0.4), np.ones(3), sample_generator(0, 0, 0), rgb=True)
     np.testing.assert_allclose(matrix, np.eye(3, 4), atol=1e-6)
 
 
@@ -94,15 +94,20 @@ def test_hue_and_saturation_keep_grey_grey() -> None:
     plan = Augmentation(brightness=0, contrast=0, saturation=0.5, hue=0.2)
     mean = np.array([0.5, 0.5, 0.5])
     for index in range(10):
-        matrix = draw_colors(plan, mean, sample_generator(0, 0, index)).astype(float)
+        matrix = draw_colors(plan, mean, np.ones(3), sample_generator(0, 0, index), rgb=True).astype(float)
         grey = matrix @ np.array([0.3, 0.3, 0.3, 1.0])
         np.testing.assert_allclose(grey, 0.3, atol=5e-3)
 
 
-@pytest.mark.parametrize("bands", [1, 4, 13])
-def test_other_band_counts_are_jittered_band_by_band(bands: int) -> None:
-    matrix = draw_colors(Augmentation(), np.full(bands, 0.3), sample_generator(0, 0, 0))
-    assert matrix.shape == (bands, bands + 1)
-    square = matrix[:, :bands]
-    assert np.count_nonzero(square - np.diag(np.diag(square))) == 0
-    assert len(set(np.diag(square).tolist())) == bands
+@pytest.mark.parametrize("bands", [1, 3, 4, 13])
+def test_other_bands_are_jittered_one_by_one_and_by_their_own_spread(bands: int) -> None:
+    """Heights of 1,500 m beside indices of 0.3: neither moves by more than half its own deviation."""
+    mean, std = np.resize([1500.0, 0.3], bands), np.resize([400.0, 0.2], bands)
+    for index in range(20):
+        matrix = draw_colors(Augmentation(), mean, std, sample_generator(0, 0, index), rgb=False).astype(float)
+        assert matrix.shape == (bands, bands + 1)
+        square = matrix[:, :bands]
+        assert np.count_nonzero(square - np.diag(np.diag(square))) == 0
+        assert len(set(np.diag(square).tolist())) == bands
+        moved = square @ mean + matrix[:, bands] - mean
+        assert (np.abs(moved) <= 0.5 * std).all()

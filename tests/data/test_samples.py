@@ -96,6 +96,20 @@ def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_two_processes_that_prepare_at_once_both_go_on(tmp_path: Path) -> None:
+    class Overtaken(Arrays):
+        """While it is read, another process finishes the same cache."""
+
+        def read(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+            if index == 3:
+                prepared(Arrays(), tmp_path)
+            return super().read(index)
+
+    found = prepared(Overtaken(), tmp_path)
+    np.testing.assert_array_equal(found.read(3)[0], Arrays().images[3])
+    assert [path.name for path in tmp_path.iterdir()] == [found.folder.name]
+
+
 def test_a_set_too_large_for_the_disk_is_not_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_BYTES", 1000)
     source = Arrays()
@@ -112,6 +126,8 @@ def test_a_training_sample_is_the_same_whenever_asked_for(tmp_path: Path) -> Non
             plan=Augmentation(),
             fill=[1, 2, 3],
             mean=[0.4, 0.4, 0.4],
+            std=[0.2, 0.2, 0.2],
+            rgb=True,
             ignore=255,
             seed=7,
         )

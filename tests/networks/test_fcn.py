@@ -25,7 +25,7 @@ def test_tap_centres_are_where_the_layers_look(name: str) -> None:
     """Oracle: the pixels that a cell's gradient reaches lie evenly around the centre that the table gives."""
     backbone = BACKBONES[name]
     torch.manual_seed(0)
-    classifier = backbone.build().double().eval()
+    classifier = backbone.build().eval()
     for module in classifier.modules():
         if isinstance(module, torch.nn.ReLU | torch.nn.ReLU6 | torch.nn.MaxPool2d):
             module.register_forward_hook(_averaging)
@@ -33,15 +33,17 @@ def test_tap_centres_are_where_the_layers_look(name: str) -> None:
     for module in extractor.modules():
         if isinstance(module, torch.nn.MaxPool2d):
             module.register_forward_hook(_averaging)
-    tap = backbone.taps[1]
-    image = torch.randn(1, 3, 160, 160, dtype=torch.float64, requires_grad=True)
-    maps = extractor(image)[tap.node]
-    cell = maps.shape[-1] // 2
-    maps[0, :, cell, cell].abs().sum().backward()
-    assert image.grad is not None
-    touched = image.grad[0].abs().sum(0).sum(0).nonzero().flatten()
-    middle = Fraction(int(touched[0]) + int(touched[-1]), 2)
-    assert middle == tap.stride * cell + tap.center
+    side = 640
+    image = torch.randn(1, 3, 64, side, requires_grad=True)
+    for tap, maps in zip(backbone.taps, extractor(image).values(), strict=True):
+        cell = maps.shape[-1] // 2
+        (gradient,) = torch.autograd.grad(maps[0, :, :, cell].abs().sum(), image, retain_graph=True)
+        touched = gradient[0].abs().sum(0).sum(0).nonzero().flatten()
+        first, last = int(touched[0]), int(touched[-1])
+        if first > 0 and last < side - 1:
+            assert Fraction(first + last, 2) == tap.stride * cell + tap.center, tap
+        else:
+            assert tap.stride >= 16
 
 
 def _averaging(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:

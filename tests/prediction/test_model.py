@@ -11,7 +11,7 @@ from PIL import Image
 
 from fullconv.data.dataset import Dataset
 from fullconv.data.resizing import Resize
-from fullconv.errors import DataError
+from fullconv.errors import DataError, PlanError
 from fullconv.networks.fcn import FCN
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.folder import find_images, predict_files
@@ -111,6 +111,38 @@ def test_files_of_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
     assert sorted(stem.as_posix() for _, stem in find_images([tmp_path])) == ["a_jpg", "a_png"]
 
 
+def test_predictions_never_replace_the_images(model: Model, scene: np.ndarray, tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(scene).save(tmp_path / name)
+    for sources in ([tmp_path], [tmp_path / "a.png"]):
+        with pytest.raises(DataError, match="written over an image"):
+            predict_files(model, sources, tmp_path)
+    with pytest.raises(DataError, match="prediction of two images"):
+        predict_files(model, [tmp_path, tmp_path], tmp_path / "out")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), scene)
+    assert not (tmp_path / "out").exists()
+
+
+def test_turned_channels_and_missing_values_are_no_obstacle(net: FCN, card: ModelCard, scene: np.ndarray) -> None:
+    floating = card.model_copy(update={"image_dtype": "float32"})
+    model = Model(net, floating, device="cpu")
+    pixels = scene.astype(np.float32)
+    expected = model.predict(pixels).labels
+    np.testing.assert_array_equal(model.predict(pixels[:, :, ::-1]).labels, expected)
+    pixels[3, 3] = np.nan
+    assert (model.predict(pixels).labels == expected).mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda"])
+def test_a_device_that_is_not_here_is_one_sentence(
+    net: FCN, card: ModelCard, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(PlanError, match=r"no device is named|no CUDA device"):
+        Model(net, card, device=name)
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_no_images_is_one_sentence(tmp_path: Path, make: bool) -> None:
     folder = tmp_path / "empty"
@@ -167,5 +199,7 @@ def test_other_classes_are_refused(net: FCN, card: ModelCard, dataset: Dataset) 
     )
     with pytest.raises(DataError, match="different classes: sea, sky"):
         evaluate(Model(net, card.model_copy(update={"classes": other}), device="cpu"), dataset, progress=False)
+    with pytest.raises(DataError, match="holds uint8 values, the model was trained on uint16"):
+        evaluate(Model(net, card.model_copy(update={"image_dtype": "uint16"}), device="cpu"), dataset, progress=False)
     with pytest.raises(DataError, match="no images"):
         evaluate(Model(net, card, device="cpu"), dataset.subset([]), progress=False)

@@ -218,8 +218,52 @@ def test_a_run_that_goes_on_is_not_resumed_twice(dataset: Dataset, quick: dict[s
     write_status(run.directory, Status.now("running"))
     with pytest.raises(StorageError, match="still going on"):
         fc.resume(run.directory)
+    gone = Status.now("running").model_copy(update={"started": 1.0})
+    write_status(run.directory, gone)
+    assert not read_status(run.directory).alive  # another process that once had this number
     with pytest.raises(StorageError, match="no such run"):
         fc.resume("nothing-there")
+
+
+def test_a_dataset_that_changed_stops_a_resumed_run(
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path
+) -> None:
+    run = fc.train(dataset, quiet=True, **quick)
+    path = workspace_home / "datasets" / "streets" / "dataset.yaml"
+    path.write_text(path.read_text().replace("edits: {}", "edits: {rename: {car: auto}}"))
+    assert "auto" in Dataset.load("streets").classes.names
+    with pytest.raises(PlanError, match="the dataset has changed since the run began"):
+        fc.resume(run.directory, quiet=True)
+
+
+def test_a_moved_run_goes_on_and_remembers_its_best(
+    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = RunRecorder.on_train_batch_end
+
+    def stop_in_epoch_three(self: RunRecorder, trainer: Any, *rest: Any) -> None:
+        self.stop_requested = trainer.current_epoch == 2
+        plain(self, trainer, *rest)
+
+    monkeypatch.setattr(RunRecorder, "on_train_batch_end", stop_in_epoch_three)
+    with pytest.raises(StopRequested):
+        fc.train(dataset, quiet=True, **quick)
+    monkeypatch.undo()
+    moved = only_run(workspace_home).rename(workspace_home / "runs" / "moved")
+    run = fc.resume("moved", quiet=True)
+    best = torch.load(moved / "checkpoints" / "best.ckpt", weights_only=True)
+    scores = [float(row["mean_iou"]) for row in read_metrics(moved / "metrics.csv") if row["split"] == "val"]
+    assert best["epoch"] == scores.index(max(scores))
+    assert run.directory == moved
+
+
+def test_settings_lie_over_a_plan_section_by_section(dataset: Dataset, quick: dict[str, Any], tmp_path: Path) -> None:
+    fit.stored_dataset(dataset, Workspace.find())
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("dataset: streets\noptimization: {weight_decay: 0.3, warmup: 0.5}\n")
+    run = fc.train(plan, quiet=True, settings=quick | {"epochs": 1, "optimization": {"learning_rate": 0.007}})
+    chosen = run.experiment.optimization
+    assert (chosen.weight_decay, chosen.warmup, chosen.learning_rate) == (0.3, 0.5, 0.007)
 
 
 def test_no_dataset_of_that_name_is_one_sentence() -> None:

@@ -17,6 +17,7 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.pictures import colorize, grid
 from fullconv.data.scenes import write_scenes
 from fullconv.errors import StorageError
+from fullconv.files import disk_errors
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def demo(
 
         say(f"\n[bold]3 Train.[/bold] {NETWORK} from random weights; best epoch by validation mean IoU.")
         before = time.monotonic()
-        run = train("streets", NETWORK, workspace=home, **SETTINGS)
+        run = train("streets", NETWORK, workspace=home, settings=SETTINGS)
         minutes = (time.monotonic() - before) / 60
 
         say("\n[bold]4 Evaluate.[/bold] One confusion matrix over the test scenes, which the network never saw.")
@@ -106,12 +107,17 @@ def _compare(model: Model, data: Dataset, path: Path) -> None:
 
 
 def _fresh(out: Path) -> Path:
-    """An empty folder; what an earlier demo left there is removed, anything else is kept and refused."""
+    """The folder without what an earlier demo drew and predicted; runs stay, and so does everything of the user's.
+
+    Raises:
+        StorageError: it holds something and was not made by a demo, or cannot be written.
+    """
     root = out.absolute()
-    if (root / MARK).is_file():
-        shutil.rmtree(root)
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise StorageError("holds something that no demo made", where=root, remedy="give another folder with --out")
-    root.mkdir(parents=True, exist_ok=True)
-    (root / MARK).touch()
+    with disk_errors(root):
+        if root.exists() and not (root / MARK).is_file() and (not root.is_dir() or any(root.iterdir())):
+            raise StorageError("holds something that no demo made", where=root, remedy="give another folder with --out")
+        root.mkdir(parents=True, exist_ok=True)
+        (root / MARK).touch()
+        for made in ("scenes", "new-scenes", "predictions", "workspace/datasets/streets", "workspace/cache"):
+            shutil.rmtree(root / made, ignore_errors=True)
     return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fullconv.cli.console import AsJson, Home, one_sentence, print_json
-from fullconv.errors import PackageError, PlanError
+from fullconv.errors import FullconvError, PackageError, PlanError
 from fullconv.files import dump_yaml, read_document
 from fullconv.workspace import Workspace
 
@@ -23,8 +24,12 @@ def list_(workspace: Home = None, as_json: AsJson = False) -> None:
     from fullconv.training.runs import list_runs
 
     home = Workspace.find(workspace)
-    with one_sentence():
-        facts = [_facts(run) for run in list_runs(home)]
+    facts = []
+    for run in list_runs(home):
+        try:
+            facts.append(_facts(run))
+        except FullconvError as problem:
+            print(problem, file=sys.stderr)
     if as_json:
         print_json(facts)
         return

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fullconv.cli.console import AsJson, Home, one_sentence, print_json, stoppable
 from fullconv.cli.data_report import dataset_report
-from fullconv.data.dataset import Dataset, dataset_names, default_name
+from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
@@ -55,26 +55,20 @@ def train(
     from fullconv.training import fit
 
     home = Workspace.find(workspace)
-    named: dict[str, Any] = {
-        "network": net,
-        "regime": regime,
-        "weights": weights,
-        "epochs": epochs,
-        "batch_size": batch_size,
-    }
-    named |= {"seed": seed, "device": device}
-    chosen = {key: value for key, value in named.items() if value is not None}
+    named: dict[str, Any] = {"network": net, "regime": regime, "weights": weights, "epochs": epochs}
+    named |= {"batch_size": batch_size, "seed": seed, "device": device}
     if learning_rate is not None:
-        settings.append(f"optimization.learning_rate={learning_rate}")
+        named["optimization"] = {"learning_rate": learning_rate}
     with stoppable(), one_sentence():
+        chosen = _nested(settings, {key: value for key, value in named.items() if value is not None})
         if resume is not None:
-            if source is not None or chosen or settings:
+            if source is not None or chosen:
                 raise PlanError("a resumed run keeps its plan", where="--resume", remedy="give no other option")
             run = fit.resume(resume, workspace=home)
         elif source is None:
             raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
         else:
-            run = fit.train(trainable(source, home), workspace=home, **chosen, **_nested(settings))
+            run = fit.train(trainable(source, home), workspace=home, settings=chosen)
     if as_json:
         print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()})
         return
@@ -92,31 +86,29 @@ def trainable(source: str, home: Workspace) -> Dataset | str:
     from fullconv.training.runs import stored_dataset
 
     path = Path(source).expanduser()
-    if path.is_file() or source in dataset_names(home) or not path.is_dir() or (path / FILE_NAME).is_file():
+    if path.is_file() or not path.is_dir() or (path / FILE_NAME).is_file():
         return source
-    name = default_name(path)
-    if name in dataset_names(home):
-        known = Dataset.load(name, home)
-        if known.root == path.resolve():
-            return known
-    data = Dataset.from_folders(path, name=name)
+    data = Dataset.from_folders(path)
     Console(stderr=True).print(dataset_report(data))
-    return Dataset.load(stored_dataset(data, home), home)
+    return Dataset.load(home.dataset(stored_dataset(data, home)), home)
 
 
-def _nested(settings: list[str]) -> dict[str, Any]:
-    """`a.b=1` → {"a": {"b": 1}}; values are read as YAML."""
-    nested: dict[str, Any] = {}
+def _nested(settings: list[str], chosen: dict[str, Any]) -> dict[str, Any]:
+    """`a.b=1` → {"a": {"b": 1}} beside the options that have a name of their own; values are read as YAML."""
     for setting in settings:
         field, equals, text = setting.partition("=")
         if not equals:
             raise PlanError(f"{setting!r} sets nothing", where="--set", remedy="write it as field=value")
         *parents, last = field.split(".")
-        place = nested
+        place = chosen
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise PlanError(f"{parent} is set as a whole already", where=f"--set {field}", remedy="set it once")
+        if last in place:
+            raise PlanError("is set twice", where=f"--set {field}", remedy="set it once")
         try:
             place[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             raise PlanError(f"{text!r} is no YAML value", where=f"--set {field}", remedy="quote it") from None
-    return nested
+    return chosen

@@ -129,27 +129,33 @@ def apply_view(
     return part.flip(axes).contiguous(), part_label.flip(axes).contiguous()
 
 
-def draw_colors(plan: Augmentation, mean: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def draw_colors(
+    plan: Augmentation,
+    mean: npt.NDArray[np.float64],
+    std: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    rgb: bool,
+) -> npt.NDArray[np.float32]:
     """One affine change of colours: (C, C + 1), applied to pixel values in units of their scale.
-
-    RGB images change in brightness, contrast, saturation and hue; of other images each band changes in gain and
-    offset on its own.
 
     Args:
         mean: (C,) around which contrast is changed.
+        std: (C,) by which the brightness of other bands than colours is measured.
+        rgb: the bands are red, green and blue, 0 to 1: brightness, contrast, saturation and hue change. Otherwise each
+            band changes in gain and offset on its own.
     """
-    bands = len(mean)
-    if bands == 3:
+    if rgb:
         matrix = (1 + rng.uniform(-plan.contrast, plan.contrast)) * np.eye(3)
         saturation = 1 + rng.uniform(-plan.saturation, plan.saturation)
         matrix = (saturation * np.eye(3) + (1 - saturation) * LUMINANCE) @ matrix
         angle = 2 * math.pi * rng.uniform(-plan.hue, plan.hue)
         turn = np.array([[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]])
         matrix = np.linalg.solve(_TO_YIQ, turn @ _TO_YIQ) @ matrix
-        brightness = np.full(3, rng.uniform(-plan.brightness, plan.brightness))
+        brightness = np.full(3, 2 * float(mean.mean()) * rng.uniform(-plan.brightness, plan.brightness))
     else:
+        bands = len(mean)
         matrix = np.diag(1 + rng.uniform(-plan.contrast, plan.contrast, bands))
-        brightness = rng.uniform(-plan.brightness, plan.brightness, bands)
-    spread = float(np.abs(mean).mean()) * 2
-    offset = mean - matrix @ mean + brightness * spread
+        brightness = 2 * std * rng.uniform(-plan.brightness, plan.brightness, bands)
+    offset = mean - matrix @ mean + brightness
     return np.concatenate([matrix, offset[:, None]], axis=1).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,12 +18,14 @@ import numpy.typing as npt
 import torch
 
 from fullconv.data.resizing import Resize, resize_image, resize_label, to_tensor
+from fullconv.errors import DataError, StorageError
 from fullconv.files import staged_directory
 from fullconv.progress import track
 
 VERSION = 1
 LARGEST_BYTES = 64 * 2**30
 SHARE_OF_FREE_DISK = 0.5
+ABANDONED_SECONDS = 24 * 3600
 
 
 class SampleSource(Protocol):
@@ -113,9 +116,21 @@ def prepared_samples(
     cache.mkdir(parents=True, exist_ok=True)
     if needed > min(LARGEST_BYTES, SHARE_OF_FREE_DISK * shutil.disk_usage(cache).free):
         return None
-    with staged_directory(folder) as partial:
-        _write(source, plan, partial)
+    _remove_abandoned(cache, key)
+    try:
+        with staged_directory(folder) as partial:
+            _write(source, plan, partial)
+    except StorageError:
+        if not (folder / "index.json").is_file():  # else another process was faster
+            raise
     return PreparedSamples.open(folder)
+
+
+def _remove_abandoned(cache: Path, key: str) -> None:
+    """What killed processes left half-made a day ago or earlier."""
+    for partial in cache.glob(f".{key}.*"):
+        if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _in_order(
@@ -133,8 +148,7 @@ def _in_order(
 
 def _write(source: SampleSource, resize: Resize, folder: Path) -> None:
     shapes: list[list[int]] = []
-    dtypes: tuple[str, str] = ("uint8", "uint8")
-    channels = 3
+    layout: tuple[str, str, int] | None = None
     with (
         (folder / "images.bin").open("wb") as images,
         (folder / "labels.bin").open("wb") as labels,
@@ -142,15 +156,23 @@ def _write(source: SampleSource, resize: Resize, folder: Path) -> None:
     ):
         ready = _in_order(pool, source, resize)
         for image, label in track(ready, "preparing samples", total=len(source)):
+            found = (str(image.dtype), str(label.dtype), image.shape[2])
+            layout = layout or found
+            if found != layout:
+                raise DataError(
+                    f"sample {len(shapes)} has {found[2]} channels of {found[0]} and labels of {found[1]}, those before "
+                    f"it {layout[2]} channels of {layout[0]} and labels of {layout[1]}",
+                    remedy="give images of one kind",
+                )
             images.write(np.ascontiguousarray(image).tobytes())
             labels.write(np.ascontiguousarray(label).tobytes())
             shapes.append(list(label.shape))
-            dtypes, channels = (str(image.dtype), str(label.dtype)), image.shape[2]
+    image_dtype, label_dtype, channels = layout or ("uint8", "uint8", 3)
     index = {
         "format": 1,
         "shapes": shapes,
         "channels": channels,
-        "image_dtype": dtypes[0],
-        "label_dtype": dtypes[1],
+        "image_dtype": image_dtype,
+        "label_dtype": label_dtype,
     }
     (folder / "index.json").write_text(json.dumps(index))

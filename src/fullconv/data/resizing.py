@@ -69,5 +69,5 @@ def to_tensor(array: npt.NDArray[Any]) -> torch.Tensor:
     """(H, W, C) array → (C, H, W) view; uint16 becomes float32 because few operations know it."""
     if array.dtype == np.uint16:
         array = array.astype(np.float32)
-    writable = array if array.flags.writeable else array.copy()
-    return torch.from_numpy(writable).permute(2, 0, 1)
+    usable = array if array.flags.writeable and min(array.strides) > 0 else array.copy()
+    return torch.from_numpy(usable).permute(2, 0, 1)

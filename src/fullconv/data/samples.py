@@ -62,7 +62,8 @@ class TrainingSamples(Dataset[Batch]):
         crop: (height, width) of every view.
         plan: how views are drawn.
         fill: (C,) pixel value of padding.
-        mean: (C,) mean colour in units of the pixel scale, around which contrast changes.
+        mean, std: (C,) of the colours in units of the pixel scale: what jitter is measured by.
+        rgb: whether the bands are red, green and blue.
         ignore: label of padding.
         seed: of the whole run.
     """
@@ -75,6 +76,8 @@ class TrainingSamples(Dataset[Batch]):
         plan: Augmentation,
         fill: Sequence[float],
         mean: Sequence[float],
+        std: Sequence[float],
+        rgb: bool,
         ignore: int,
         seed: int,
     ) -> None:
@@ -83,6 +86,8 @@ class TrainingSamples(Dataset[Batch]):
         self.plan = plan
         self.fill = torch.tensor(list(fill))
         self.mean = np.array(mean)
+        self.std = np.array(std)
+        self.rgb = rgb
         self.ignore = ignore
         self.seed = seed
 
@@ -95,7 +100,7 @@ class TrainingSamples(Dataset[Batch]):
         image, label = self.reader.read(index)
         view = draw_view(self.plan, (label.shape[0], label.shape[1]), self.crop, rng)
         seen, truth = apply_view(view, to_tensor(image), torch.from_numpy(label), self.crop, self.fill, self.ignore)
-        colors = torch.from_numpy(draw_colors(self.plan, self.mean, rng))
+        colors = torch.from_numpy(draw_colors(self.plan, self.mean, self.std, rng, rgb=self.rgb))
         return Batch(seen, truth, colors, torch.tensor(index))
 
 

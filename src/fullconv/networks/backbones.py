@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import cast
 
 import torch
@@ -82,14 +83,15 @@ def first_convolution(classifier: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((name, module) for name, module in classifier.named_modules() if isinstance(module, nn.Conv2d))
 
 
-def feature_widths(backbone: Backbone, taps: tuple[Tap, ...]) -> dict[str, int]:
+@lru_cache
+def feature_widths(backbone: Backbone) -> dict[str, int]:
     """Channels of the feature map at each tap, from shapes alone (meta device: nothing is computed).
 
-    >>> feature_widths(BACKBONES["vgg16"], BACKBONES["vgg16"].taps[-2:])
-    {'features.29': 512, 'features.30': 512}
+    >>> feature_widths(BACKBONES["vgg16"])["features.30"]
+    512
     """
     with torch.device("meta"):
-        maps = backbone.features(backbone.build().eval(), taps)(torch.empty(1, 3, 128, 128))
+        maps = backbone.features(backbone.build().eval(), backbone.taps)(torch.empty(1, 3, 128, 128))
     return {node: int(value.shape[1]) for node, value in maps.items()}
 
 

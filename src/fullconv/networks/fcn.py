@@ -143,7 +143,7 @@ def fcn(
         offered = ", ".join(str(value) for value in source.strides)
         raise NetworkError(f"{backbone} has no layer of stride {stride}", remedy=f"choose one of {offered}")
     extractor = source.features(source.build(channels), taps)
-    widths = feature_widths(source, taps)
+    widths = feature_widths(source)
     paper = fusion == "scores"
     head = ScoreFusion(taps, widths, classes) if paper else FeatureFusion(taps, widths, classes, width)
     return FCN(extractor, head, taps[0], source.minimum_size)

@@ -21,6 +21,8 @@ from fullconv.networks.backbones import first_convolution
 from fullconv.networks.fcn import FCN
 
 DOWNLOAD_TIMEOUT_SECONDS = 15.0
+NAMED_WEIGHTS = ("auto", "imagenet", "random")
+"""What `weights` may say besides the path of a file."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,6 @@ from fullconv.progress import track
 
 SHOWN_IMAGES = 6
 """How many of the worst and of the best images a report shows."""
-
-
-@dataclass(frozen=True)
-class ImageScores:
-    """One image's part in the evaluation.
-
-    Args:
-        key: of the sample.
-        confusion: (classes, classes) counts of this image alone.
-        scores: made from them; for finding images, never for averaging.
-    """
-
-    key: str
-    confusion: npt.NDArray[np.int64]
-    scores: Scores
 
 
 def evaluate(
@@ -65,18 +49,22 @@ def evaluate(
     if not len(dataset):
         raise DataError("there are no images to evaluate on", where=dataset.name, remedy="choose another split")
     order = _class_order(model, dataset)
-    images: list[ImageScores] = []
-    keys = range(len(dataset))
-    for index in track(keys, "evaluating") if progress else keys:
+    names = dataset.classes.names
+    total = np.zeros((len(names), len(names)), dtype=np.int64)
+    rows: list[dict[str, Any]] = []
+    indices = range(len(dataset))
+    for index in track(indices, "evaluating") if progress else indices:
         image, truth = dataset[index]
-        labels = order[model.label(image)]
-        counts = count_confusion(truth, labels, len(dataset.classes), dataset.classes.ignore_index)
-        scores = Scores.from_confusion(counts, dataset.classes.names)
-        images.append(ImageScores(dataset.samples[index].key, scores.confusion, scores))
-    total = Scores.from_confusion(np.sum([entry.confusion for entry in images], axis=0), dataset.classes.names)
+        labels = order[model.label(model.checked(image, where=dataset.samples[index].image))]
+        counts = count_confusion(truth, labels, len(names), dataset.classes.ignore_index)
+        total += counts
+        one = Scores.from_confusion(counts, names)
+        key = dataset.samples[index].key
+        rows.append({"key": key, "pixel_accuracy": one.pixel_accuracy, "mean_iou": one.mean_iou})
+    scores = Scores.from_confusion(total, names)
     if report is not None:
-        _write(report, model, dataset, images, total, order, run)
-    return total
+        _write(report, model, dataset, rows, scores, order, run)
+    return scores
 
 
 def _class_order(model: Model, dataset: Dataset) -> npt.NDArray[np.unsignedinteger]:
@@ -96,21 +84,19 @@ def _write(
     directory: Path,
     model: Model,
     dataset: Dataset,
-    images: Sequence[ImageScores],
+    rows: Sequence[dict[str, Any]],
     total: Scores,
     order: npt.NDArray[np.unsignedinteger],
     run: Path | None,
 ) -> None:
-    rows = [_image_row(entry) for entry in images]
-    places = {entry.key: index for index, entry in enumerate(images)}
+    places = {row["key"]: index for index, row in enumerate(rows)}
     worst, best = worst_and_best(rows, SHOWN_IMAGES)
     results = []
     for key in (*worst, *best):
         index = places[key]
         image, truth = dataset[index]
-        scores = images[index].scores
-        labels = order[model.label(image)]
-        results.append(ImageResult(images[index].key, image, truth, labels, scores.pixel_accuracy, scores.mean_iou))
+        labels = order[model.label(model.checked(image, where=dataset.samples[index].image))]
+        results.append(ImageResult(key, image, truth, labels, rows[index]["pixel_accuracy"], rows[index]["mean_iou"]))
     split = "/".join(sorted({sample.split or "" for sample in dataset.samples}))
     metrics = None if run is None else run / "metrics.csv"
     write_report(
@@ -131,10 +117,6 @@ def _write(
 def _today() -> str:
     now = datetime.now().astimezone()
     return f"Evaluated on {now.day} {now:%B %Y, %H:%M}."
-
-
-def _image_row(entry: ImageScores) -> dict[str, Any]:
-    return {"key": entry.key, "pixel_accuracy": entry.scores.pixel_accuracy, "mean_iou": entry.scores.mean_iou}
 
 
 def _facts(model: Model, dataset: Dataset, run: Path | None) -> dict[str, str]:

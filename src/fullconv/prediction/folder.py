@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,32 @@ def find_images(sources: Sequence[Path]) -> list[tuple[Path, Path]]:
     if not found:
         raise DataError("holds no images", where=sources[0], remedy="name a folder with images")
     stems = [name.with_suffix("") for _, name in found]
-    twice = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
+    counts = Counter(stems)
     return [
-        (path, stem.with_name(name.name.replace(".", "_")) if stem in twice else stem)
+        (path, stem.with_name(name.name.replace(".", "_")) if counts[stem] > 1 else stem)
         for (path, name), stem in zip(found, stems, strict=True)
     ]
+
+
+def _planned(images: Sequence[tuple[Path, Path]], out: Path, *, overlay: bool) -> list[tuple[Path, Path, str]]:
+    """(image, label map, name in shares.csv); nothing may be written twice or over an image.
+
+    Raises:
+        DataError: two images would share an output, or an output would replace an image.
+    """
+    planned = [(path, out / stem.with_name(f"{stem.name}.png"), stem.as_posix()) for path, stem in images]
+    outputs = [target for _, target, _ in planned]
+    if overlay:
+        outputs += [_overlay_path(target) for target in outputs]
+    sources = {path.resolve() for path, _, _ in planned}
+    over = next((output for output in outputs if output.resolve() in sources), None)
+    if over is not None:
+        raise DataError("would be written over an image", where=over, remedy="choose another folder with --out")
+    shared = next((output for output, count in Counter(outputs).items() if count > 1), None)
+    if shared is not None:
+        remedy = "predict the folders one by one"
+        raise DataError("would hold the prediction of two images", where=shared, remedy=remedy)
+    return planned
 
 
 def predict_files(
@@ -87,15 +109,15 @@ def predict_files(
         DataError: no images were found.
         StorageError: the folder cannot be written.
     """
-    images = find_images(sources)
+    planned = _planned(find_images(sources), out, overlay=overlay)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    rows = _known_shares(out / SHARES) if skip_existing else {}
+    table = out / SHARES
+    _start_table(table, model.classes.names, _known_rows(table) if skip_existing else [])
     written: list[Path] = []
     failed: list[tuple[Path, str]] = []
     skipped = 0
-    for path, stem in track(images, "predicting"):
-        target = out / stem.with_name(f"{stem.name}.png")
+    for path, target, name in track(planned, "predicting"):
         if skip_existing and target.exists():
             skipped += 1
             continue
@@ -105,10 +127,13 @@ def predict_files(
             failed.append((path, problem.problem))
             continue
         _write(prediction, target, overlay=overlay)
-        rows[stem.as_posix()] = [f"{share:.6f}" for share in prediction.shares.values()]
+        _add_row(table, [name, *(f"{share:.6f}" for share in prediction.shares.values())])
         written.append(target)
-        _write_shares(out / SHARES, model.classes.names, rows)
     return PredictedFiles(tuple(written), skipped, tuple(failed))
+
+
+def _overlay_path(target: Path) -> Path:
+    return target.with_name(f"{target.stem}_overlay.png")
 
 
 def _write(prediction: Prediction, target: Path, *, overlay: bool) -> None:
@@ -117,7 +142,7 @@ def _write(prediction: Prediction, target: Path, *, overlay: bool) -> None:
         if overlay:
             picture = io.BytesIO()
             prediction.overlay_with_legend().save(picture, "PNG")
-            write_atomically(target.with_name(f"{target.stem}_overlay.png"), picture.getvalue())
+            write_atomically(_overlay_path(target), picture.getvalue())
         if prediction.probabilities is not None:
             array = io.BytesIO()
             np.save(array, prediction.probabilities.astype(np.float16))
@@ -125,16 +150,23 @@ def _write(prediction: Prediction, target: Path, *, overlay: bool) -> None:
         prediction.save(target)
 
 
-def _known_shares(path: Path) -> dict[str, list[str]]:
+def _known_rows(path: Path) -> list[list[str]]:
     if not path.is_file():
-        return {}
+        return []
     with path.open(encoding="utf-8", newline="") as stream:
-        return {row[0]: row[1:] for row in list(csv.reader(stream))[1:] if row}
+        return [row for row in list(csv.reader(stream))[1:] if row]
 
 
-def _write_shares(path: Path, names: Sequence[str], rows: dict[str, list[str]]) -> None:
+def _start_table(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    write_atomically(path, _csv([["image", *names], *rows]))
+
+
+def _add_row(path: Path, row: Sequence[str]) -> None:
+    with disk_errors(path), path.open("a", encoding="utf-8", newline="") as stream:
+        stream.write(_csv([row]))
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *names])
-    writer.writerows([image, *shares] for image, shares in rows.items())
-    write_atomically(path, text.getvalue())
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -14,7 +14,7 @@ from fullconv.data.channels import fit_channels
 from fullconv.data.classes import ClassTable
 from fullconv.data.images import read_image
 from fullconv.data.resizing import resize_image, to_tensor
-from fullconv.errors import DataError
+from fullconv.errors import DataError, PlanError
 from fullconv.networks.fcn import FCN
 from fullconv.prediction.result import Prediction
 from fullconv.store.package import ModelCard, find_package, load_package
@@ -34,7 +34,7 @@ class Model:
     def __init__(self, net: FCN, card: ModelCard, directory: Path | None = None, *, device: str | None = None) -> None:
         self.card = card
         self.directory = directory
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -68,8 +68,7 @@ class Model:
         """
         path = Path(image) if isinstance(image, str | Path) else None
         pixels = read_image(path) if path is not None else np.asarray(image)
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-        pixels = self._checked(pixels, path)
+        pixels = self.checked(pixels[..., None] if pixels.ndim == 2 else pixels, where=path or "the image")
         scores = self.scores(pixels)
         return Prediction(
             image=pixels,
@@ -91,14 +90,18 @@ class Model:
         """Class scores (classes, H, W) float32 of one image (H, W, C), at the image's size."""
         size = (pixels.shape[0], pixels.shape[1])
         tensor = resize_image(to_tensor(pixels), self.card.resize.size(*size))
-        batch = self.card.normalization.apply(tensor.unsqueeze(0).to(self.device))
+        batch = self.card.normalization.apply(tensor.unsqueeze(0).to(self.device)).nan_to_num()
         scores: torch.Tensor = self.net(batch.contiguous(memory_format=torch.channels_last)).float()
         if scores.shape[-2:] != size:
             scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
         return scores[0].contiguous()
 
-    def _checked(self, pixels: npt.NDArray[Any], path: Path | None) -> npt.NDArray[Any]:
-        where = path or "the image"
+    def checked(self, pixels: npt.NDArray[Any], *, where: object) -> npt.NDArray[Any]:
+        """Pixels (H, W, C) as the network takes them: grey is repeated, alpha dropped, another kind refused.
+
+        Raises:
+            DataError: they have another dtype, or bands that do not fit.
+        """
         if str(pixels.dtype) != self.card.image_dtype:
             raise DataError(
                 f"holds {pixels.dtype} values, the model was trained on {self.card.image_dtype}",
@@ -106,6 +109,21 @@ class Model:
                 remedy=f"convert it to {self.card.image_dtype}",
             )
         return fit_channels(pixels, self.card.network.channels, where=where)
+
+
+def usable_device(name: str | None) -> torch.device:
+    """The device of that name; the GPU if there is one where none is named.
+
+    Raises:
+        PlanError: there is no such device here.
+    """
+    if name in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise PlanError(f"no device is named {name!r}", where="device", remedy="say cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PlanError("no CUDA device is here", where="device", remedy="say cpu, or leave it open")
+    return torch.device(name)
 
 
 def load(where: str | Path, *, workspace: Workspace | None = None, device: str | None = None) -> Model:

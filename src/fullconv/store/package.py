@@ -16,7 +16,7 @@ from fullconv.data.classes import ClassTable
 from fullconv.data.resizing import Resize
 from fullconv.errors import PackageError
 from fullconv.evaluation.scores import Scores
-from fullconv.files import dump_yaml, read_document, staged_directory, write_atomically
+from fullconv.files import disk_errors, dump_yaml, read_document, staged_directory, write_atomically
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
@@ -113,9 +113,17 @@ def save_package(directory: Path, net: FCN, card: ModelCard, *, replace: bool = 
     Raises:
         StorageError: the folder exists and holds something, or cannot be written.
     """
+    if replace and directory.exists():
+        fresh, old = directory.with_name(f".{directory.name}.new"), directory.with_name(f".{directory.name}.old")
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        save_package(fresh, net, card)
+        with disk_errors(directory):
+            directory.rename(old)
+            fresh.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
+        return directory
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    if replace and (directory / CARD).is_file():
-        shutil.rmtree(directory)
     with staged_directory(directory) as folder:
         write_atomically(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
         write_atomically(folder / CARD, dump_yaml(card.model_dump(mode="json", exclude_none=True)))

@@ -13,15 +13,16 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from fullconv.data.dataset import Dataset
+from fullconv.data.samples import EpochBatches
 from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.weights import TransferReport
+from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.experiment import Plan
-from fullconv.training.loaders import training_loader, validation_loader
+from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.losses import inverse_log_weights
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status
@@ -29,8 +30,6 @@ from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 
 __all__ = ["StopRequested", "fit_network"]
-
-LAST, BEST = "last", "best"
 
 
 def fit_network(
@@ -71,50 +70,36 @@ def fit_network(
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_epochs=plan.epochs,
             check_val_every_n_epoch=plan.validate_every,
-            callbacks=[recorder, *_checkpointing(checkpoints)],
+            callbacks=[recorder, *checkpoint_callbacks(checkpoints)],
             default_root_dir=directory,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
+            plugins=[AtomicCheckpoints()],
         )
         last = last_checkpoint(directory)
         if last is not None:
             # Lightning makes the first iterator before it sets the sampler's epoch.
             step = int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-            loader.batch_sampler.set_epoch(step // len(loader))
-        trainer.fit(task, loader, validation_loader(data.val, plan, home), ckpt_path=last, weights_only=True)
+            batches = loader.batch_sampler
+            assert isinstance(batches, EpochBatches)
+            batches.set_epoch(step // len(loader))
+        try:
+            with workers_without_main():
+                trainer.fit(task, loader, validation_loader(data.val, plan, home), ckpt_path=last, weights_only=True)
+        except (Exception, SystemExit, KeyboardInterrupt) as problem:
+            # A second Ctrl-C, or one that reached a loader process first, comes back in other clothes.
+            if recorder.stop_requested:
+                raise StopRequested from problem
+            raise
     best = torch.load(checkpoints / f"{BEST}.ckpt", map_location="cpu", weights_only=True)
     prefix = "net."
     net.load_state_dict(
         {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
     )
     return recorder.status
-
-
-def last_checkpoint(directory: Path) -> Path | None:
-    """What a run goes on from; None where no epoch was finished."""
-    path = directory / "checkpoints" / f"{LAST}.ckpt"
-    return path if path.is_file() else None
-
-
-def _checkpointing(folder: Path) -> list[ModelCheckpoint]:
-    """The best epoch by validation mean IoU, and the last whole epoch."""
-    best = ModelCheckpoint(
-        folder,
-        filename=BEST,
-        monitor="val/mean_iou",
-        mode="max",
-        save_top_k=1,
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(
-        folder, filename=LAST, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    return [best, last]
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class Experiment(BaseModel):
     network: str = DEFAULT_NETWORK
     weights: str = "auto"
     regime: Literal["whole-image"] = "whole-image"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     resize: Resize = Resize()
     crop: tuple[int, int] | None = None
     batch_size: int | None = Field(default=None, ge=1)

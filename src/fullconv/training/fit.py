@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,21 @@ import lightning
 import torch
 
 from fullconv.data.dataset import Dataset
+from fullconv.data.dataset_paths import description_path
+from fullconv.data.description import FILE_NAME
 from fullconv.errors import FullconvError, PlanError, StorageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
 from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
-from fullconv.networks.weights import TransferReport, load_weights
+from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, ModelCard, NetworkRecipe, PackageScores, save_package
+from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.engine import StopRequested, fit_network, last_checkpoint
+from fullconv.training.engine import StopRequested, fit_network
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.loaders import normalization_of
 from fullconv.training.plan import TrainingSet, resolve
@@ -59,7 +64,8 @@ def train(
     *,
     workspace: Workspace | None = None,
     quiet: bool = False,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> Run:
     """Train a network on a dataset.
 
@@ -68,7 +74,7 @@ def train(
         network: a name of the catalogue.
         workspace: where the run goes; `Workspace.find()` if not given.
         quiet: show no progress.
-        settings: fields of `Experiment`.
+        settings, fields: fields of `Experiment`, as a mapping or by name.
 
     Returns:
         The finished `Run`; its folder holds the model package and the report.
@@ -80,9 +86,8 @@ def train(
     Source: Long, Shelhamer, Darrell, CVPR 2015, sections 3.4 and 4.3.
     """
     home = workspace or Workspace.find()
-    if network is not None:
-        settings["network"] = network
-    experiment, data = _experiment(dataset, settings, home)
+    asked = {**(settings or {}), **fields} | ({} if network is None else {"network": network})
+    experiment, data = _experiment(dataset, asked, home)
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
     net = _network(plan, data)
     report = load_weights(net, parse_name(plan.network).backbone, plan.weights)
@@ -101,23 +106,50 @@ def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool =
         raise StorageError("the run is still going on", where=directory, remedy="stop it first")
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
     data = Dataset.load(plan.dataset, home)
+    begun_with = read_status(directory).data
+    if begun_with not in (None, data.fingerprint):
+        remedy = "undo the change, or train again from the start"
+        raise PlanError("the dataset has changed since the run began", where=plan.dataset, remedy=remedy)
     net = _network(plan, data)
     report = _recorded_transfer(directory) or load_weights(net, parse_name(plan.network).backbone, plan.weights)
     return _execute(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet))
 
 
-def _experiment(source: Any, settings: dict[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
-    if isinstance(source, Experiment):
-        base, data = source, Dataset.load(source.dataset, home)
-    elif isinstance(source, Dataset):
-        base, data = Experiment(dataset=stored_dataset(source, home)), source
-    elif Path(source).suffix in (".yaml", ".yml") and Path(source).name != "dataset.yaml":
-        base = read_document(Path(source), Experiment, PlanError)
-        data = Dataset.load(base.dataset, home)
+def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
+    """What was asked for with the settings laid over it, and the data; paths are made absolute."""
+    if isinstance(source, Dataset):
+        data, asked = source, {"dataset": stored_dataset(source, home)}
     else:
-        base, data = Experiment(dataset=str(source)), Dataset.load(source, home)
-    changed = base.model_dump(mode="json") | settings
-    return validate_document(changed, Experiment, where="the experiment", error=PlanError), data
+        if isinstance(source, Experiment):
+            asked = source.model_dump(mode="json")
+        elif Path(source).suffix in (".yaml", ".yml") and Path(source).name != FILE_NAME:
+            asked = read_document(Path(source), Experiment, PlanError).model_dump(mode="json")
+        else:
+            asked = {"dataset": str(source)}
+        data = Dataset.load(asked["dataset"], home)
+        path = description_path(asked["dataset"], home).absolute()
+        asked["dataset"] = path.parent.name if path.parent.parent == home.datasets else str(path)
+    if "dataset" in settings:
+        raise PlanError("the dataset is given already", where="dataset", remedy="leave it out of the settings")
+    experiment = validate_document(_overlaid(asked, settings), Experiment, where="the experiment", error=PlanError)
+    if experiment.weights not in NAMED_WEIGHTS:
+        weights = str(Path(experiment.weights).expanduser().absolute())
+        experiment = experiment.model_copy(update={"weights": weights})
+    return experiment, data
+
+
+def _overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes laid over settings, section by section.
+
+    >>> _overlaid({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = _overlaid(inner, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def _network(plan: Plan, data: Dataset) -> FCN:
@@ -149,13 +181,13 @@ def _execute(
     display: TrainingDisplay,
 ) -> Run:
     """Fit, evaluate and pack; whatever happens, status.json tells it."""
-    status = Status.now("running", read_status(directory), error=None)
+    status = Status.now("running", read_status(directory), error=None, data=data.fingerprint)
     try:
         write_status(directory, status)
         write_atomically(directory / TRANSFER, json.dumps(asdict(report), indent=1))
         display.say(_opening(directory, plan, data, report))
         if report.warning:
-            status = status.model_copy(update={"warnings": (*status.warnings, report.warning)})
+            status = status.model_copy(update={"warnings": (report.warning,)})
             display.say(f"Warning: {report.warning}.")
         normalization = normalization_of(data, pretrained=report.pretrained)
         with display:
@@ -163,8 +195,10 @@ def _execute(
         run = _finish(directory, plan, data, net, normalization, report, display)
     except BaseException as problem:
         state, error = _verdict(problem, directory)
-        latest = read_status(directory)
-        write_status(directory, Status.now(state, latest, error=None if error is None else str(error)))
+        said = error or (problem if state == "failed" else None)
+        with suppress(OSError, FullconvError):  # a full disk takes no last word
+            ended = Status.now(state, read_status(directory), error=None if said is None else str(said))
+            write_status(directory, ended)
         if error is None or error is problem:
             raise
         raise error from problem
@@ -183,6 +217,9 @@ def _verdict(problem: BaseException, directory: Path) -> tuple[Any, FullconvErro
         return "failed", PlanError(str(problem), where=directory, remedy="lower the learning rate and train again")
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return "failed", StorageError("no space left on the disk", where=directory, remedy=f"free some and {again}")
+    if isinstance(problem, OSError):
+        what = problem.strerror or str(problem)
+        return "failed", StorageError(what, where=problem.filename or directory, remedy=f"mend that and {again}")
     if isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem):
         remedy = "use a smaller batch_size or crop"
         return "failed", PlanError("there is not enough memory for this batch", where=directory, remedy=remedy)
@@ -221,13 +258,13 @@ def _finish(
             ),
         ),
     )
-    model = Model(net, card)
+    model = Model(net, card, device=plan.device)
     split = "test" if len(data.test) else "val"
     display.say(f"Evaluating the best checkpoint on the {split} images …")
     held_out = data.split(split)
-    scores = evaluate(model, held_out, report=directory / "report", run=directory)
+    scores = evaluate(model, held_out, report=directory / "report", run=directory, progress=not display.quiet)
     entry = PackageScores.of(scores, dataset=data.name, split=split, images=len(held_out))
     card = card.model_copy(update={"scores": (entry,)})
     package = directory / "model"
     save_package(package, net, card, replace=True)
-    return Run(directory, plan, Model(net, card, package), scores, split)
+    return Run(directory, plan, Model(net, card, package, device=plan.device), scores, split)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,7 +29,7 @@ from fullconv.networks.normalization import Normalization
 from fullconv.training.experiment import Plan
 from fullconv.workspace import Workspace
 
-PREFETCHED_BATCHES = 4
+PREFETCHED_BATCHES = 2
 
 
 def training_loader(data: Dataset, plan: Plan, normalization: Normalization, home: Workspace) -> DataLoader[Batch]:
@@ -43,6 +47,8 @@ def training_loader(data: Dataset, plan: Plan, normalization: Normalization, hom
         plan=plan.augmentation,
         fill=[value * normalization.scale for value in normalization.mean],
         mean=normalization.mean,
+        std=normalization.std,
+        rgb=data.channels == 3 and data.dtype != "float32",
         ignore=data.classes.ignore_index,
         seed=plan.seed,
     )
@@ -51,10 +57,12 @@ def training_loader(data: Dataset, plan: Plan, normalization: Normalization, hom
 
 
 def validation_loader(data: Dataset, plan: Plan, home: Workspace) -> DataLoader[Batch]:
-    """Whole validation images, those of one size together, in batches of at most half the training batch."""
+    """Whole validation images, those of one size together, with no more pixels in a batch than in training."""
     samples = WholeImages(_reader(data, plan.resize, home))
     sizes = [plan.resize.size(*size) for size in data.sizes]
-    return _loader(samples, SameSizeBatches(sizes, max(1, plan.batch_size // 2)), plan)
+    room = plan.batch_size * plan.crop[0] * plan.crop[1]
+    largest = max(height * width for height, width in sizes)
+    return _loader(samples, SameSizeBatches(sizes, max(1, room // largest)), plan, most_workers=1)
 
 
 def _reader(data: Dataset, resize: Resize, home: Workspace) -> SampleReader:
@@ -65,8 +73,8 @@ def _reader(data: Dataset, resize: Resize, home: Workspace) -> SampleReader:
     return prepared if prepared is not None else ResizedSamples(data, resize)
 
 
-def _loader(samples: Any, batches: Any, plan: Plan) -> DataLoader[Batch]:
-    workers = plan.workers
+def _loader(samples: Any, batches: Any, plan: Plan, *, most_workers: int = 64) -> DataLoader[Batch]:
+    workers = min(plan.workers, most_workers)
     return DataLoader(
         samples,
         batch_sampler=batches,
@@ -75,13 +83,29 @@ def _loader(samples: Any, batches: Any, plan: Plan) -> DataLoader[Batch]:
         multiprocessing_context="spawn" if workers else None,
         persistent_workers=bool(workers),
         prefetch_factor=PREFETCHED_BATCHES if workers else None,
-        worker_init_fn=_single_threaded if workers else None,
+        worker_init_fn=_prepare_worker if workers else None,
         pin_memory=plan.device == "cuda",
     )
 
 
-def _single_threaded(worker: int) -> None:
+def _prepare_worker(worker: int) -> None:
+    """One thread each, and Ctrl-C is for the main process to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+@contextmanager
+def workers_without_main() -> Iterator[None]:
+    """While it lasts, spawned loader processes do not run the user's script again; they need none of it."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    for name in kept:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
 
 
 def normalization_of(data: Dataset, *, pretrained: bool) -> Normalization:

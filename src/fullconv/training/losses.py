@@ -42,7 +42,7 @@ def inverse_log_weights(pixels: Sequence[int], *, offset: float = 1.02) -> torch
         pixels: training pixels of every class.
 
     >>> inverse_log_weights([90, 10]).numpy().round(2)
-    array([0.77, 3.05], dtype=float32)
+    array([0.68, 3.9 ], dtype=float32)
     """
     counts = np.asarray(pixels, dtype=np.float64)
     shares = counts / max(1.0, counts.sum())

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fullconv.errors import PlanError
+from fullconv.prediction.model import usable_device
 from fullconv.training.experiment import Experiment, Plan
 
 PIXELS_IN_A_RUN = 2.43e9
@@ -45,11 +46,7 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         raise PlanError("the dataset has no training images", remedy="create it with a split that leaves some")
     if not data.val:
         raise PlanError("the dataset has no validation images", remedy="create it with a split that leaves some")
-    if experiment.device == "cuda" and not torch.cuda.is_available():
-        raise PlanError("no CUDA device is here", where="device", remedy="say device=auto or cpu")
-    device = experiment.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = usable_device(experiment.device).type
     precision = experiment.precision
     if precision == "auto":
         precision = "bf16" if computes_bf16(device) else "fp32"
@@ -59,6 +56,8 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
     crop = experiment.crop or default_crop(sizes)
     epochs = experiment.epochs or _epochs(crop, views * len(sizes))
     every = experiment.validate_every or max(1, round(len(data.val) / (views * len(sizes)) * 2), epochs // 100)
+    if batch == 1 and max(crop) <= 32:
+        raise PlanError("one view of 32 pixels leaves batch norm a single value", where="crop", remedy="make it larger")
     decided = {
         "device": device,
         "precision": precision,
@@ -100,6 +99,8 @@ def computes_bf16(device: str) -> bool:
     """Whether the hardware has bfloat16 arithmetic, so that autocast makes it faster and not slower."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported())
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _has_bf16_instructions()
 
 

@@ -89,6 +89,10 @@ class RunRecorder(Callback):
         if self.stop_requested:
             raise StopRequested
 
+    def on_validation_batch_end(self, *arguments: Any, **named: Any) -> None:
+        if self.stop_requested:
+            raise StopRequested
+
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
         for split, confusion in (("train", task.train_confusion), ("val", task.val_confusion)):
             self._scores(trainer, task, split, confusion)

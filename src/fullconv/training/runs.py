@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
-from fullconv.data.dataset import Dataset, description_path
+from fullconv.data.dataset import Dataset
+from fullconv.data.description import FILE_NAME
 from fullconv.errors import DataError, StorageError
 from fullconv.files import staged_directory, write_document
 from fullconv.training.experiment import Plan
@@ -53,14 +56,13 @@ def list_runs(home: Workspace) -> list[Path]:
 
 def stored_dataset(data: Dataset, home: Workspace) -> str:
     """A name under which a run can find the dataset again; it is saved in the workspace if it is not there yet."""
-    number = 1
-    while True:
+    for number in count(1):
         name = data.name if number == 1 else f"{data.name}-{number}"
-        try:
-            description_path(name, home)
-        except DataError:
+        path = home.dataset(name) / FILE_NAME
+        if not path.exists():
             replace(data, name=name).save(home)
             return name
-        if Dataset.load(name, home).fingerprint == data.fingerprint:
-            return name
-        number += 1
+        with suppress(DataError):  # one whose files are gone is another one
+            if Dataset.load(path, home).fingerprint == data.fingerprint:
+                return name
+    raise AssertionError("unreachable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,20 +15,22 @@ from fullconv.files import write_atomically
 
 State = Literal["queued", "running", "done", "failed", "aborted"]
 FILE = "status.json"
-STALE_SECONDS = 60.0
+STALE_SECONDS = 900.0
+"""How long a run on another host may be silent (preparing samples, validating) before it counts as dead."""
 
 
 class Status(BaseModel):
     """The state of a run.
 
     Args:
-        process, host: who runs it.
+        process, host, started: who runs it, and since when that process exists (seconds since 1970).
         heartbeat: when it last said so (ISO 8601, UTC).
         progress: share of the training steps done, 0 to 1.
         epoch, epochs: passes done and planned.
         seconds_left: of the training, as far as can be told.
         best_mean_iou: on the validation images so far.
         warnings: said during the run.
+        data: fingerprint of the dataset it began with.
         error: the sentence that ended it.
     """
 
@@ -39,6 +40,7 @@ class Status(BaseModel):
     state: State
     process: int
     host: str
+    started: float = 0.0
     heartbeat: str
     progress: float = 0.0
     epoch: int = 0
@@ -46,13 +48,16 @@ class Status(BaseModel):
     seconds_left: float | None = None
     best_mean_iou: float | None = None
     warnings: tuple[str, ...] = ()
+    data: str | None = None
     error: str | None = None
 
     @classmethod
     def now(cls, state: State, previous: Status | None = None, **changes: object) -> Status:
         """A status of this process at this moment, with everything else as it was."""
         kept = {} if previous is None else previous.model_dump()
-        fresh = {"state": state, "process": os.getpid(), "host": socket.gethostname(), "heartbeat": _time()}
+        own = psutil.Process()
+        fresh = {"state": state, "process": own.pid, "started": own.create_time(), "host": socket.gethostname()}
+        fresh["heartbeat"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         return cls.model_validate(kept | fresh | changes)
 
     @property
@@ -66,7 +71,10 @@ class Status(BaseModel):
             return False
         if self.host != socket.gethostname():
             return self.seconds_since_heartbeat < STALE_SECONDS
-        return psutil.pid_exists(self.process)
+        try:
+            return abs(psutil.Process(self.process).create_time() - self.started) < 1.0
+        except psutil.NoSuchProcess:
+            return False
 
 
 def write_status(run: Path, status: Status) -> None:
@@ -85,8 +93,5 @@ def read_status(run: Path) -> Status:
     except FileNotFoundError:
         raise StorageError("is no run", where=run, remedy="name a folder that holds status.json") from None
     except ValidationError as problem:
-        raise StorageError("is damaged", where=run / FILE, remedy="delete this file; checkpoints are kept") from problem
-
-
-def _time() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+        remedy = "copy it back from where it came, or train again"
+        raise StorageError("is damaged", where=run / FILE, remedy=remedy) from problem
