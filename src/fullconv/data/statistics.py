@@ -166,7 +166,12 @@ def _channel_moments(inspections: Sequence[Inspection], channels: int) -> tuple[
     count = np.maximum(sums[0], 1)
     mean = sums[1] / count
     std = np.sqrt(np.maximum(sums[2] / count - mean**2, 0))
-    return tuple(round(float(x), 6) for x in mean), tuple(round(float(x), 6) for x in std)
+    return _significant(mean), _significant(std)
+
+
+def _significant(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Six significant digits: reflectances or radiances may be as small as they like."""
+    return tuple(float(f"{value:.6g}") for value in values)
 
 
 def _split_order(split: str) -> int:
