@@ -296,3 +296,26 @@ def test_several_problems_come_in_one_report(tmp_path: Path):
     Image.fromarray(ids).save(root / "labels" / "004.png")
     found_kinds = kinds(examine(root), "error")
     assert found_kinds == ["unreadable-image", "size-mismatch", "unknown-class-code"]
+
+
+@pytest.mark.parametrize("kind", ["no-usable-image", "nothing-labelled", "mixed-channels", "float-among-integers"])
+def test_what_makes_the_whole_set_useless_cannot_be_allowed(tmp_path: Path, kind: str):
+    with pytest.raises(DataError, match=f"'{kind}'"):
+        examine(write_set(tmp_path), allow=[kind])
+
+
+def test_of_very_many_strange_codes_the_commonest_are_kept_and_all_are_counted(tmp_path: Path):
+    size = (60, 80)
+    root = write_set(tmp_path, kind="colors", size=size)
+    colors = np.zeros((*size, 3), dtype=np.uint8)
+    colors[..., 0] = 255
+    colors[..., 1:] = np.arange(60 * 80).reshape(*size, 1) // [80, 1] % 80 + 1
+    colors[:5] = COLORS[1]
+    Image.fromarray(colors).save(root / "labels" / "003.png")
+    examination = examine(root)
+    seen = next(found for found in examination.inspections if found.unknown)
+    assert len(seen.unknown) == 64
+    assert (seen.unknown_codes, seen.unknown_pixels) == (55 * 80, 55 * 80)
+    problems = [problem for problem in examination.problems if problem.severity == "error"]
+    assert sum(problem.count for problem in problems) == 55 * 80
+    assert any("at least 56 more codes" in problem.message for problem in problems)

@@ -12,7 +12,7 @@ import tifffile
 import yaml
 from PIL import Image
 
-from folders import COLORS, label, picture, save_label, write_set
+from folders import COLORS, class_file, label, picture, save_label, write_set
 from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import dataset_names, default_name
 from fullconv.errors import DataError, StorageError
@@ -282,6 +282,69 @@ def test_an_unknown_name_lists_those_that_exist(root: Path, workspace: Workspace
 )
 def test_names_are_taken_from_folders(path: str, name: str):
     assert default_name(Path(path)) == name
+
+
+def test_editing_classes_keeps_splits_and_what_the_scan_told(tmp_path: Path, workspace: Workspace):
+    root = write_set(tmp_path / "set", 30)
+    (root / "labels" / "003.png").unlink()
+    dataset = Dataset.from_folders(root, split="50/50", seed=7)
+    path = dataset.save(workspace)
+    told = {(problem.kind, problem.message) for problem in dataset.problems}
+    assert "unmatched-image" in {kind for kind, _ in told}
+    edit(path, edits={"rename": {"rider": "cyclist"}})
+    again = Dataset.load(path)
+    assert again.classes.names[-1] == "cyclist"
+    assert [sample.split for sample in again] == [sample.split for sample in dataset]
+    assert {(problem.kind, problem.message) for problem in again.problems} == told
+
+
+def test_a_set_of_training_images_alone_is_not_split_on_editing(tmp_path: Path, workspace: Workspace):
+    path = Dataset.from_folders(write_set(tmp_path / "set", 24)).save(workspace)
+    samples = [{**sample, "split": "train"} for sample in yaml.safe_load(path.read_text())["samples"]]
+    edit(path, samples=samples)
+    assert len(Dataset.load(path).train) == 24
+
+
+def test_a_file_changed_at_equal_size_and_older_than_its_image_is_noticed(tmp_path: Path, workspace: Workspace):
+    root = write_set(tmp_path / "set")
+    for number in range(12):
+        (root / "labels" / f"{number:03}.png").unlink()
+        tifffile.imwrite(root / "labels" / f"{number:03}.tif", label(number))
+    changed = root / "labels" / "000.tif"
+    os.utime(changed, (1_000_000, 1_000_000))
+    before = Dataset.from_folders(root)
+    before.save(workspace)
+    tifffile.imwrite(changed, label(50))
+    os.utime(changed, (2_000_000, 2_000_000))
+    again = Dataset.load("set", workspace)
+    assert again.fingerprint != before.fingerprint
+    assert again.statistics != before.statistics
+
+
+@pytest.mark.parametrize(
+    ("edits", "value"),
+    [
+        ({"rename": {"background": "nothing"}}, 0),
+        ({"merge": {"ground": ["road", "background"]}}, 0),
+        ({"drop": ["background"]}, 255),
+    ],
+)
+def test_background_is_what_the_files_call_so_whatever_becomes_of_it(tmp_path: Path, edits: dict, value: int):
+    root = write_set(tmp_path)
+    (root / "labels" / "003.png").unlink()
+    dataset = Dataset.from_folders(root, unlabelled="background", **edits)
+    sample = next(sample for sample in dataset if sample.key.endswith("003"))
+    assert (dataset.read_label(sample) == value).all()
+
+
+def test_unlabelled_images_are_no_background_where_there_is_none(tmp_path: Path):
+    root = write_set(tmp_path)
+    class_file(root, ("ground", "road", "sky", "rider"))
+    (root / "labels" / "003.png").unlink()
+    with pytest.raises(DataError, match="--unlabelled background"):
+        Dataset.from_folders(root, unlabelled="background")
+    named = Dataset.from_folders(root, unlabelled="background", rename={"sky": "Background"})
+    assert (named.read_label(next(sample for sample in named if sample.key.endswith("003"))) == 2).all()
 
 
 @pytest.mark.realdata

@@ -41,6 +41,48 @@ def fit_channels(values: npt.NDArray[Number], channels: int, *, where: object = 
     raise DataError(f"it has {given} channels, the dataset {channels}", where=where, remedy="give images of one kind")
 
 
+def joint_dtype(dtypes: Collection[str]) -> str | None:
+    """The value type that mixed images are brought to; None where integers and floats have no scale in common.
+
+    >>> joint_dtype(["uint8", "uint8"]), joint_dtype(["uint8", "uint16"]), joint_dtype(["uint8", "float32"])
+    ('uint8', 'uint16', None)
+    """
+    kinds = set(dtypes)
+    if len(kinds) == 1:
+        return kinds.pop()
+    return "uint16" if kinds == {"uint8", "uint16"} else None
+
+
+def fit_dtype(values: npt.NDArray[np.generic], dtype: str, *, where: object = None) -> npt.NDArray[np.generic]:
+    """Bring pixel values to a type: 8 bits become 16 by a factor of 257, so that black and white stay what they are.
+
+    >>> fit_dtype(np.array([0, 1, 255], dtype=np.uint8), "uint16")
+    array([    0,   257, 65535], dtype=uint16)
+
+    Raises:
+        DataError: integers and floats, or more bits than the type has.
+    """
+    if values.dtype == dtype:
+        return values
+    if values.dtype == np.uint8 and dtype == "uint16":
+        return values.astype(np.uint16) * np.uint16(257)
+    raise DataError(
+        f"its values are {values.dtype}, the dataset's {dtype}", where=where, remedy="give images of one type"
+    )
+
+
+def gaps(image: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_] | None:
+    """(H, W) pixels of a float image with a value that is not a number or infinite; None where there are none.
+
+    >>> gaps(np.array([[[1.0, np.nan], [1.0, 2.0]]])), gaps(np.zeros((1, 1, 3)))
+    (array([[ True, False]]), None)
+    """
+    if image.dtype.kind != "f":
+        return None
+    found = np.asarray(~np.isfinite(image).all(axis=2))
+    return found if found.any() else None
+
+
 def channel_sums(image: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     """(3, C) number of finite values, their sum and sum of squares; uint8 / 255, uint16 / 65535, float as it is.
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.data.channels import joint_channels
-from fullconv.data.problems import KINDS, Problem
+from fullconv.data.problems import ALLOWABLE, KINDS, Problem
 from fullconv.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,18 +43,17 @@ class Judge:
         code_text: how a label code is shown, e.g. as `#804080`.
 
     Raises:
-        DataError: `allow` names a kind that does not exist or is no error.
+        DataError: `allow` names a kind that does not exist or that cannot be let pass.
     """
 
     def __init__(
         self, root: Path, classes: ClassTable, *, allow: Collection[str] = (), code_text: Callable[[int], str] = str
     ) -> None:
-        allowable = [kind for kind, severity in KINDS.items() if severity == "error"]
-        if wrong := next((kind for kind in allow if kind not in allowable), None):
+        if wrong := next((kind for kind in allow if kind not in ALLOWABLE), None):
             raise DataError(
                 f"{wrong!r} is no error that can be allowed",
                 where="--allow",
-                remedy=f"choose from {', '.join(allowable)}",
+                remedy=f"choose from {', '.join(ALLOWABLE)}",
             )
         self._root = root
         self._classes = classes
@@ -80,16 +78,17 @@ class Judge:
                 images[code].append(found)
         if not pixels:
             return []
+        every = sum(found.unknown_pixels for found in inspections)
         blurred = [found for found in inspections if self._is_blurred(found, colors=colors)]
         if blurred:
-            return [self._blurred(blurred, pixels)]
+            return [self._blurred(blurred, every)]
         problems = []
         for code, count in pixels.most_common(_LISTED_CODES):
             found = images[code][0]
             row, column = found.unknown[code][1]
             text = self._code_text(code)
             problems.append(
-                self._problem(
+                self.problem(
                     "unknown-class-code",
                     found.sample.labels[0],
                     f"{text} is no class: {count:,} pixels in {_images(len(images[code]))}, "
@@ -101,12 +100,14 @@ class Judge:
             )
         if rest := pixels.most_common()[_LISTED_CODES:]:
             files = list(dict.fromkeys(found.sample.labels[0] for code, _ in rest for found in images[code]))
-            total = sum(count for _, count in rest)
+            total = every - sum(count for _, count in pixels.most_common(_LISTED_CODES))
+            # Of files with very many codes only the commonest are kept.
+            least = "at least " if any(found.unknown_codes > len(found.unknown) for found in inspections) else ""
             problems.append(
-                self._problem(
+                self.problem(
                     "unknown-class-code",
                     files[0],
-                    f"{len(rest)} more codes are no class: {total:,} pixels in {_images(len(files))}",
+                    f"{least}{len(rest)} more codes are no class: {total:,} pixels in {_images(len(files))}",
                     "add them to the class file, or ignore all of them with --allow unknown-class-code",
                     count=total,
                     files=files,
@@ -120,7 +121,7 @@ class Judge:
         empty = [found for found in inspections if not found.class_pixels.any()]
         if len(empty) == len(inspections):
             return [
-                self._problem(
+                self.problem(
                     "nothing-labelled",
                     self._root,
                     f"not one pixel in {_images(len(inspections))} belongs to a class: all are ignored",
@@ -129,7 +130,7 @@ class Judge:
             ]
         if empty:
             problems.append(
-                self._problem(
+                self.problem(
                     "all-ignored-label",
                     _label_path(empty[0]),
                     f"every pixel is ignored in {_images(len(empty))}, which teach nothing",
@@ -143,10 +144,10 @@ class Judge:
         if present.sum() == 1:
             only = self._classes.names[int(present.argmax())]
             message = f"all labelled pixels are {only!r}: there is nothing to tell apart"
-            problems.append(self._problem("single-class", self._root, message, "check the labels and the class file"))
+            problems.append(self.problem("single-class", self._root, message, "check the labels and the class file"))
         elif absent:
             problems.append(
-                self._problem(
+                self.problem(
                     "class-never-occurs",
                     self._root,
                     f"{_named(absent)} in no label of the set",
@@ -156,37 +157,6 @@ class Judge:
             )
         return problems
 
-    def images(self, inspections: Sequence[Inspection]) -> list[Problem]:
-        """Images that differ in channels or value types."""
-        problems = []
-        channels = Counter(found.channels for found in inspections)
-        if len(channels) > 1:
-            most = channels.most_common(1)[0][0]
-            odd = [found for found in inspections if found.channels != most]
-            counts = ", ".join(f"{count} with {number}" for number, count in channels.most_common())
-            joint = joint_channels(channels)
-            problems.append(
-                self._problem(
-                    "mixed-channels" if joint is None else "remark",
-                    odd[0].sample.image,
-                    f"images differ in their channels ({counts})" + (f"; all are read as {joint}" if joint else ""),
-                    "save all images with the same channels"
-                    if joint is None
-                    else "nothing needs doing: grey is repeated, alpha left out",
-                    count=len(odd),
-                    files=[found.sample.image for found in odd],
-                )
-            )
-        types = Counter(found.dtype for found in inspections)
-        if len(types) > 1:
-            odd = [found for found in inspections if found.dtype != types.most_common(1)[0][0]]
-            counts = ", ".join(f"{count} {name}" for name, count in types.most_common())
-            message = f"images differ in their value type ({counts})"
-            files = [found.sample.image for found in odd]
-            remedy = "save all images with the same value type"
-            problems.append(self._problem("mixed-value-types", files[0], message, remedy, count=len(odd), files=files))
-        return problems
-
     def splits(self, inspections: Sequence[Inspection], splits: Sequence[str]) -> list[Problem]:
         """The same picture twice, classes that training never sees, splits that are empty, sets too small."""
         problems = self._duplicates(inspections, splits)
@@ -194,12 +164,12 @@ class Judge:
         if not sizes["train"]:
             message = f"no image is for training: {', '.join(f'{count} {name}' for name, count in sizes.items())}"
             problems.append(
-                self._problem("no-training-image", self._root, message, "add a train folder, or pass --split 70/15/15")
+                self.problem("no-training-image", self._root, message, "add a train folder, or pass --split 70/15/15")
             )
             return problems
         if not sizes["val"]:
             problems.append(
-                self._problem(
+                self.problem(
                     "no-validation-image",
                     self._root,
                     f"no image is for validation; all {sizes['train']} are for training",
@@ -208,7 +178,7 @@ class Judge:
             )
         if len(inspections) < _TINY:
             message = f"{_images(len(inspections))} in all: scores of so few say little and vary by chance"
-            problems.append(self._problem("tiny-set", self._root, message, "label more images"))
+            problems.append(self.problem("tiny-set", self._root, message, "label more images"))
         training = np.zeros(len(self._classes), dtype=bool)
         others = np.zeros(len(self._classes), dtype=bool)
         for found, split in zip(inspections, splits, strict=True):
@@ -216,7 +186,7 @@ class Judge:
             target |= found.class_pixels > 0
         if missing := [name for name, gone in zip(self._classes.names, others & ~training, strict=True) if gone]:
             problems.append(
-                self._problem(
+                self.problem(
                     "class-missing-in-training",
                     self._root,
                     f"{_named(missing)} only in validation or test images",
@@ -256,17 +226,41 @@ class Judge:
             text = message.format(a=splits[first], b=splits[second], other=other)
             more = f" (and {len(chosen) - 1} more such pictures)" if len(chosen) > 1 else ""
             files = [inspections[index].sample.image for group in chosen for index in group]
-            problems.append(self._problem(kind, files[0], text + more, remedy, count=len(chosen), files=files))
+            problems.append(self.problem(kind, files[0], text + more, remedy, count=len(chosen), files=files))
         return problems
 
     def remark(self, where: object, message: str, remedy: str = "nothing needs doing") -> Problem:
         """A note."""
-        return self._problem("remark", where, message, remedy)
+        return self.problem("remark", where, message, remedy)
+
+    def divided_groups(
+        self, groups: Sequence[str], inspections: Sequence[Inspection], splits: Sequence[str]
+    ) -> list[Problem]:
+        """Groups that should stay together and that the splits given divide."""
+        members: dict[str, list[int]] = defaultdict(list)
+        for index, group in enumerate(groups):
+            members[group].append(index)
+        divided = {name: found for name, found in members.items() if len({splits[index] for index in found}) > 1}
+        if not divided:
+            return []
+        name, first = next(iter(divided.items()))
+        where = " and ".join(dict.fromkeys(splits[index] for index in first))
+        more = f" (and {len(divided) - 1} more such groups)" if len(divided) > 1 else ""
+        return [
+            self.problem(
+                "group-in-two-splits",
+                self._root,
+                f"the group {name!r} is in {where}{more}: scores may be too good",
+                "move it into one folder or list, or split anew with --split 70/15/15",
+                count=len(divided),
+                files=[inspections[index].sample.image for found in divided.values() for index in found],
+            )
+        ]
 
     def nothing_usable(self, count: int) -> Problem:
         """Not one sample passed."""
         what = f"none of {_images(count)} can be used" if count else "there is no image with a label"
-        return self._problem("no-usable-image", self._root, what, "see the other errors")
+        return self.problem("no-usable-image", self._root, what, "see the other errors")
 
     def scan_problems(self, found: Sequence[tuple[Path, str]], inspections: Sequence[Inspection]) -> list[Problem]:
         """What the scan could not read or pair, where the inspection did not name it already."""
@@ -299,7 +293,7 @@ class Judge:
                     if len(files) > 1
                     else f"{message}; left out"
                 )
-                problems.append(self._problem(kind, files[0], text, remedy, count=len(files), files=files))
+                problems.append(self.problem(kind, files[0], text, remedy, count=len(files), files=files))
         return problems
 
     def _listed(self, kind: str, faults: Sequence[tuple[Path, str]]) -> Problem:
@@ -308,7 +302,7 @@ class Judge:
         others = len({other for other, _ in faults} - {path})
         more = f" (and {others} more such files)" if others else ""
         files = [other for other, _ in faults]
-        return self._problem(kind, path, f"{message}{more}", _REMEDIES[kind], count=others + 1, files=files)
+        return self.problem(kind, path, f"{message}{more}", _REMEDIES[kind], count=others + 1, files=files)
 
     def _is_blurred(self, found: Inspection, *, colors: bool) -> bool:
         """Many different codes in one label, each close to a class or between two: JPEG or smooth edges did that."""
@@ -323,24 +317,25 @@ class Judge:
             between = (strange >= known.min()) & (strange <= max(known.max(), 255))
         return bool(between.mean() > 0.5)
 
-    def _blurred(self, blurred: Sequence[Inspection], pixels: Counter[int]) -> Problem:
-        worst = max(blurred, key=lambda found: len(found.unknown))
+    def _blurred(self, blurred: Sequence[Inspection], pixels: int) -> Problem:
+        worst = max(blurred, key=lambda found: found.unknown_codes)
         path = worst.sample.labels[0]
         row, column = min(place for _, place in worst.unknown.values())
         cause = "JPEG compression" if path.suffix.lower() in (".jpg", ".jpeg") else "lossy compression or smooth edges"
-        return self._problem(
+        return self.problem(
             "blurred-label",
             path,
-            f"{len(worst.unknown):,} different codes lie near or between those of the classes, the first at row {row}, "
-            f"column {column}: {cause} changed the labels of {_images(len(blurred))} ({sum(pixels.values()):,} pixels)",
+            f"{worst.unknown_codes:,} different codes lie near or between those of the classes, the first at "
+            f"row {row}, column {column}: {cause} changed the labels of {_images(len(blurred))} ({pixels:,} pixels)",
             "export the labels as PNG without smoothing, or ignore these pixels with --allow blurred-label",
             count=len(blurred),
             files=[found.sample.labels[0] for found in blurred],
         )
 
-    def _problem(
+    def problem(
         self, kind: str, where: object, message: str, remedy: str, *, count: int = 1, files: Sequence[Path] = ()
     ) -> Problem:
+        """A problem of a kind, as grave as the kind is unless it is allowed; paths are shown below the root."""
         severity = "warning" if kind in self._allow else KINDS[kind]
         shown = tuple(self._shown(path) for path in list(dict.fromkeys(files))[:_LISTED_FILES])
         return Problem(

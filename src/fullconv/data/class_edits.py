@@ -11,6 +11,7 @@ from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.errors import DataError
 
 _HEX_COLOR = re.compile(r"#([0-9A-Fa-f]{6})")
+_LARGEST_ID = 65535
 IGNORE = "ignore"
 """The target of a remapping that means "these pixels do not count"."""
 
@@ -64,6 +65,31 @@ class ClassEdits(BaseModel):
         for name in self.drop:
             draft.drop(name)
         return draft.table()
+
+    def remapped_codes(self, *, colors: bool) -> dict[str, int]:
+        """The remapped codes, as written → as in the label files.
+
+        Args:
+            colors: whether the label files hold colours, not ids.
+
+        Raises:
+            DataError: a colour for files of ids, an id for files of colours, or an id beyond 16 bits.
+
+        >>> ClassEdits(remap={"7": "ignore"}).remapped_codes(colors=False)
+        {'7': 7}
+        """
+        codes = {text: parse_code(text) for text in self.remap}
+        for text, code in codes.items():
+            if text.startswith("#") != colors:
+                held, example = ("colours", "#804080") if colors else ("ids", "7")
+                raise DataError(
+                    f"{text!r} is no code of these labels, which hold {held}",
+                    where="--remap",
+                    remedy=f"write a code such as {example}",
+                )
+            if not colors and code > _LARGEST_ID:
+                raise DataError(f"{text} is beyond {_LARGEST_ID}", where="--remap", remedy="ids have 16 bits at most")
+        return codes
 
 
 def parse_code(text: str) -> int:

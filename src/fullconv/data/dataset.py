@@ -19,7 +19,7 @@ from fullconv.data.class_edits import ClassEdits
 from fullconv.data.classes import ClassTable
 from fullconv.data.dataset_paths import dataset_names, default_name, description_path
 from fullconv.data.description import FILE_NAME, DatasetDescription, SampleRecord, description_text
-from fullconv.data.examination import Examination, SplitPlan, examine, examine_again
+from fullconv.data.examination import COLOR_FORMATS, Examination, SplitPlan, examine, examine_again
 from fullconv.data.inspection import SampleDecoder, Unlabelled, checksum_of, stamp_of
 from fullconv.data.labels import LabelFormat
 from fullconv.data.problems import Problem
@@ -124,7 +124,7 @@ class Dataset:
             lists: split name → text file with the names of its images.
             group_by: regular expression for what stays together in one split; "none" for nothing.
             seed: of the split.
-            allow: kinds of errors that are let pass, leaving out what they concern (see `problems.KINDS`).
+            allow: kinds of errors that are let pass, leaving out what they concern (see `problems.ALLOWABLE`).
 
         Raises:
             DataError: nothing to work with, or an error was found; the sentence names the worst.
@@ -214,6 +214,7 @@ class Dataset:
         )
         unedited = description.table()
         try:
+            description.edits.remapped_codes(colors=description.label_format.kind in COLOR_FORMATS)
             table = description.edits.apply(unedited)
         except DataError as error:
             raise DataError(error.problem, where=f"{path}, edits", remedy=error.remedy) from error
@@ -292,12 +293,11 @@ class Dataset:
         return self.read(index)
 
     def read(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.unsignedinteger]]:
-        """Image (H, W, C) and label (H, W) of one sample."""
-        sample = self.samples[index]
-        return self.read_image(sample), self.read_label(sample)
+        """Image (H, W, C) and label (H, W) of one sample; pixels that are not a number are 0 and ignored."""
+        return self._decoder.read(self.samples[index])
 
     def read_image(self, sample: Sample) -> npt.NDArray[Any]:
-        """(H, W, C) in the values of the file, C = `channels`."""
+        """(H, W, C) in the values of the file as `dtype`, C = `channels`; what is not a number is 0."""
         return self._decoder.image(sample)
 
     def read_label(self, sample: Sample) -> npt.NDArray[np.unsignedinteger]:
@@ -316,6 +316,8 @@ class Dataset:
         for part in (self.classes.model_dump_json(), self.format.model_dump_json(exclude={"explanation"})):
             state.update(part.encode())
         state.update(f"{self.unlabelled} {self._unknown} {self.channels}".encode())
+        state.update(b"" if self.dtype == "uint8" else self.dtype.encode())
+        state.update(f"{self._decoder.background}".encode() if self.unlabelled == "background" else b"")
         for record in self.records:
             state.update(f"\n{record.key} {record.split} {record.checksum}".encode())
         return state.hexdigest()[:32]
@@ -329,14 +331,23 @@ class Dataset:
         return SampleDecoder.of(
             self.format,
             self.classes,
+            unedited=self.unedited,
             unlabelled=self.unlabelled,
             unknown=self._unknown,
             channels=self.channels,
+            dtype=self.dtype,
         )
 
     def _counted_again(self) -> Dataset:
         again = examine_again(
-            self.root, self.samples, self.format, self.classes, unlabelled=self.unlabelled, allow=self.allow
+            self.root,
+            self.samples,
+            self.format,
+            self.classes,
+            unedited=self.unedited,
+            unlabelled=self.unlabelled,
+            allow=self.allow,
+            before=self.problems,
         )
         refuse_errors(again.problems, self.root)
         if again.statistics is None:

@@ -16,7 +16,7 @@ def description_path(where: str | Path, workspace: Workspace) -> Path:
     Raises:
         DataError: there is none; the sentence lists the names that exist.
     """
-    path = Path(where).expanduser()
+    path = expanded(where)
     if path.is_file():
         return path
     if (path / FILE_NAME).is_file():
@@ -27,6 +27,18 @@ def description_path(where: str | Path, workspace: Workspace) -> Path:
     raise DataError(
         "no such dataset", where=where, remedy=f"in {workspace.datasets} are: {names}; fullconv data create makes one"
     )
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` as the home folder.
+
+    Raises:
+        DataError: `~name` of a user that does not exist.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError("there is no such user", where=path, remedy="write the whole path") from error
 
 
 def dataset_names(workspace: Workspace) -> list[str]:

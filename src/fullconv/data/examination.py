@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from fullconv.data.channels import joint_channels
+from fullconv.data.channels import joint_channels, joint_dtype
 from fullconv.data.checks import Judge
 from fullconv.data.class_edits import ClassEdits
 from fullconv.data.classes import ClassTable
+from fullconv.data.dataset_paths import expanded
+from fullconv.data.image_checks import image_problems
 from fullconv.data.inspection import Inspection, SampleDecoder, Unlabelled, inspect_samples
 from fullconv.data.labels import LabelFormat
+from fullconv.data.layouts import SPLIT_WORDS
 from fullconv.data.problems import Problem, worst_first
 from fullconv.data.scan import Sample, Scan, scan
-from fullconv.data.splits import assign_splits, few_sequences, groups_by_name, groups_by_pattern, parse_split
+from fullconv.data.splits import (
+    SPLITS,
+    assign_splits,
+    few_sequences,
+    groups_by_name,
+    groups_by_pattern,
+    parse_split,
+)
 from fullconv.data.statistics import Statistics, summarize
+from fullconv.errors import DataError
 
 COLOR_FORMATS = frozenset({"colors"})
 _CARVED_VALIDATION = 0.15
+_OF_FILES_LEFT_OUT = frozenset(
+    {
+        *("unmatched-image", "unmatched-label", "doubtful-pair", "unreadable-image", "unreadable-label"),
+        *("decompression-bomb", "size-mismatch", "orientation-mismatch"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +50,20 @@ class SplitPlan:
             for groups that the names show.
         seed: of the chance in it.
         forced: shares even where folders say otherwise.
+
+    Raises:
+        DataError: the shares do not add up, or the seed is negative.
     """
 
     shares: str = "70/15/15"
     group_by: str | None = None
     seed: int = 0
     forced: bool = False
+
+    def __post_init__(self) -> None:
+        parse_split(self.shares)
+        if self.seed < 0:
+            raise DataError(f"{self.seed} is no seed", where="--seed", remedy="give a whole number from 0 up")
 
 
 @dataclass(frozen=True)
@@ -114,23 +139,38 @@ def examine(
         DataError: there is nothing to work with (no images, no labels, an unreadable class file …).
     """
     plan = plan or SplitPlan()
-    parse_split(plan.shares)
+    if plan.forced and lists:
+        raise DataError("lists and shares both say how to split", where="--list and --split", remedy="give one of them")
     found = scan(
-        images.expanduser().absolute(),
-        None if labels is None else labels.expanduser().absolute(),
-        classes=classes,
+        expanded(images).absolute(),
+        None if labels is None else expanded(labels).absolute(),
+        classes=None if classes is None else expanded(classes),
         format=format,
         ignore=ignore,
         unlabelled=unlabelled,
-        lists=dict(lists) if lists else None,
+        lists=_split_lists(lists) if lists else None,
     )
     edits = edits or ClassEdits()
+    remapped = edits.remapped_codes(colors=found.format.kind in COLOR_FORMATS)
     table = edits.apply(found.classes)
     judge = judge_of(found.root, table, found.format, allow)
-    decoder = SampleDecoder.of(found.format, table, unlabelled=unlabelled, unknown="ignore")
+    decoder = SampleDecoder.of(
+        found.format,
+        table,
+        unedited=found.classes,
+        unlabelled=unlabelled,
+        unknown="ignore",
+        watched=list(remapped.values()),
+    )
     inspections = inspect_samples(decoder, found.samples)
     judged = _judge(judge, inspections, table, found.format, plan)
     remarks = [judge.remark(found.root, note) for note in found.notes]
+    seen = frozenset[int]().union(*(inspection.seen for inspection in inspections))
+    remarks += [
+        judge.remark("--remap", f"{text} occurs in no label, so remapping it changes nothing")
+        for text, code in remapped.items()
+        if code not in seen
+    ]
     unmatched = judge.unmatched(found.unmatched_images, found.unmatched_labels)
     broken = judge.scan_problems(found.problems, inspections)
     return Examination(
@@ -148,19 +188,43 @@ def examine(
     )
 
 
+def _split_lists(lists: Mapping[str, Path]) -> dict[str, Path]:
+    """List files by the split that their names mean."""
+    chosen: dict[str, Path] = {}
+    for name, path in lists.items():
+        split = SPLIT_WORDS.get(name.strip().lower())
+        if split is None:
+            raise DataError(f"{name!r} is no split", where="--list", remedy=f"choose from {', '.join(SPLITS)}")
+        if split in chosen:
+            raise DataError(f"{split} has two lists", where="--list", remedy="join them in one file")
+        chosen[split] = expanded(path)
+    return chosen
+
+
 def examine_again(
     root: Path,
     samples: Sequence[Sample],
     format: LabelFormat,
     table: ClassTable,
     *,
+    unedited: ClassTable,
     unlabelled: Unlabelled,
     allow: Sequence[str],
+    before: Sequence[Problem],
 ) -> Judged:
-    """Check and count samples whose splits are known, after files or classes changed."""
+    """Check and count samples whose splits are known, after files or classes changed.
+
+    Splits stay as they are, and so do the `before` problems about files that are no samples and notes of the scan.
+    """
     judge = judge_of(root, table, format, allow)
-    inspections = inspect_samples(SampleDecoder.of(format, table, unlabelled=unlabelled, unknown="ignore"), samples)
-    return _judge(judge, inspections, table, format, SplitPlan())
+    decoder = SampleDecoder.of(format, table, unedited=unedited, unlabelled=unlabelled, unknown="ignore")
+    judged = _judge(judge, inspect_samples(decoder, samples), table, format, None)
+    kept = [problem for problem in before if problem.kind in _OF_FILES_LEFT_OUT or _is_note_of_scan(problem)]
+    return replace(judged, problems=worst_first([*judged.problems, *kept]))
+
+
+def _is_note_of_scan(problem: Problem) -> bool:
+    return problem.kind == "remark" and not problem.files and problem.where != "images"
 
 
 def judge_of(root: Path, table: ClassTable, format: LabelFormat, allow: Sequence[str]) -> Judge:
@@ -170,28 +234,37 @@ def judge_of(root: Path, table: ClassTable, format: LabelFormat, allow: Sequence
 
 
 def _judge(
-    judge: Judge, inspections: Sequence[Inspection], table: ClassTable, format: LabelFormat, plan: SplitPlan
+    judge: Judge, inspections: Sequence[Inspection], table: ClassTable, format: LabelFormat, plan: SplitPlan | None
 ) -> Judged:
+    """Problems, splits and numbers; without a plan the splits that samples have are kept."""
     problems = judge.samples(inspections)
     problems += judge.codes(inspections, colors=format.kind in COLOR_FORMATS)
     usable = [found for found in inspections if not found.faults]
     if not usable:
         return Judged([], worst_first([*problems, judge.nothing_usable(len(inspections))]))
-    problems += judge.labels(usable) + judge.images(usable)
-    splits, notes = _splits(usable, table, plan)
-    problems += [judge.remark("splits", note) for note in notes]
+    problems += judge.labels(usable) + image_problems(judge, usable)
+    if plan is None:
+        splits = [found.sample.split or "train" for found in usable]
+    else:
+        groups = _groups_asked_for(usable, plan)
+        splits, notes = _splits(usable, table, plan)
+        problems += [judge.remark("splits", note) for note in notes]
+        if groups:
+            problems += judge.divided_groups(groups, usable, splits)
     problems += judge.splits(usable, splits)
     channels = joint_channels([found.channels for found in usable])
+    dtype = joint_dtype([found.dtype for found in usable])
     if channels == 4 and _constant_alpha(usable):
         channels = 3
         problems.append(judge.remark("images", "alpha is the same in every pixel of every image and is left out"))
+    fitting = channels is not None and dtype is not None
     return Judged(
         inspections=usable,
         problems=worst_first(problems),
         splits=splits,
-        statistics=None if channels is None else summarize(usable, splits, table.names, channels=channels),
+        statistics=summarize(usable, splits, table.names, channels=channels or 0) if fitting else None,
         channels=channels or 0,
-        dtype=max((found.dtype for found in usable), key=["uint8", "uint16", "float32"].index),
+        dtype=dtype or "mixed",
     )
 
 
@@ -216,13 +289,28 @@ def _splits(inspections: Sequence[Inspection], table: ClassTable, plan: SplitPla
         for index, split in zip(training, carved, strict=True):
             splits[index] = split
         notes += [f"there is no validation split: {carved.count('val')} training images were taken for it", *carving]
+    elif plan.seed:
+        notes.append("folders or lists say which image is in which split, so the seed changes nothing")
     return splits, notes
+
+
+def _groups_asked_for(inspections: Sequence[Inspection], plan: SplitPlan) -> list[str] | None:
+    """The group of each image by the pattern given, None where none is given."""
+    if plan.group_by is None or plan.group_by == "none":
+        return None
+    return groups_by_pattern(_keys_without_split(inspections), plan.group_by)
+
+
+def _keys_without_split(inspections: Sequence[Inspection]) -> list[str]:
+    """Keys without the folder of the split, so that train/seq0 and val/seq0 are one sequence."""
+    keys = [found.sample.key for found in inspections]
+    return [rest if first in SPLITS and rest else key for key in keys for first, _, rest in [key.partition("/")]]
 
 
 def _share_out(
     inspections: Sequence[Inspection], table: ClassTable, shares: Mapping[str, float], plan: SplitPlan
 ) -> tuple[list[str], list[str]]:
-    keys = [found.sample.key for found in inspections]
+    keys = _keys_without_split(inspections)
     notes = []
     groups: list[str] | None = None
     if plan.group_by is None:
@@ -240,7 +328,9 @@ def _share_out(
     elif plan.group_by != "none":
         groups = groups_by_pattern(keys, plan.group_by)
         notes.append(f"{len(set(groups))} groups are kept together")
-    joined = _join_copies(groups or keys, [found.picture for found in inspections])
+    joined = _join_copies(
+        groups or [found.sample.key for found in inspections], [found.picture for found in inspections]
+    )
     pixels = np.array([found.class_pixels for found in inspections]).reshape(len(keys), len(table))
     splits = assign_splits(pixels, shares=shares, groups=joined, seed=plan.seed)
     kind = "stratified by class" if groups is None else "stratified by class, groups kept together"

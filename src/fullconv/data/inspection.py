@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.data.channels import channel_sums, fit_channels
+from fullconv.data.channels import channel_sums, fit_channels, fit_dtype, gaps
 from fullconv.data.classes import ClassTable
 from fullconv.data.images import image_info, read_image
 from fullconv.data.labels import LabelFormat, LabelReader
@@ -28,6 +28,7 @@ Unlabelled = Literal["skip", "background", "ignore"]
 """What an image without a label means: it is left out, it is all background, or all of it is ignored."""
 
 _TILE = 4096
+_CODES_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ class Inspection:
         channel_sums: (3, channels) values counted, their sum and sum of squares, on the scale of `Statistics`.
         class_pixels: (classes,) pixel counts.
         ceiling: (strides, 3, classes) intersection, truth and prediction counts per stride.
-        unknown: code that is no class → (pixels, (row, column) of the first).
+        gap_pixels: pixels with a value that is not a number or infinite; they count as ignored.
+        unknown: code that is no class → (pixels, (row, column) of the first), the 64 commonest.
+        unknown_codes, unknown_pixels: number of such codes, and of their pixels, all of them.
+        seen: which of the codes that the decoder watches for occur.
         faults: why the sample cannot be used; empty for a usable one.
     """
 
@@ -64,8 +68,12 @@ class Inspection:
     channel_sums: npt.NDArray[np.float64]
     class_pixels: npt.NDArray[np.int64]
     ignored_pixels: int
+    gap_pixels: int
     ceiling: npt.NDArray[np.int64]
     unknown: dict[int, tuple[int, tuple[int, int]]]
+    unknown_codes: int
+    unknown_pixels: int
+    seen: frozenset[int]
     faults: tuple[Fault, ...]
 
 
@@ -74,17 +82,21 @@ class SampleDecoder:
     """Reads the images and labels of a dataset; small enough to be sent to worker processes.
 
     Args:
-        format, classes: how label files become class indices.
+        labels: how label files become class indices.
         unlabelled: what a sample without label file means.
         unknown: "error" refuses codes that are no class, "ignore" ignores their pixels.
-        channels: what images are brought to; None leaves them as they are.
+        channels, dtype: what images are brought to; None leaves them as they are.
+        background: class index of background, or the ignored index; None where the dataset has no background.
+        watched: codes whose occurrence is recorded by `inspect_sample`.
     """
 
     labels: LabelReader
-    classes: ClassTable
     unlabelled: Unlabelled = "skip"
     unknown: Literal["error", "ignore"] = "error"
     channels: int | None = None
+    dtype: str | None = None
+    background: int | None = None
+    watched: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -92,17 +104,40 @@ class SampleDecoder:
         format: LabelFormat,
         classes: ClassTable,
         *,
+        unedited: ClassTable | None = None,
         unlabelled: Unlabelled = "skip",
         unknown: Literal["error", "ignore"] = "error",
         channels: int | None = None,
+        dtype: str | None = None,
+        watched: Sequence[int] = (),
     ) -> SampleDecoder:
-        """The reader of a label format."""
-        return cls(LabelReader(format, classes), classes, unlabelled, unknown, channels)
+        """The reader of a label format; `unedited` are the classes before edits, which name the background."""
+        background = background_index(format, unedited or classes, classes)
+        return cls(LabelReader(format, classes), unlabelled, unknown, channels, dtype, background, tuple(watched))
+
+    @property
+    def classes(self) -> ClassTable:
+        """The classes after all edits."""
+        return self.labels.classes
+
+    def read(self, sample: Sample) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.unsignedinteger]]:
+        """Image and label; pixels whose values are not a number or infinite are 0 in the one, ignored in the other."""
+        image = self._values(sample)
+        label = self.label(sample)
+        holes = gaps(image)
+        if holes is not None:
+            label[holes] = self.classes.ignore_index
+        return _filled(image), label
 
     def image(self, sample: Sample) -> npt.NDArray[np.generic]:
-        """(H, W, C) as in the file, brought to the dataset's channels."""
+        """(H, W, C), brought to the dataset's channels and value type; what is not a number or infinite is 0."""
+        return _filled(self._values(sample))
+
+    def _values(self, sample: Sample) -> npt.NDArray[np.generic]:
         image = read_image(sample.image)
-        return image if self.channels is None else fit_channels(image, self.channels, where=sample.image)
+        if self.channels is not None:
+            image = fit_channels(image, self.channels, where=sample.image)
+        return image if self.dtype is None else fit_dtype(image, self.dtype, where=sample.image)
 
     def label(self, sample: Sample) -> npt.NDArray[np.unsignedinteger]:
         """(H, W) class indices in `ClassTable.label_dtype`."""
@@ -112,12 +147,40 @@ class SampleDecoder:
         return self.unlabelled_map((info.height, info.width))
 
     def unlabelled_map(self, size: tuple[int, int]) -> npt.NDArray[np.unsignedinteger]:
-        """(H, W) all background (the class of that name, else the first), or all ignored."""
-        value = self.classes.ignore_index
+        """(H, W) all background, or all ignored.
+
+        Raises:
+            DataError: it should be background, and the dataset has none.
+        """
+        value: int | None = self.classes.ignore_index
         if self.unlabelled == "background":
-            names = [name.lower() for name in self.classes.names]
-            value = names.index("background") if "background" in names else 0
+            value = self.background
+        if value is None:
+            raise DataError(
+                "images without label should be background, but no class has that name",
+                where="--unlabelled background",
+                remedy="name it in the class file or with --rename CLASS=background, or say --unlabelled ignore",
+            )
         return np.full(size, value, dtype=self.classes.label_dtype)
+
+
+def background_index(format: LabelFormat, unedited: ClassTable, classes: ClassTable) -> int | None:
+    """The class index (or the ignored index) that background has after all edits; None where there is no background.
+
+    Background is what bore that name in the files, what bears it now, or what masks and polygons leave uncovered.
+    """
+    tables = ((*unedited.classes, *unedited.ignored), (*classes.classes, *classes.ignored))
+    named = (entry for entries in tables for entry in entries if entry.name.lower() == "background" and entry.codes)
+    found = next(named, None)
+    if found is None and format.kind not in ("masks", "coco", "labelme"):
+        return None
+    code = format.background if found is None else found.codes[0]
+    index = next((index for index, entry in enumerate(classes.classes) if code in entry.codes), None)
+    return classes.ignore_index if index is None else index
+
+
+def _filled(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    return image if gaps(image) is None else np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def inspect_samples(reader: SampleDecoder, samples: Sequence[Sample]) -> list[Inspection]:
@@ -147,11 +210,14 @@ def inspect_sample(reader: SampleDecoder, sample: Sample) -> Inspection:
     faults: list[Fault] = []
     classes = reader.classes
     image = _image(sample, faults)
-    label, unknown = _label(reader, sample, None if image is None else (image.shape[0], image.shape[1]), faults)
+    label, codes = _label(reader, sample, None if image is None else (image.shape[0], image.shape[1]), faults)
     if image is not None and label is not None and image.shape[:2] != label.shape:
         sizes = f"the image is {image.shape[1]}×{image.shape[0]}, the label {label.shape[1]}×{label.shape[0]}"
         faults.append(Fault("size-mismatch", sample.labels[0], sizes))
     usable = not faults and label is not None
+    holes = None if image is None else gaps(image)
+    if usable and holes is not None:
+        label[holes] = classes.ignore_index  # type: ignore[index]
     counts = np.bincount(label.ravel(), minlength=classes.ignore_index + 1) if usable else None  # type: ignore[union-attr]
     checksum, stamp = checksum_of(sample)
     return Inspection(
@@ -165,8 +231,12 @@ def inspect_sample(reader: SampleDecoder, sample: Sample) -> Inspection:
         channel_sums=np.zeros((3, 0)) if image is None else channel_sums(image),
         class_pixels=np.zeros(len(classes), dtype=np.int64) if counts is None else counts[: len(classes)],
         ignored_pixels=0 if counts is None else int(counts[classes.ignore_index]),
+        gap_pixels=0 if holes is None else int(holes.sum()),
         ceiling=_ceiling(label if usable else None, classes),
-        unknown=unknown,
+        unknown=codes.commonest,
+        unknown_codes=codes.distinct,
+        unknown_pixels=codes.pixels,
+        seen=codes.seen,
         faults=tuple(faults),
     )
 
@@ -179,20 +249,30 @@ def _image(sample: Sample, faults: list[Fault]) -> npt.NDArray[np.generic] | Non
         return None
 
 
+@dataclass(frozen=True)
+class _Codes:
+    """What a label file holds besides its classes."""
+
+    commonest: dict[int, tuple[int, tuple[int, int]]] = field(default_factory=dict)
+    distinct: int = 0
+    pixels: int = 0
+    seen: frozenset[int] = frozenset()
+
+
 def _label(
     reader: SampleDecoder, sample: Sample, size: tuple[int, int] | None, faults: list[Fault]
-) -> tuple[npt.NDArray[np.unsignedinteger] | None, dict[int, tuple[int, tuple[int, int]]]]:
+) -> tuple[npt.NDArray[np.unsignedinteger] | None, _Codes]:
     if size is None:
-        return None, {}
+        return None, _Codes()
     if not sample.labels:
-        return reader.unlabelled_map(size), {}
+        return reader.unlabelled_map(size), _Codes()
     try:
         raw = reader.labels.raw(sample)
-        unknown = reader.labels.unknown_codes(raw)
-        return reader.labels.contiguous(raw), unknown
+        seen = frozenset(code for code in reader.watched if (raw == code).any())
+        return reader.labels.contiguous(raw), _Codes(*reader.labels.unknown_summary(raw, _CODES_KEPT), seen)
     except DataError as error:
         faults.append(_unreadable("unreadable-label", sample.labels[0], error))
-        return None, {}
+        return None, _Codes()
 
 
 def _unreadable(kind: str, path: Path, error: DataError) -> Fault:
@@ -217,28 +297,32 @@ def _ceiling(label: npt.NDArray[np.unsignedinteger] | None, classes: ClassTable)
 
 
 def checksum_of(sample: Sample) -> tuple[str, str]:
-    """Hash of the contents of all files of a sample, and a stamp (bytes and time of change) to see changes cheaply."""
+    """Hash of the contents of all files of a sample, and a stamp (bytes and times of change) to see changes cheaply."""
     digests = []
     for path in (sample.image, *sample.labels):
         try:
-            digests.append(_file_digest(path, path.stat().st_mtime_ns))
+            digests.append(_file_digest(path, _state(path)))
         except OSError:
             digests.append("")
     return _digest("".join(digests).encode(), ""), stamp_of(sample)
 
 
 def stamp_of(sample: Sample) -> str:
-    """Bytes and latest time of change of a sample's files; empty where one is missing."""
+    """Bytes and time of change of each of a sample's files; empty where one is missing."""
     try:
-        states = [path.stat() for path in (sample.image, *sample.labels)]
+        return " ".join(_state(path) for path in (sample.image, *sample.labels))
     except OSError:
         return ""
-    return f"{sum(state.st_size for state in states)}-{max(state.st_mtime_ns for state in states):x}"
+
+
+def _state(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_size}-{found.st_mtime_ns:x}"
 
 
 @lru_cache(maxsize=64)
-def _file_digest(path: Path, modified: int) -> str:
-    # Cached because one COCO file is the label of thousands of images; `modified` renews it.
+def _file_digest(path: Path, state: str) -> str:
+    # Cached because one COCO file is the label of thousands of images; `state` renews it.
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

@@ -142,14 +142,25 @@ class LabelReader:
 
     def unknown_codes(self, raw: npt.NDArray[Any]) -> dict[int, tuple[int, tuple[int, int]]]:
         """Codes that are no class: code → (pixels, (row, column) of the first), commonest first."""
+        return self.unknown_summary(raw)[0]
+
+    def unknown_summary(
+        self, raw: npt.NDArray[Any], most: int | None = None
+    ) -> tuple[dict[int, tuple[int, tuple[int, int]]], int, int]:
+        """The commonest codes that are no class as from `unknown_codes`, and how many codes and pixels all of them are.
+
+        Args:
+            raw: (H, W) codes as from `raw`.
+            most: how many codes to list; None lists all.
+        """
         strange = np.flatnonzero(~self._lookup(self._known, raw))
         if strange.size == 0:
-            return {}
+            return {}, 0, 0
         codes, first, counts = np.unique(raw.ravel()[strange], return_index=True, return_counts=True)
         rows, columns = np.divmod(strange[first], raw.shape[1])
-        return {
-            int(codes[n]): (int(counts[n]), (int(rows[n]), int(columns[n]))) for n in np.argsort(-counts, kind="stable")
-        }
+        order = np.argsort(-counts, kind="stable")[:most]
+        listed = {int(codes[n]): (int(counts[n]), (int(rows[n]), int(columns[n]))) for n in order}
+        return listed, codes.size, strange.size
 
     def describe_code(self, code: int) -> str:
         """A code in words: "id 7", "colour (128, 64, 128)"."""

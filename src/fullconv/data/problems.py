@@ -21,6 +21,7 @@ KINDS: dict[str, Severity] = {
     "nothing-labelled": "error",
     "single-class": "error",
     "mixed-channels": "error",
+    "float-among-integers": "error",
     "no-training-image": "error",
     "same-picture-in-two-splits": "error",
     "all-ignored-label": "warning",
@@ -28,6 +29,8 @@ KINDS: dict[str, Severity] = {
     "class-missing-in-training": "warning",
     "tiny-set": "warning",
     "no-validation-image": "warning",
+    "group-in-two-splits": "warning",
+    "not-a-number": "warning",
     "mixed-value-types": "warning",
     "doubtful-pair": "warning",
     "unmatched-image": "warning",
@@ -36,6 +39,10 @@ KINDS: dict[str, Severity] = {
     "remark": "note",
 }
 """Every kind of problem and how grave it is, worst first."""
+
+_WHOLE_SET = {"no-usable-image", "nothing-labelled", "mixed-channels", "float-among-integers"}
+ALLOWABLE = tuple(kind for kind, severity in KINDS.items() if severity == "error" and kind not in _WHOLE_SET)
+"""Errors that can be let pass: a set without the images or pixels that they concern is still a set."""
 
 _ORDER = {kind: position for position, kind in enumerate(KINDS)}
 _SEVERITIES: dict[str, int] = {"error": 0, "warning": 1, "note": 2}

@@ -66,8 +66,8 @@ def groups_by_pattern(keys: Sequence[str], pattern: str) -> list[str]:
     if not any(found):
         raise DataError(f"{pattern!r} is found in no image name", where="--group-by", remedy=remedy)
     groups = [
-        f"\0{key}" if match is None else "/".join(part or "" for part in match.groups()) or match[0]
-        for key, match in zip(keys, found, strict=True)
+        f"\0{index}" if match is None else "/".join(part or "" for part in match.groups()) or match[0]
+        for index, match in enumerate(found)
     ]
     if len(keys) > 1 and len(set(groups)) == 1:
         raise DataError(f"{pattern!r} puts all images into one group", where="--group-by", remedy=remedy)
@@ -112,10 +112,10 @@ def _by_folder(keys: Sequence[str]) -> list[str]:
 
 def _by_frame(keys: Sequence[str]) -> list[str]:
     groups = []
-    for key in keys:
+    for index, key in enumerate(keys):
         path = PurePosixPath(key)
         match = _FRAME.fullmatch(path.name)
-        groups.append(str(path.parent / match[1]) if match else f"\0{key}")
+        groups.append(str(path.parent / match[1]) if match else f"\0{index}")
     return groups
 
 
