@@ -270,6 +270,7 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
 def _row(name: str, home: Workspace) -> dict[str, Any]:
     try:
         description = read_document(home.dataset(name) / FILE_NAME, DatasetDescription)
+        classes = description.edits.apply(description.table())
     except FullconvError as error:
         return {"name": name, "error": str(error)}
     splits = {split: counts.images for split, counts in description.statistics.splits.items()}
@@ -277,7 +278,7 @@ def _row(name: str, home: Workspace) -> dict[str, Any]:
         "name": name,
         "images": description.statistics.images,
         "splits": splits,
-        "classes": len(description.edits.apply(description.table())),
+        "classes": len(classes),
         "label_format": description.label_format.kind,
         "root": description.root,
         "created": description.created,
