@@ -76,7 +76,7 @@ def folder_is_empty(root: Path) -> list[str]:
     return options(root / "empty")
 
 
-@damage("")
+@damage("classes.txt: is a file, not a folder")
 def root_is_a_file(root: Path) -> list[str]:
     return options(root / "classes.txt")
 
@@ -93,7 +93,7 @@ def images_without_any_label(root: Path) -> list[str]:
     return options(root / "images")
 
 
-@damage("")
+@damage("set: holds no images")
 def labels_without_any_image(root: Path) -> None:
     for path in (root / "images").iterdir():
         path.unlink()
@@ -104,7 +104,7 @@ def label_folder_is_missing(root: Path) -> list[str]:
     return options(root / "images", str(root / "masks"))
 
 
-@damage("")
+@damage("masks: holds no labels")
 def label_folder_is_empty(root: Path) -> list[str]:
     (root / "masks").mkdir()
     return options(root / "images", str(root / "masks"))
@@ -115,12 +115,12 @@ def label_folder_given_as_images(root: Path) -> list[str]:
     return options(root / "labels", str(root / "images"))
 
 
-@damage("")
+@damage("is given as images and as labels")
 def images_given_as_labels_too(root: Path) -> list[str]:
     return options(root / "images", str(root / "images"))
 
 
-@damage("")
+@damage("none of the 12 labels matches one of the 12 images by name")
 def names_that_do_not_match(root: Path) -> None:
     for number, path in enumerate(sorted((root / "labels").iterdir())):
         path.rename(path.with_name(f"other{number * 7919 % 1000}x.png"))
@@ -182,7 +182,7 @@ def empty_label_file(root: Path) -> None:
     (root / "labels" / "003.png").write_bytes(b"")
 
 
-@damage("")
+@damage("none of the 12 label files can be read")
 def every_label_is_broken(root: Path) -> None:
     for path in (root / "labels").iterdir():
         path.write_bytes(b"broken")
@@ -349,7 +349,7 @@ def broken_mask_of_several(root: Path) -> None:
     truncate(root / "labels" / "bus" / "003.png")
 
 
-@damage("003.png")
+@damage("the other masks of this image are 9×9")
 def mask_of_another_size(root: Path) -> None:
     masks(root)
     save_label(root / "labels" / "bus" / "003.png", np.full((9, 9), 255, np.uint8))
@@ -516,14 +516,15 @@ def list_file_is_missing(root: Path) -> list[str]:
     return options(root, "--list", f"train={root}/nowhere.txt")
 
 
-@damage("")
+@damage("line 1: 'one' names no image with a label")
 def list_file_names_nothing_that_exists(root: Path) -> list[str]:
     (root / "train.txt").write_text("one\ntwo\n")
     return options(root, "--list", f"train={root}/train.txt")
 
 
-def test_there_are_at_least_forty_ways_to_break_a_set():
+def test_there_are_at_least_forty_ways_to_break_a_set_and_each_has_its_sentence():
     assert len(DAMAGES) >= 40
+    assert all(sentence for _, sentence in DAMAGES.values())
 
 
 @pytest.mark.parametrize("name", DAMAGES)
