@@ -160,8 +160,8 @@ def _write(source: SampleSource, resize: Resize, folder: Path) -> None:
             layout = layout or found
             if found != layout:
                 raise DataError(
-                    f"sample {len(shapes)} has {found[2]} channels of {found[0]} and labels of {found[1]}, those before "
-                    f"it {layout[2]} channels of {layout[0]} and labels of {layout[1]}",
+                    f"sample {len(shapes)} has {found[2]} channels of {found[0]} and labels of {found[1]}, "
+                    f"those before it {layout[2]} channels of {layout[0]} and labels of {layout[1]}",
                     remedy="give images of one kind",
                 )
             images.write(np.ascontiguousarray(image).tobytes())
