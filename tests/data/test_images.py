@@ -156,6 +156,27 @@ def test_a_tiff_bomb_is_refused(tmp_path: Path) -> None:
         image_info(path)
 
 
+def test_a_tiff_that_claims_bands_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bands.tif"
+    for bands, sentence in ((4_000, r"in a file of \d+ bytes"), (60_000, "of 60000 bytes, more than the 4 GiB")):
+        tifffile.imwrite(path, np.zeros((1, 1, bands), dtype=np.uint8), photometric="minisblack", planarconfig="contig")
+        with tifffile.TiffFile(path, mode="r+b") as tiff:
+            for name in ("ImageWidth", "ImageLength"):
+                tiff.pages[0].tags[name].overwrite(300)
+        for look in (image_info, read_image):
+            with pytest.raises(DataError, match=rf"claims 300×300 pixels {sentence}"):
+                look(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "PCX", "TGA"])
+def test_other_formats_under_the_name_of_a_known_one_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path, format=kind)
+    for look in (image_info, read_image):
+        with pytest.raises(DataError, match="cannot be read as an image"):
+            look(path)
+
+
 def test_large_pictures_below_the_limit_raise_no_warning(tmp_path: Path) -> None:
     assert Image.MAX_IMAGE_PIXELS < 100_000_000 < MAX_PIXELS
     path = tmp_path / "large.png"

@@ -24,11 +24,16 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 MAX_PIXELS = 300_000_000
 """Files that claim more pixels are refused before they are decoded."""
 
+MAX_BYTES = 4 * 2**30
+"""Files that claim more bytes, all bands together, are refused before they are decoded."""
+
 _SUSPICIOUS_PIXELS = 50_000_000
+_SUSPICIOUS_BYTES = 3 * _SUSPICIOUS_PIXELS
 _SUSPICIOUS_RATIO = 1500
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
+_PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _pillow_limit = threading.Lock()
 
 
@@ -195,7 +200,7 @@ def _open(path: Path) -> Image.Image:
     with _pillow_limit:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path)
+            image = Image.open(path, formats=_PILLOW_FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     try:
@@ -216,8 +221,15 @@ def refuse_bomb(path: Path, height: int, width: int, bytes_per_pixel: int) -> No
             where=path,
             remedy="cut it into tiles or remove it",
         )
-    size = path.stat().st_size
-    if pixels > _SUSPICIOUS_PIXELS and pixels * bytes_per_pixel > _SUSPICIOUS_RATIO * size:
+    size, claimed = path.stat().st_size, pixels * bytes_per_pixel
+    if claimed > MAX_BYTES:
+        raise DataError(
+            f"claims {width}×{height} pixels of {bytes_per_pixel} bytes, more than the {MAX_BYTES // 2**30} GiB that "
+            "are read (a decompression bomb?)",
+            where=path,
+            remedy="cut it into tiles, leave bands out or remove it",
+        )
+    if (pixels > _SUSPICIOUS_PIXELS or claimed > _SUSPICIOUS_BYTES) and claimed > _SUSPICIOUS_RATIO * size:
         raise DataError(
             f"claims {width}×{height} pixels in a file of {size} bytes (a decompression bomb?)",
             where=path,
