@@ -56,6 +56,10 @@ def test_text_in_any_column_order(tmp_path: Path, text: str, expected: list[tupl
         ({"classes": ["road", "traffic light"]}, NAMED),
         ({"7": "road", "11": "traffic light"}, NUMBERED),
         ({"road": 7, "traffic light": 11}, NUMBERED),
+        ({"road": "7", "traffic light": "11"}, NUMBERED),
+        ([{"id": "7", "name": "road"}, {"id": "11", "name": "traffic light"}], NUMBERED),
+        ([{"id": 7.0, "name": "road"}, {"id": 11.0, "name": "traffic light"}], NUMBERED),
+        ([{"id": "ckx1", "name": "road"}, {"id": "ckx2", "name": "traffic light"}], NAMED),
         ({"road": [128, 64, 128], "traffic light": "#faaa1e"}, COLORED),
         ([{"id": 7, "name": "road", "color": "#804080"},
           {"id": 11, "name": "traffic light", "color": [250, 170, 30]}], FULL),
@@ -108,6 +112,7 @@ def test_json_can_say_what_is_ignored(tmp_path: Path) -> None:
         ("classes.txt", "1 2 3\n4 5 6", "colour map without names"),
         ("classes.txt", "road 1 2 3 4 5", "line 1 has 5 numbers"),
         ("classes.txt", "70000 road", "70000 is no class id"),
+        ("classes.txt", "-1 x\n70000 d", "70000 is no class id"),
         ("classes.json", "{", "not valid JSON"),
         ("classes.json", "3", "names no classes"),
         ("classes.json", '{"road": [1, 2]}', r"'\[1, 2\]' is no colour"),
@@ -136,9 +141,21 @@ def test_one_name_may_have_several_colours(tmp_path: Path) -> None:
     assert len(read_class_file(path)) == 2
 
 
-def test_a_list_of_images_is_no_class_file(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_text("labels/1.png\nlabels/2.png\n")
+@pytest.mark.parametrize("name", ["labels.txt", "names.txt", "categories.csv", "classes.txt", "label_map.txt"])
+def test_a_list_of_images_is_no_class_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("000.png\nlabels/001.png\n")
     assert find_class_file([tmp_path]) is None
+
+
+def test_files_of_vague_names_are_passed_over_where_they_cannot_be_understood(tmp_path: Path) -> None:
+    for name in ("names.txt", "categories.txt"):
+        (tmp_path / name).write_text("0001\n0002\n")
+    assert find_class_file([tmp_path]) is None
+    (tmp_path / "classes.txt").write_text("0 road 1 2\n")
+    assert find_class_file([tmp_path]) == tmp_path / "classes.txt"
+
+
+def test_labels_txt_names_classes(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("road\nsky\n")
     assert find_class_file([tmp_path]) == tmp_path / "labels.txt"
 

@@ -19,6 +19,9 @@ _STEMS = (
     *("classes", "class_names", "class_dict", "labels", "labelmap", "label_map", "label_colors", "label_colours"),
     *("classnames", "class_labels", "names", "categories", "meta", "config"),
 )
+_VAGUE_STEMS = frozenset({"labels", "names", "categories", "meta", "config"})
+"""Files of these names may be about anything, so one that names no classes is passed over."""
+
 _COLOR_STEMS = ("colormap", "color_map", "colourmap", "colour_map", "colors", "colours", "palette")
 _ENDINGS = (".txt", ".csv", ".json", ".tsv")
 _ID_WORDS = frozenset({"id", "index", "value", "class_id", "label_id", "number", "idx", "pixel"})
@@ -50,12 +53,16 @@ class ClassEntry:
 
 
 def find_class_file(folders: Iterable[Path]) -> Path | None:
-    """The first class file in these folders: classes.txt, labels.txt, labelmap.txt, classes.json and their kin."""
+    """The first class file in these folders: classes.txt, labels.txt, labelmap.txt, classes.json and their kin.
+
+    Lists of image files are passed over, and so are files of vague names (names.txt, labels.txt, config.json …) that
+    cannot be understood; a classes.txt that cannot be understood is returned, so that reading it says why.
+    """
     for folder in folders:
         for stem in _STEMS:
             for ending in _ENDINGS:
                 path = folder / f"{stem}{ending}"
-                if path.is_file() and (stem not in ("meta", "config", "labels") or _names_classes(path)):
+                if path.is_file() and _names_classes(path):
                     return path
     return None
 
@@ -230,6 +237,8 @@ def _json_entry(key: str | int, value: Any, path: Path) -> ClassEntry:
             return ClassEntry(value, own_id)
         case int() if named:
             return ClassEntry(str(key), value)
+        case str() if named and value.isdecimal() and len(value) < 6:
+            return ClassEntry(str(key), int(value))
         case str() | [*_] if named:
             return ClassEntry(str(key), None, _json_color(value, path))
         case [_, *_]:
@@ -240,15 +249,21 @@ def _json_entry(key: str | int, value: Any, path: Path) -> ClassEntry:
                 (fields[word] for word in ("readable", "name", "title", "label", "class") if word in fields), key
             )
             color = next((fields[word] for word in ("color", "colour", "rgb", "hex") if word in fields), None)
-            given = next(
-                (fields[word] for word in ("id", "index", "value") if isinstance(fields.get(word), int)), own_id
-            )
+            numbers = (_json_id(fields.get(word)) for word in ("id", "index", "value"))
+            given = next((number for number in numbers if number is not None), own_id)
             ignored = fields.get("ignore", fields.get("ignoreineval"))
             if ignored is None and "evaluate" in fields:
                 ignored = not fields["evaluate"]
             ignored = None if ignored is None else bool(ignored)
             return ClassEntry(str(name), given, None if color is None else _json_color(color, path), ignored)
     raise DataError(f"{str(value)[:60]!r} is no class", where=path, remedy='write {"name": …, "color": [r, g, b]}')
+
+
+def _json_id(value: Any) -> int | None:
+    """An id written as 7, 7.0 or "7"; None for anything else, such as the keys of annotation tools."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    return int(value) if isinstance(value, (int, float)) and float(value).is_integer() else None
 
 
 def _json_color(value: Any, path: Path) -> Color:
@@ -276,7 +291,7 @@ def _names_classes(path: Path) -> bool:
                 return False
         entries = read_class_file(path)
     except (DataError, OSError, ValueError):
-        return False
+        return path.stem not in _VAGUE_STEMS
     return not any(re.search(r"[\\/]|\.(?:jpe?g|png|bmp|tiff?|webp)\b", entry.name, re.I) for entry in entries)
 
 
@@ -287,10 +302,11 @@ def _checked(entries: tuple[ClassEntry, ...], path: Path) -> tuple[ClassEntry, .
     if twice is not None:
         names = [entry.name for entry in entries if entry.id == twice]
         raise DataError(f"the id {twice} stands for {' and '.join(names)}", where=path, remedy="give each its own id")
-    if wrong := next((value for value in given if not 0 <= value <= 65535), None):
-        if wrong != -1:
-            raise DataError(f"{wrong} is no class id", where=path, remedy="use 0 to 65535")
-        entries = tuple(entry for entry in entries if entry.id != -1)
+    wrong = next((value for value in given if not -1 <= value <= 65535), None)
+    if wrong is not None:
+        raise DataError(f"{wrong} is no class id", where=path, remedy="use 0 to 65535")
+    entries = tuple(entry for entry in entries if entry.id != -1)
+    given = [value for value in given if value != -1]
     if 0 < len(given) < len(entries):
         unnumbered = next(entry for entry in entries if entry.id is None)
         raise DataError(f"{unnumbered.name!r} has no id, but others have", where=path, remedy="give all an id or none")
