@@ -214,6 +214,30 @@ def test_voc_border_in_a_palette_is_ignored(tmp_path: Path) -> None:
     assert [(entry.codes, entry.color) for entry in found.classes.ignored] == [((255,), (224, 224, 192))]
 
 
+@pytest.mark.parametrize("values", [(0, 15, 255), (0, 15, 20, 255), (0, 255, 255, 255), (4, 60, 120, 180)])
+def test_palette_indices_are_ids_however_far_apart(tmp_path: Path, values: tuple[int, ...]) -> None:
+    used = np.array([*values, values[-1]], dtype=np.uint8)
+    found = scan(write(tmp_path, lambda path, ids: palette(path, used[ids], voc_colormap(256))))
+    assert found.format.kind == "palette"
+    assert [entry.value for entry in found.classes.classes] == sorted({*values} - {255})
+    ignored = [(entry.codes, entry.color) for entry in found.classes.ignored]
+    assert ignored == ([((255,), (224, 224, 192))] if 255 in values else [])
+
+
+def test_small_levels_beside_255_are_ids_and_255_is_ignored(tmp_path: Path) -> None:
+    found = scan(write(tmp_path, levels(0, 15, 40, 255)))
+    assert found.format.kind == "ids"
+    assert [entry.value for entry in found.classes.classes] == [0, 15, 40]
+    assert [entry.codes for entry in found.classes.ignored] == [(255,)]
+
+
+def test_palette_indices_take_names_in_order(tmp_path: Path) -> None:
+    used = np.array([0, 15, 20, 255], dtype=np.uint8)
+    save = lambda path, ids: palette(path, used[ids], voc_colormap(256))  # noqa: E731
+    found = scan(write(tmp_path, save, classes="ground\nleaf\nstem\n"))
+    assert [(entry.name, entry.value) for entry in found.classes.classes] == [("ground", 0), ("leaf", 15), ("stem", 20)]
+
+
 def test_class_colours_come_from_the_palette(tmp_path: Path) -> None:
     assert scan(write(tmp_path, palette)).classes.colors.tolist() == COLORS.tolist()
 
@@ -221,7 +245,39 @@ def test_class_colours_come_from_the_palette(tmp_path: Path) -> None:
 def test_palette_indices_are_named_by_colour_where_ids_do_not_fit(tmp_path: Path) -> None:
     classes = "10 rider 220 20 60\n11 sky 70 130 180\n12 road 128 64 128\n13 background 0 0 0\n"
     found = scan(write(tmp_path, palette, classes=classes))
-    assert {entry.name: entry.codes for entry in found.classes.classes}["rider"] == (3,)
+    assert [(entry.name, entry.value) for entry in found.classes.classes] == [
+        ("rider", 10), ("sky", 11), ("road", 12), ("background", 13),
+    ]  # fmt: skip
+    assert all(np.array_equal(read, 3 - ids) for read, ids in zip(read_all(found), IDS, strict=True))
+
+
+@pytest.mark.parametrize("border", [False, True])
+def test_colours_decide_where_palette_indices_contradict_them(tmp_path: Path, border: bool) -> None:
+    """Programs that shrink RGB labels to palette images number the colours anew."""
+    order = np.array([3, 0, 1, 2])
+    colors = np.zeros((256, 3), dtype=np.uint8)
+    colors[:4], colors[255] = COLORS[order], (224, 224, 192)
+
+    def renumbered(path: Path, ids: np.ndarray) -> None:
+        indices = np.argsort(order).astype(np.uint8)[ids]
+        indices[0, :] = 255 if border else indices[0, :]
+        palette(path, indices, colors)
+
+    found = scan(write(tmp_path, renumbered, classes=CLASSES))
+    assert found.format.kind == "colors"
+    assert "their colours stand for other ids in" in found.format.explanation
+    assert any("not their indices" in note for note in found.notes)
+    assert found.classes.names == ("background", "road", "sky", "rider")
+    for ids, read in zip(IDS, read_all(found), strict=True):
+        assert np.array_equal(read[1:], ids[1:])
+        assert np.array_equal(read[0], np.full_like(ids[0], 255) if border else ids[0])
+    assert scan(tmp_path, format="palette").format.kind == "palette"
+
+
+def test_ids_decide_where_the_palette_is_another_one(tmp_path: Path) -> None:
+    found = scan(write(tmp_path, lambda path, ids: palette(path, ids, voc_colormap(256)), classes=CLASSES))
+    assert found.format.kind == "palette"
+    assert all(np.array_equal(read, ids) for read, ids in zip(read_all(found), IDS, strict=True))
 
 
 def test_palettes_that_differ_are_read_by_colour(tmp_path: Path) -> None:
@@ -319,6 +375,18 @@ def test_a_format_can_be_forced(tmp_path: Path) -> None:
     assert [entry.codes for entry in binary.classes.classes] == [(0,), (255, 128)]
     assert np.array_equal(read_all(binary)[0], two(IDS[0]))
     assert scan(root, format="colors").classes.colors.tolist() == [[0] * 3, [128] * 3, [255] * 3]
+
+
+def test_masks_can_be_forced(tmp_path: Path) -> None:
+    """One folder of masks beside the images is otherwise one label for each image."""
+    for number in range(3):
+        for folder, array in (("images", picture(number)), ("masks/leaf", two(label(number)) * np.uint8(255))):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(tmp_path / folder / f"{number}.png")
+    assert scan(tmp_path).format.kind == "binary"
+    forced = scan(tmp_path, format="masks")
+    assert (forced.format.kind, forced.classes.names) == ("masks", ("background", "leaf"))
+    assert np.array_equal(read_all(forced)[0], two(label(0)))
 
 
 @pytest.mark.parametrize(

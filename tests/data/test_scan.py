@@ -133,7 +133,7 @@ def test_lists_with_folders_tell_equal_stems_apart(tmp_path: Path) -> None:
     [
         ("a\nz\n", "one.txt: line 2: 'z' names no image with a label"),
         ("b\n", "two.txt: line 1: b is in the list of train too"),
-        ("", "two.txt|names none"),
+        ("", "one.txt: names none of the images; check the lists"),
     ],
 )
 def test_lists_that_do_not_fit(tmp_path: Path, text: str, sentence: str) -> None:
@@ -170,7 +170,7 @@ def test_voc_takes_its_own_lists_names_and_border(tmp_path: Path) -> None:
     assert (len(found.classes), found.classes.names[15]) == (21, "person")
     assert found.classes.ignored[0].codes == (255,)
     assert found.format.explanation == (
-        "The labels, laid out as in VOC, are palette images: the indices 0, 15, 255 are the ids."
+        "The labels, laid out as in VOC, are palette images: the indices 0, 15 are the ids, 255 is ignored."
     )
     assert found.class_source == "Class names are those of VOC."
     assert found.unmatched_images == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,13 @@ from fullconv.data.label_files import NO_CODE, Survey, pack_colors, unpack_color
 from fullconv.errors import DataError
 
 _NEAR = 32
+_THIN = 50
+"""A code draws thin lines only where at most one in this many of its pixels lies inside."""
+
+_APART = 16
+_MOST_MEANT = 512
+_MOST_ENDS = 48
+_MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -20,32 +27,81 @@ class Evidence:
     """The codes of all label files together.
 
     Args:
-        codes: (n,) ascending; pixels, runs: (n,) of each.
+        codes: (n,) ascending; pixels: (n,) of each.
         main: the codes that are meant: all, or without the in-between values that smoothing and JPEG leave.
         blurred: whether there are such values.
+        doubtful: a code that may be one of them, since it draws thin lines only, or may be a class of borders.
     """
 
     codes: npt.NDArray[np.int64]
     pixels: npt.NDArray[np.int64]
-    runs: npt.NDArray[np.int64]
     main: tuple[int, ...]
     blurred: bool
+    doubtful: int | None = None
 
 
-def gather(surveys: Sequence[Survey]) -> Evidence:
-    """Add the codes of all files up and tell the meant ones from those that smoothing or JPEG left."""
+def gather(surveys: Sequence[Survey], named: Collection[int] = ()) -> Evidence:
+    """Add the codes of all files up and tell the meant ones from those that smoothing or JPEG left.
+
+    Args:
+        surveys: what each label file holds.
+        named: codes that a class file names; these are meant, however they look.
+    """
     if not surveys:
         none = np.zeros(0, dtype=np.int64)
-        return Evidence(none, none, none, (), False)
+        return Evidence(none, none, (), False)
     joined = np.concatenate([survey.codes for survey in surveys])
     codes, place = np.unique(joined, return_inverse=True)
-    pixels = np.bincount(place, weights=np.concatenate([survey.pixels for survey in surveys])).astype(np.int64)
-    runs = np.bincount(place, weights=np.concatenate([survey.runs for survey in surveys])).astype(np.int64)
-    speckle = int((pixels < 2 * runs).sum())
+
+    def added(counts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+        return np.bincount(place, weights=np.concatenate(counts), minlength=len(codes)).astype(np.int64)
+
+    pixels = added([survey.pixels for survey in surveys])
+    speckle = int((pixels < 2 * added([survey.runs for survey in surveys])).sum())
     lossy = any(survey.lossy for survey in surveys)
-    blurred = len(codes) > 2 and (lossy or speckle > max(8, len(codes) // 2))
-    main = _peaks(codes, pixels) if blurred else tuple(int(code) for code in codes)
-    return Evidence(codes, pixels, runs, main, blurred)
+    if len(codes) > 2 and (lossy or speckle > max(8, len(codes) // 2)):
+        return Evidence(codes, pixels, _peaks(codes, pixels), True)
+    eight_bits = all(survey.bits <= 8 and survey.storage in ("grey", "color") for survey in surveys)
+    if not eight_bits or not 2 < len(codes) <= _MOST_MEANT:
+        return Evidence(codes, pixels, tuple(codes.tolist()), False)
+    thin = added([survey.cores for survey in surveys]) * _THIN <= pixels
+    color = any(survey.storage == "color" for survey in surveys)
+    traces, doubtful = _traces(codes, pixels, thin & ~np.isin(codes, list(named)), color=color)
+    return Evidence(codes, pixels, tuple(codes[~traces].tolist()), bool(traces.any()), doubtful)
+
+
+def _traces(
+    codes: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64], thin: npt.NDArray[np.bool_], *, color: bool
+) -> tuple[npt.NDArray[np.bool_], int | None]:
+    """(n,) which codes are in-between values of smooth edges, or the one code that is either that or a class.
+
+    Such a code draws thin lines only and lies between two commoner codes, far from both. One code alone may be a class
+    of borders, so there must be two. Where they are, rarer thin codes in the same range mix three classes.
+    """
+    points = (np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1) if color else codes[:, None]).astype(float)
+    traces = np.zeros(len(codes), dtype=np.bool_)
+    for index in np.flatnonzero(thin):
+        ends = np.flatnonzero(pixels > pixels[index])
+        ends = ends[np.argsort(-pixels[ends], kind="stable")[:_MOST_ENDS]]
+        meant = ends[~thin[ends]]
+        far = not meant.size or np.abs(points[meant] - points[index]).max(axis=1).min() >= _APART - 1
+        traces[index] = far and _lies_between(points[index], points[ends])
+    if traces.sum() == 1:
+        return np.zeros_like(traces), int(codes[traces][0])
+    if traces.any():
+        low, high = points[~thin].min(axis=0, initial=255), points[~thin].max(axis=0, initial=0)
+        inside = ((points >= low) & (points <= high)).all(axis=1)
+        traces |= thin & inside & (pixels <= pixels[traces].max())
+    return traces, None
+
+
+def _lies_between(point: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]) -> bool:
+    """Whether a point lies on the line between two of the ends, but for rounding."""
+    first, second = np.triu_indices(len(ends), 1)
+    along = ends[second] - ends[first]
+    share = ((point - ends[first]) * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1)
+    off = np.abs(ends[first] + share[:, None] * along - point).max(axis=1, initial=0)
+    return bool(((share > 0) & (share < 1) & (off <= 1.5)).any())
 
 
 def _peaks(codes: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64]) -> tuple[int, ...]:
@@ -68,6 +124,18 @@ def refuse_photographs(evidence: Evidence, surveys: Sequence[Survey]) -> None:
             f"the label files look like photographs ({worst.distinct} different values in this one)",
             where=worst.path,
             remedy="give the folder of images first and the folder of labels second",
+        )
+
+
+def refuse_instances(evidence: Evidence, surveys: Sequence[Survey]) -> None:
+    """Raise DataError where there are more codes than anyone's classes; to be asked where no class file names them."""
+    if len(evidence.main) > _MOST_CLASSES:
+        worst = max(surveys, key=lambda survey: survey.distinct)
+        raise DataError(
+            f"the labels hold {len(evidence.main)} different codes, {worst.distinct} of them in this file: "
+            "are they instance labels, which number every object?",
+            where=worst.path,
+            remedy="give the label files of the classes, or a class file that names every code",
         )
 
 
@@ -117,11 +185,21 @@ def one_channel(survey: Survey) -> Survey:
     return replace(survey, codes=codes, storage="grey")
 
 
-def blurred_note(evidence: Evidence) -> str:
-    return (
-        f"the labels hold {len(evidence.codes)} different values, {len(evidence.codes) - len(evidence.main)} of them "
-        "between or near the meant ones: they were JPEG-compressed or smoothed"
-    )
+def smoothing_notes(evidence: Evidence) -> list[str]:
+    """What a person should know of in-between values: that there are some, or one that may be one."""
+    if evidence.blurred:
+        return [
+            f"the labels hold {len(evidence.codes)} different values, {len(evidence.codes) - len(evidence.main)} of "
+            "them between or near the meant ones: they were JPEG-compressed or smoothed"
+        ]
+    if evidence.doubtful is None:
+        return []
+    code = evidence.doubtful
+    text = str(code) if code < 256 else f"({', '.join(map(str, unpack_color(code)))})"
+    return [
+        f"the value {text} only draws thin lines and lies between two others; it was taken for a class, "
+        "but smoothing leaves such values too"
+    ]
 
 
 def listed(values: Sequence[int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from fullconv.data.class_tables import Naming, pack, table_by_color, table_by_id
 from fullconv.data.classes import ClassTable
 from fullconv.data.evidence import (
     Evidence,
-    blurred_note,
     counted,
     gather,
     in_colors,
@@ -20,8 +19,10 @@ from fullconv.data.evidence import (
     one_channel,
     palette_colors,
     palettes_agree,
+    refuse_instances,
     refuse_out_of_range,
     refuse_photographs,
+    smoothing_notes,
 )
 from fullconv.data.label_files import NO_CODE, Survey, unpack_color
 from fullconv.data.labels import Kind, LabelFormat
@@ -29,6 +30,9 @@ from fullconv.errors import DataError
 
 _SPREAD = 8
 """Grey levels that lie at least this far apart are codes, not ids."""
+
+_SMALL = 40
+"""Levels up to here beside 255 are ids and an ignored border, however far apart they lie."""
 
 _MOST_CODES = 32
 _VOC_BORDER = 0xE0E0C0
@@ -67,8 +71,13 @@ def decide(surveys: Sequence[Survey], naming: Naming, *, forced: Kind | None = N
     if forced == "colors":
         return _decide_colors(surveys, naming, known, forced=True)
     if "color" not in storages:
-        if storages == {"palette"} and forced is None and not palettes_agree(surveys):
-            return _decide_colors(surveys, naming, known, recolored=True)
+        if storages == {"palette"} and forced is None:
+            if not palettes_agree(surveys):
+                return _decide_colors(surveys, naming, known, because="the palettes of the files differ")
+            if _palette_contradicts(surveys, naming):
+                because = f"their colours stand for other ids in {naming.source}"
+                border = palette_colors(surveys, [255]).get(255)
+                return _decide_colors(surveys, naming, known, because=because, border=border)
         return _decide_levels(surveys, naming, forced, known, palette="palette" in storages)
     if "palette" in storages and forced is None:
         return _decide_colors(surveys, naming, known)
@@ -85,27 +94,33 @@ def decide(surveys: Sequence[Survey], naming: Naming, *, forced: Kind | None = N
 def _decide_levels(
     surveys: Sequence[Survey], naming: Naming, forced: Kind | None, known: str, *, palette: bool
 ) -> Decision:
-    evidence = gather(surveys)
+    evidence = gather(surveys, _named_levels(surveys, naming))
     if forced is None:
         refuse_photographs(evidence, surveys)
     refuse_out_of_range(evidence, surveys)
+    if not naming.entries:
+        refuse_instances(evidence, surveys)
     if naming.source == known and not set(evidence.main) <= set(naming.ids) | {255, NO_CODE}:
         naming = Naming(ignore=naming.ignore)
     levels = [code for code in evidence.main if code != NO_CODE]
     wide = any(survey.bits > 8 for survey in surveys)
     colors = palette_colors(surveys, levels) if palette else {}
-    meaning = _level_kind(levels, naming, wide=wide) if forced in (None, "palette") else forced
+    border = palette and pack(colors.get(255, (0, 0, 0))) == _VOC_BORDER
+    meaning = (
+        _level_kind(levels, naming, wide=wide, palette=palette, border=border)
+        if forced in (None, "palette")
+        else forced
+    )
     void = _void_level(levels, meaning, wide=wide)
     notes: list[str] = []
-    by_color = _by_palette_color(levels, colors, naming) if palette else _by_grey_color(levels, naming)
+    by_color = None if palette else _by_grey_color(levels, naming)
     if by_color is None:
-        naming, notes = _fitting(levels, naming, meaning, void)
+        naming, notes = _fitting(levels, naming, meaning, void, palette=palette)
     else:
         notes.append(f"classes were told apart by the colours of {naming.source}, since its ids do not fit")
         naming, void = Naming(by_color, naming.source, naming.ignore), None
         meaning = "codes"
-    if evidence.blurred:
-        notes.append(blurred_note(evidence))
+    notes += smoothing_notes(evidence)
     kind: Kind = forced or ("palette" if palette else meaning)
     table = table_by_id(levels, naming, void=void, colors=colors)
     return Decision(
@@ -116,16 +131,32 @@ def _decide_levels(
     )
 
 
-def _level_kind(levels: Sequence[int], naming: Naming, *, wide: bool) -> Kind:
-    """What grey levels mean: two of them, ids, or codes; a class file whose ids fit decides."""
+def _named_levels(surveys: Sequence[Survey], naming: Naming) -> set[int]:
+    """The levels that the class file names, by id, by grey colour, or by being as many as its names."""
+    named = {entry.color[0] for entry in naming.entries if entry.color and len(set(entry.color)) == 1}
+    if naming.entries and all(entry.id is None for entry in naming.entries):
+        found = {int(code) for survey in surveys for code in survey.codes}
+        named |= found if len(found) == len(naming.entries) else set()
+    return named | set(naming.ids)
+
+
+def _level_kind(levels: Sequence[int], naming: Naming, *, wide: bool, palette: bool, border: bool) -> Kind:
+    """What levels mean: two of them, ids, or codes; a class file whose ids fit decides.
+
+    Palette indices are ids, and so are small grey levels beside 255, which then is ignored.
+    """
     ids = set(naming.ids)
     kept = sum(not entry.is_ignored for entry in naming.entries)
     fits = bool(ids) and set(levels) <= ids | {255, 65535}
     top = max(levels, default=0)
-    if set(levels) <= {0, top} and top in (255, 65535) and not (fits and (kept > 2 or top in ids)):
+    if set(levels) <= {0, top} and top in (255, 65535) and not (border or (fits and (kept > 2 or top in ids))):
         return "binary"
     if wide:
         return "ids16"
+    in_order = naming.entries and all(entry.id is None for entry in naming.entries) and kept == len(levels)
+    small = top == 255 and len(levels) > 2 and max(level for level in levels if level != 255) <= _SMALL
+    if palette or (small and not in_order):
+        return "ids"
     if not fits and 1 < len(levels) <= _MOST_CODES and np.diff(sorted(levels)).min() >= _SPREAD:
         return "codes"
     return "ids"
@@ -141,7 +172,9 @@ def _void_level(levels: Sequence[int], kind: Kind, *, wide: bool) -> int | None:
     return 255 if border else None
 
 
-def _fitting(levels: Sequence[int], naming: Naming, kind: Kind, void: int | None) -> tuple[Naming, list[str]]:
+def _fitting(
+    levels: Sequence[int], naming: Naming, kind: Kind, void: int | None, *, palette: bool
+) -> tuple[Naming, list[str]]:
     """Names for levels that a class file does not count by the same ids."""
     entries = naming.entries
     if not entries:
@@ -150,7 +183,8 @@ def _fitting(levels: Sequence[int], naming: Naming, kind: Kind, void: int | None
         return naming, []
     given = any(entry.id is not None for entry in entries)
     meant = sorted(level for level in levels if level != void or level in naming.ids)
-    if kind in ("codes", "binary") and not given and len(entries) == len(meant):
+    unlike = kind in ("codes", "binary") or (palette and not set(meant) <= set(naming.ids))
+    if unlike and not given and len(entries) == len(meant):
         renamed = tuple(
             ClassEntry(entry.name, level, entry.color, entry.ignored)
             for entry, level in zip(entries, meant, strict=True)
@@ -184,12 +218,20 @@ def _two(levels: Sequence[int]) -> tuple[ClassEntry, ...]:
 
 
 def _decide_colors(
-    surveys: Sequence[Survey], naming: Naming, known: str, *, forced: bool = False, recolored: bool = False
+    surveys: Sequence[Survey],
+    naming: Naming,
+    known: str,
+    *,
+    forced: bool = False,
+    because: str = "",
+    border: Color | None = None,
 ) -> Decision:
-    evidence = gather([in_colors(survey) for survey in surveys])
+    """Read by colour; `because` says why palette images are, `border` is a colour to ignore if it is no class."""
+    named = {pack(entry.color) for entry in naming.entries if entry.color is not None}
+    evidence = gather([in_colors(survey) for survey in surveys], named)
     if not forced:
         refuse_photographs(evidence, surveys)
-    notes = [blurred_note(evidence)] if evidence.blurred else []
+    notes = smoothing_notes(evidence)
     found = list(evidence.main)
     if naming.source == known and not set(found) <= set(naming.colors):
         naming = Naming(ignore=naming.ignore)
@@ -202,16 +244,21 @@ def _decide_colors(
         known_colors = len(set(found) & set(given))
         explanation = f"The labels are coloured: {known_colors} of the {len(given)} colours of {naming.source} occur."
     if not naming.entries:
+        refuse_instances(evidence, surveys)
         kept = [code for code in found if code != _VOC_BORDER or len(found) == 1]
         entries = [ClassEntry(f"class_{n}", n, unpack_color(code)) for n, code in enumerate(kept, 1)]
         if len(kept) < len(found):
             entries.append(ClassEntry("void", 255, unpack_color(_VOC_BORDER), True))
         naming = Naming(tuple(entries), "", naming.ignore)
         explanation = f"The labels are coloured: {counted(len(found), 'colour')} and no class file that names them."
-    if recolored:
-        explanation = explanation.replace(
-            "are coloured:", "are palette images read by colour, since the palettes of the files differ:"
-        )
+    elif border is not None and pack(border) not in given:
+        free = next(value for value in range(255, -1, -1) if value not in naming.ids)
+        entries = [replace(entry, id=number) for number, entry in naming.ids.items()]
+        entries.append(ClassEntry("void", free, border, True))
+        naming = Naming(tuple(entries), naming.source, naming.ignore)
+    if because:
+        explanation = explanation.replace("are coloured:", f"are palette images read by colour, since {because}:")
+        notes.append(f"the colours of the palette images tell the classes, not their indices, since {because}")
     table = table_by_color(found, naming)
     return Decision(LabelFormat(kind="colors", explanation=explanation), table, naming.source, tuple(notes))
 
@@ -249,22 +296,34 @@ def _decide_wide(surveys: Sequence[Survey], naming: Naming, forced: Kind | None)
         f"The labels have several 16-bit channels, as in SYNTHIA: the first holds the ids {listed(levels)}, "
         "another the instances."
     )
+    if not naming.entries:
+        refuse_instances(evidence, surveys)
     table = table_by_id(levels, naming, void=65535)
     return Decision(LabelFormat(kind="synthia", explanation=explanation), table, naming.source)
 
 
-def _by_palette_color(levels: Sequence[int], colors: dict[int, Color], naming: Naming) -> tuple[ClassEntry, ...] | None:
-    """Entries with palette indices as ids, where the ids of the class file do not fit but its colours do."""
-    if not naming.entries or set(levels) <= set(naming.ids) | {255}:
-        return None
-    by_color = {entry.color: entry for entry in naming.entries if entry.color is not None}
-    distinct = len(by_color) == len(naming.entries) and len({colors.get(level) for level in levels}) == len(levels)
-    if not distinct or not all(colors.get(level) in by_color for level in levels):
-        return None
-    return tuple(
-        ClassEntry(by_color[colors[level]].name, level, colors[level], by_color[colors[level]].ignored)
-        for level in levels
-    )
+def _palette_contradicts(surveys: Sequence[Survey], naming: Naming) -> bool:
+    """Whether all used palette colours are those of classes, but an index is not the id of its colour's class.
+
+    An index 255 of another colour is a border and proves nothing; two indices of one colour: an unfinished palette.
+    """
+    if not naming.entries:
+        return False
+    levels = sorted({int(code) for survey in surveys for code in survey.codes})
+    colors = palette_colors(surveys, levels)
+    ids: dict[Color, set[int]] = {}
+    for number, entry in naming.ids.items():
+        if entry.color is not None:
+            ids.setdefault(entry.color, set()).add(number)
+    meant = [level for level in levels if level != 255 or colors.get(255) in ids]
+    told = {colors[level] for level in meant if level in colors}
+    if len(told) < len(meant) or not told <= set(ids):
+        return False
+    for color in told:
+        entries = [naming.ids[number] for number in ids[color]]
+        if len({entry.name for entry in entries}) > 1 and not all(entry.is_ignored for entry in entries):
+            return False
+    return any(level not in ids[colors[level]] for level in meant)
 
 
 def _by_grey_color(levels: Sequence[int], naming: Naming) -> tuple[ClassEntry, ...] | None:
@@ -290,7 +349,7 @@ def _levels_in_colors(evidence: Evidence, naming: Naming) -> bool:
 
 
 def _explain(kind: Kind, levels: Sequence[int], void: int | None, naming: Naming, known: str) -> str:
-    voided = void is not None and void in levels and void not in naming.ids
+    voided = void is not None and void in levels and (void not in naming.ids or naming.ids[void].is_ignored)
     ignored = f", {void} is ignored" if voided else ""
     ids = listed([level for level in levels if not voided or level != void])
     labels = f"the labels, laid out as in {known}," if known else "the labels"

@@ -33,6 +33,7 @@ class Survey:
         codes: (n,) int64, ascending: levels, palette indices or 0xRRGGBB.
         pixels: (n,) pixels of each code.
         runs: (n,) horizontal runs of each code; pixels / runs near 1 means speckle.
+        cores: (n,) pixels whose four neighbours have the same code; 0 where a code draws thin lines only.
         palette: (256, 3) uint8 where the file has one.
         distinct: number of codes in the file; only the 4096 commonest are kept in `codes`.
         lossy: the file is a JPEG.
@@ -44,6 +45,7 @@ class Survey:
     codes: npt.NDArray[np.int64]
     pixels: npt.NDArray[np.int64]
     runs: npt.NDArray[np.int64]
+    cores: npt.NDArray[np.int64]
     palette: npt.NDArray[np.uint8] | None = field(repr=False)
     distinct: int
     lossy: bool
@@ -86,8 +88,9 @@ def color_codes(stored: StoredPixels, path: Path) -> npt.NDArray[np.int32]:
     """(H, W) codes 0xRRGGBB of a label file, whether it keeps colours, a palette or grey levels.
 
     Raises:
-        DataError: the file has 16-bit levels, which are no 24-bit colours.
+        DataError: the file has 16-bit levels, which are no 24-bit colours, or says more than colours do.
     """
+    _refuse_lost_bands(stored, path)
     array = stored.array
     if stored.palette is not None:
         return np.asarray(pack_colors(stored.palette)[array])
@@ -110,8 +113,9 @@ def level_codes(stored: StoredPixels, path: Path, channel: int = 0) -> npt.NDArr
     Bilevel files give 0 and 255; float files must hold whole numbers, NaN becomes `NO_CODE`.
 
     Raises:
-        DataError: the channel is not there or the levels are no whole numbers.
+        DataError: the channel is not there, another one says more, or the levels are no whole numbers.
     """
+    _refuse_lost_bands(stored, path)
     array = stored.array
     if array.ndim == 3:
         if channel >= array.shape[2]:
@@ -138,6 +142,34 @@ def level_codes(stored: StoredPixels, path: Path, channel: int = 0) -> npt.NDArr
     return array if array.dtype in (np.uint8, np.uint16) else array.astype(np.int32)
 
 
+def _refuse_lost_bands(stored: StoredPixels, path: Path) -> None:
+    """8-bit files are read by their first or first three bands; what the others say must not be lost."""
+    array = stored.array
+    if array.dtype != np.uint8 or array.ndim == 2:
+        return
+    bands = array.shape[2]
+    if bands > 4:
+        raise DataError(
+            f"has {bands} bands, and nothing tells which of them holds the labels",
+            where=path,
+            remedy="save the labels with one band of class ids, or as RGB",
+        )
+    if bands not in (2, 4) or array[:, :, -1].min() == array[:, :, -1].max():
+        return
+    # One colour with two alphas means two things; a transparent colour that is nowhere opaque is told by itself.
+    colors = array[:, :, 0] if bands == 2 else pack_colors(array[:, :, :3])
+    pairs = np.unique(colors.astype(np.int64) << 8 | array[:, :, -1])
+    twice = pairs[:-1][pairs[:-1] >> 8 == pairs[1:] >> 8]
+    if twice.size:
+        code = int(twice[0]) >> 8
+        what = f"the level {code}" if bands == 2 else f"the colour {unpack_color(code)}"
+        raise DataError(
+            f"has an alpha channel that tells pixels of {what} apart, which would be lost",
+            where=path,
+            remedy="save the labels without alpha, with a colour or id of its own for transparent pixels",
+        )
+
+
 def survey_label(path: Path) -> Survey:
     """Decode a label file once and count its codes.
 
@@ -148,12 +180,13 @@ def survey_label(path: Path) -> Survey:
     storage = storage_of(stored)
     codes = color_codes(stored, path) if storage == "color" else level_codes(stored, path)
     found, pixels, runs = count_codes(codes)
+    cores = count_cores(codes, found)
     distinct = len(found)
     if distinct > _MAX_CODES_KEPT:
         kept = np.sort(np.argpartition(pixels, -_MAX_CODES_KEPT)[-_MAX_CODES_KEPT:])
-        found, pixels, runs = found[kept], pixels[kept], runs[kept]
+        found, pixels, runs, cores = found[kept], pixels[kept], runs[kept], cores[kept]
     lossy = path.suffix.lower() in _LOSSY_SUFFIXES
-    return Survey(path, storage, stored.bits, found, pixels, runs, stored.palette, distinct, lossy)
+    return Survey(path, storage, stored.bits, found, pixels, runs, cores, stored.palette, distinct, lossy)
 
 
 def count_codes(
@@ -175,3 +208,20 @@ def count_codes(
     found, run_code = np.unique(flat[starts], return_inverse=True)
     pixels = np.bincount(run_code, weights=lengths).astype(np.int64)
     return found.astype(np.int64), pixels, np.bincount(run_code).astype(np.int64)
+
+
+def count_cores(codes: npt.NDArray[Any], found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Per code that occurs: its pixels whose neighbours left, right, above and below have the same code.
+
+    >>> label = np.zeros((5, 6), dtype=np.uint8)
+    >>> label[:, 3] = 7
+    >>> count_cores(label, np.array([0, 7])).tolist()
+    [3, 0]
+    """
+    inner = codes[1:-1, 1:-1]
+    same = (inner == codes[1:-1, :-2]) & (inner == codes[1:-1, 2:])
+    same &= (inner == codes[:-2, 1:-1]) & (inner == codes[2:, 1:-1])
+    found_cores, counts, _ = count_codes(inner[same])
+    cores = np.zeros(len(found), dtype=np.int64)
+    cores[np.searchsorted(found, found_cores)] = counts
+    return cores
