@@ -224,7 +224,7 @@ def examine_again(
 
 
 def _is_note_of_scan(problem: Problem) -> bool:
-    return problem.kind == "remark" and not problem.files and problem.where != "images"
+    return problem.kind == "remark" and not problem.files and problem.where not in ("images", "--remap")
 
 
 def judge_of(root: Path, table: ClassTable, format: LabelFormat, allow: Sequence[str]) -> Judge:
