@@ -24,9 +24,10 @@ def with_alpha(path: Path, alpha: object) -> Path:
     return path
 
 
-def test_more_than_four_bands_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_more_than_four_bands_are_refused(tmp_path: Path, dtype: type) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.zeros((4, 6, 7), dtype=np.uint8), photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(path, np.zeros((4, 6, 7), dtype=dtype), photometric="minisblack", planarconfig="contig")
     with pytest.raises(DataError, match=r"a.tif: has 7 bands, and nothing tells which"):
         survey_label(path)
 

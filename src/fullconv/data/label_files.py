@@ -143,18 +143,16 @@ def level_codes(stored: StoredPixels, path: Path, channel: int = 0) -> npt.NDArr
 
 
 def _refuse_lost_bands(stored: StoredPixels, path: Path) -> None:
-    """8-bit files are read by their first or first three bands; what the others say must not be lost."""
+    """Files are read by one band or, if of 8 bits, by the first three; what an alpha or many others say must not go."""
     array = stored.array
-    if array.dtype != np.uint8 or array.ndim == 2:
-        return
-    bands = array.shape[2]
+    bands = 1 if array.ndim == 2 else array.shape[2]
     if bands > 4:
         raise DataError(
             f"has {bands} bands, and nothing tells which of them holds the labels",
             where=path,
             remedy="save the labels with one band of class ids, or as RGB",
         )
-    if bands not in (2, 4) or array[:, :, -1].min() == array[:, :, -1].max():
+    if array.dtype != np.uint8 or bands not in (2, 4) or array[:, :, -1].min() == array[:, :, -1].max():
         return
     # One colour with two alphas means two things; a transparent colour that is nowhere opaque is told by itself.
     colors = array[:, :, 0] if bands == 2 else pack_colors(array[:, :, :3])
