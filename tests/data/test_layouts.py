@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,39 @@ def test_missing_folder_and_file_for_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     with pytest.raises(DataError, match="is a file, not a folder"):
         one_root(tmp_path / "a.jpg")
+
+
+def test_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg", "labels/a.png", ".store/b.jpg")
+    (tmp_path / "images" / "again").symlink_to(tmp_path)
+    (tmp_path / "labels" / "self").symlink_to(tmp_path / "labels")
+    (tmp_path / "images" / "more").symlink_to(tmp_path / ".store")
+    layout = one_root(tmp_path)
+    assert told(layout.images) == [(None, "", "a"), (None, "more", "b")]
+    assert told(layout.labels) == [(None, "", "a")]
+
+
+def test_file_names_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.jpg")
+    (tmp_path / "images" / os.fsdecode(b"bl\xe4tter.jpg")).touch()
+    with pytest.raises(DataError, match=r"bl\\xe4tter.jpg: its name is no UTF-8 text; rename it"):
+        one_root(tmp_path)
+
+
+def test_folders_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"cannot be reached \(File name too long\)"):
+        one_root(tmp_path / ("x" * 300))
+
+    touch(tmp_path, "images/a.jpg")
+    stat = Path.stat
+
+    def refuse(path: Path, **more: bool) -> os.stat_result:
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(DataError, match=r"locked: cannot be reached \(Permission denied\)"):
+        one_root(tmp_path / "locked")
+    with pytest.raises(DataError, match=r"locked: cannot be reached \(Permission denied\)"):
+        two_folders(tmp_path / "images", tmp_path / "locked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -104,10 +105,11 @@ class Layout:
 def two_folders(images: Path, labels: Path) -> Layout:
     """Images in one folder, labels in another (or in one JSON file)."""
     pictures = [place for place in list_files(images) if labels not in place.path.parents or labels in images.parents]
-    if labels.is_file():
+    if os.path.isfile(labels):  # noqa: PTH113 - unlike Path.is_file, false where a folder may not be searched
         documents: tuple[FoundFile, ...] = (FoundFile(labels, None, "", labels.stem),)
         return Layout(_pictures(pictures), (), documents)
     others = [place for place in list_files(labels) if images not in place.path.parents or images in labels.parents]
+    others = _replaced(others, labels, _class_folders(others, labels, pictures, given=True))
     return _recognised(Layout(_pictures(pictures), _pictures(others), _documents(others)), labels)
 
 
@@ -115,6 +117,11 @@ def one_root(root: Path) -> Layout:
     """Images and labels somewhere under one folder, told apart by the names of folders, else of files."""
     places = list_files(root)
     roles = {place.path: _role(place.path.relative_to(root).parts[:-1]) for place in places}
+    masks = [place for place in places if _inside_labels(place.path.parent, root)]
+    classes = _class_folders(masks, root, [place for place in places if roles[place.path] != "label"])
+    if classes:
+        places = _replaced(places, root, classes)
+        roles = {place.path: _role(_unread(place.path, root, classes)) for place in places}
     pictures = _pictures(places)
     labels = [place for place in pictures if roles[place.path] == "label"]
     images = [place for place in pictures if roles[place.path] == "image"]
@@ -140,21 +147,57 @@ def list_files(root: Path) -> list[FoundFile]:
     Raises:
         DataError: the folder is missing or cannot be read.
     """
-    if not root.exists():
-        raise DataError("no such folder", where=root, remedy="check the path")
-    if not root.is_dir():
-        raise DataError("is a file, not a folder", where=root, remedy="give the folder that holds it")
+    _require_folder(root)
     found = []
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
         here = Path(folder)
+        subfolders[:] = sorted(
+            name for name in subfolders if not name.startswith((".", "__MACOSX")) and not _leads_back(here / name, root)
+        )
         split, inner = _place(here.relative_to(root).parts)
         for name in sorted(names):
             path = here / name
             suffix = path.suffix.lower()
             if not name.startswith(".") and (suffix in IMAGE_SUFFIXES or suffix == ".json"):
+                _require_utf8(path)
                 found.append(FoundFile(path, split, inner, path.stem))
     return found
+
+
+def _require_folder(root: Path) -> None:
+    try:
+        root.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError("no such folder", where=root, remedy="check the path") from None
+    except (OSError, ValueError) as error:  # a folder above may not be searched, a name is too long or holds a zero
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(
+            f"cannot be reached ({why})", where=root, remedy="check the path and the permissions of the folders above"
+        ) from error
+    if not root.is_dir():
+        raise DataError("is a file, not a folder", where=root, remedy="give the folder that holds it")
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, which would be walked without end."""
+    if not folder.is_symlink():
+        return False
+    try:
+        return any(folder.samefile(root / above) for above in folder.relative_to(root).parents)
+    except OSError:
+        return True
+
+
+def _require_utf8(path: Path) -> None:
+    """File names are written into YAML, JSON and HTML, which hold no other bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            "its name is no UTF-8 text",
+            where=os.fsencode(path).decode(errors="backslashreplace"),
+            remedy="rename it (for example with convmv -f latin1 -t utf8)",
+        ) from None
 
 
 def _refuse(error: OSError) -> None:
@@ -179,6 +222,76 @@ def _place(parts: Sequence[str]) -> tuple[str | None, str]:
         if not whole or not (own_split or role):
             kept.append(part)
     return split, str(PurePosixPath(*kept)) if kept else ""
+
+
+def _inside_labels(folder: Path, root: Path) -> bool:
+    """Whether a folder or one above it, up to the root, says that it holds labels."""
+    return any(_role([part]) == "label" for part in folder.relative_to(root).parts)
+
+
+def _class_folders(
+    masks: Sequence[FoundFile], root: Path, images: Sequence[FoundFile], *, given: bool = False
+) -> frozenset[Path]:
+    """Folders of masks that are called like a split or like images but stand for a class: masks/train beside
+    masks/rider and masks/car, where no image elsewhere is of a split train.
+
+    Args:
+        masks: files that may be masks.
+        root: where folders begin to count.
+        images: files that may be images; those beside the masks do not count.
+        given: the root holds labels alone; else only folders inside one that is called so count.
+    """
+    siblings: dict[Path, set[Path]] = defaultdict(set)
+    for folder in {place.path.parent for place in masks if place.path.suffix.lower() != ".json"}:
+        for inner in (folder, *folder.parents):
+            if inner == root:
+                break
+            siblings[inner.parent].add(inner)
+    found = set()
+    for above, folders in siblings.items():
+        read = {folder: _read_name(folder.name) for folder in folders}
+        plain = [folder for folder, (split, role, _) in read.items() if split is None and role is None]
+        elsewhere = {place.split for place in images if above not in place.path.parents}
+        if not plain or not elsewhere or not (given or _inside_labels(above, root)):
+            continue
+        inside_split = _place(above.relative_to(root).parts)[0] is not None
+        for folder, (split, role, whole) in read.items():
+            is_class = inside_split or split not in elsewhere if split else role == "image"
+            if whole and is_class:
+                found.add(folder)
+    return frozenset(found)
+
+
+def _unread(path: Path, root: Path, classes: frozenset[Path]) -> list[str]:
+    """The folders of a file below the root without those that are classes."""
+    return [
+        folder.name
+        for folder in reversed(path.parents)
+        if folder.is_relative_to(root) and folder != root and folder not in classes
+    ]
+
+
+def _replaced(places: Sequence[FoundFile], root: Path, classes: frozenset[Path]) -> list[FoundFile]:
+    """Places read anew, where the names of class folders are no splits and no roles."""
+    if not classes:
+        return list(places)
+    moved = []
+    for place in places:
+        if named := [folder.name for folder in place.path.parents if folder in classes]:
+            split, inner = _place(_unread(place.path, root, classes))
+            place = replace(place, split=split, folder=str(PurePosixPath(inner, *reversed(named))))
+        moved.append(place)
+    return moved
+
+
+def says_role_or_split(name: str) -> bool:
+    """Whether an affix or a folder only says "label", "image" or a split, and so names no class.
+
+    >>> says_role_or_split("_mask"), says_role_or_split("val"), says_role_or_split("_cat")
+    (True, True, False)
+    """
+    split, role, whole = _read_name(name)
+    return bool(((split or role) and whole) or _LABEL_STEM.search(f"1{name}") or _LABEL_STEM.search(f"{name}1"))
 
 
 def _role(parts: Sequence[str]) -> str | None:

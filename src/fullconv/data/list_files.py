@@ -40,7 +40,8 @@ def apply_lists(samples: Sequence[Sample], lists: Mapping[str, Path], *, given: 
     """
     by_stem: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_stem[PurePosixPath(sample.key).name].append(sample)
+        for name in {PurePosixPath(sample.key).name, sample.image.stem}:
+            by_stem[name].append(sample)
     chosen: dict[str, Sample] = {}
     missing = 0
     for split, path in lists.items():

@@ -1,4 +1,4 @@
-"""Several binary masks per image, one per class: which file belongs to which class."""
+"""Binary masks, each of one class: which file belongs to which class."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from fullconv.data.class_files import ClassEntry
 from fullconv.data.class_tables import Naming, table_by_id
+from fullconv.data.evidence import counted
 from fullconv.data.formats import Decision
 from fullconv.data.label_files import Survey
 from fullconv.data.labels import Kind, LabelFormat
@@ -22,7 +23,7 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
 
     Args:
         surveys: what each label file holds.
-        pairing: images with several label files, and what tells these apart.
+        pairing: images with their label files, and what tells the classes of these.
         naming: the class file: where its names are those of the masks, it gives their order, ids and colours.
 
     Raises:
@@ -41,7 +42,7 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
         )
     if pairing.masks_by is None:
         raise DataError(
-            f"has {len(paths)} label files and nothing tells their classes "
+            f"has {counted(len(paths), 'label file')} and nothing tells the classes of masks "
             f"({', '.join(path.name for path in paths[:4])})",
             where=image.path,
             remedy="give masks of one class the same suffix or folder, or give the folder with the labels to use",
@@ -78,9 +79,8 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
         ),
     )
     explanation = (
-        f"The labels are binary masks: up to {len(paths)} files per image, one per class, told apart by their "
-        f"{pairing.masks_by}; "
-        "what none covers is background."
+        f"The labels are binary masks: up to {counted(len(paths), 'file')} per image, one per class, told apart by "
+        f"their {pairing.masks_by}; what none covers is background."
     )
     table = table_by_id([], Naming(entries, naming.source, naming.ignore))
     format = LabelFormat(kind="masks", explanation=explanation, names=codes, masks_by=pairing.masks_by)

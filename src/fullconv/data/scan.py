@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def scan(
     kind = _checked_kind(format)
     images, labels = _plain(images), None if labels is None else _plain(labels)
     layout = _layout(images, labels)
-    root = images if labels is None else Path(os.path.commonpath([images, labels]))
+    root = images if labels is None else _common_folder(images, labels)
     notes = list(layout.notes)
     if kind in ("coco", "labelme") or not layout.labels:
         naming = _naming(layout.documents, layout, images, labels, classes, ignore)
@@ -120,7 +121,7 @@ def scan(
         naming = _naming(layout.labels, layout, images, labels, classes, ignore)
         pairing = pair(layout.images, layout.labels)
         if not pairing.labels:
-            raise _no_pairs(layout, images)
+            raise _no_pairs(layout, images, pairing)
         surveys, problems = _survey_all([path for paths in pairing.labels.values() for path in paths])
         if not surveys:
             raise DataError(
@@ -129,10 +130,11 @@ def scan(
         decision = _decide(surveys, pairing, naming, kind, layout.known)
         if pairing.rule != "equal names":
             notes.append(f"images and labels were matched by {pairing.rule}")
-    samples = [_sample(place, paths) for place, paths in pairing.labels.items()]
+    paired = list(pairing.labels.items())
     if unlabelled != "skip":
-        samples += [_sample(place, ()) for place in pairing.unmatched_images]
+        paired += [(place, ()) for place in pairing.unmatched_images]
         pairing.unmatched_images = []
+    samples = _samples(paired, images)
     if layout.known == "VOC" and len(pairing.unmatched_images) > len(samples):
         notes.append(f"{len(pairing.unmatched_images)} images of VOC have no segmentation and were left out")
         pairing.unmatched_images = []
@@ -141,9 +143,9 @@ def scan(
         samples, more = apply_lists(samples, chosen, given=bool(lists))
         notes += more
     problems += [
-        (place.path, "another image has the same name with a different ending, so its label is in doubt; left out")
-        for place in pairing.doubles
+        (place.path, "another image has the same name, so its label is in doubt; left out") for place in pairing.doubles
     ]
+    problems += [(place.path, sentence) for place, sentence in pairing.doubtful.items()]
     return Scan(
         root=root,
         samples=tuple(sorted(samples, key=lambda sample: sample.key)),
@@ -160,6 +162,14 @@ def scan(
 def _plain(path: Path) -> Path:
     """Absolute, without `..`, symbolic links kept as the user wrote them."""
     return Path(os.path.normpath(path.expanduser().absolute()))
+
+
+def _common_folder(images: Path, labels: Path) -> Path:
+    """The folder that holds both; that of the images where they lie on two drives."""
+    try:
+        return Path(os.path.commonpath([images, labels]))
+    except ValueError:
+        return images
 
 
 def _checked_kind(format: str | None) -> Kind | None:
@@ -232,14 +242,30 @@ def _survey(path: Path) -> Survey | DataError:
 
 
 def _decide(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, kind: Kind | None, known: str) -> Decision:
-    if kind == "masks" or any(len(paths) > 1 for paths in pairing.labels.values()):
+    # One file per image may still be the mask of one class, where two or more affixes or folders were met.
+    single = kind is None and not known and len(pairing.mask_names) > 1 and all(map(_is_binary, surveys))
+    if kind == "masks" or pairing.several or single:
         return decide_masks(surveys, pairing, naming, kind)
     return decide(surveys, naming, forced=kind, known=known)
 
 
-def _sample(place: FoundFile, labels: tuple[Path, ...]) -> Sample:
-    key = "/".join(part for part in (place.split, place.folder, place.stem) if part)
-    return Sample(key, place.path, labels, place.split)
+def _is_binary(survey: Survey) -> bool:
+    """Black and white, or 0 and 1; a mask may also be all of one."""
+    return set(survey.codes.tolist()) <= {0, 255} or set(survey.codes.tolist()) <= {0, 1}
+
+
+def _samples(paired: Sequence[tuple[FoundFile, tuple[Path, ...]]], images: Path) -> list[Sample]:
+    """Samples with keys of split, folders and stem; images that would share one get longer keys."""
+    keys = ["/".join(part for part in (place.split, place.folder, place.stem) if part) for place, _ in paired]
+    paths = [place.path.relative_to(images) for place, _ in paired]
+    for longer in (
+        [path.with_suffix("").as_posix() for path in paths],
+        [f"{path.with_suffix('').as_posix()}_{path.suffix[1:].lower()}" for path in paths],
+        [path.as_posix() for path in paths],
+    ):
+        count = Counter(keys)
+        keys = [other if count[key] > 1 else key for key, other in zip(keys, longer, strict=True)]
+    return [Sample(key, place.path, files, place.split) for key, (place, files) in zip(keys, paired, strict=True)]
 
 
 def _no_labels(images: Path, labels: Path | None, layout: Layout) -> DataError:
@@ -252,7 +278,10 @@ def _no_labels(images: Path, labels: Path | None, layout: Layout) -> DataError:
     )
 
 
-def _no_pairs(layout: Layout, images: Path) -> DataError:
+def _no_pairs(layout: Layout, images: Path, pairing: Pairing) -> DataError:
+    if pairing.doubtful:
+        place, sentence = next(iter(pairing.doubtful.items()))
+        return DataError("no label can be told to belong to one image", where=place.path, remedy=sentence)
     return DataError(
         f"none of the {len(layout.labels)} labels matches one of the {len(layout.images)} images by name: "
         f"{layout.labels[0].path.name} and {layout.images[0].path.name}, for example",
