@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,142 @@ def test_polygons_drawn_on_the_stored_picture_are_turned_with_it(tmp_path: Path)
     Image.new("RGB", (12, 10)).save(tmp_path / "a.jpg", exif=exif)
     write(tmp_path / "a.json", coco({"segmentation": SQUARE}))
     assert read(scan(tmp_path)).shape == (12, 10)
+
+
+def two_cameras(root: Path) -> None:
+    for camera in ("camA", "camB"):
+        photos(root / "images" / camera, "1.png")
+
+
+def test_coco_entries_with_folders_name_no_images_of_other_folders(tmp_path: Path) -> None:
+    two_cameras(tmp_path)
+    found = scan(
+        tmp_path / "images", write(tmp_path / "a.json", coco({"segmentation": SQUARE}, images=("camA/1.png",)))
+    )
+    assert [sample.key for sample in found.samples] == ["camA/1"]
+    assert found.unmatched_images == (tmp_path / "images/camB/1.png",)
+    with pytest.raises(DataError, match="folders in them must be those of the images"):
+        scan(tmp_path / "images", write(tmp_path / "a.json", coco({"segmentation": SQUARE}, images=("camC/1.png",))))
+
+
+def test_coco_entries_that_fit_several_images_are_in_doubt(tmp_path: Path) -> None:
+    two_cameras(tmp_path)
+    photos(tmp_path / "images" / "camB", "2.png")
+    content = coco({"segmentation": SQUARE}, images=("1.png", "2.png"))
+    found = scan(tmp_path / "images", write(tmp_path / "a.json", content), unlabelled="background")
+    assert [sample.key for sample in found.samples] == ["camB/2"]
+    assert [path.parent.name for path, _ in found.problems] == ["camA", "camB"]
+    assert "one entry of a.json fits 2 images" in found.problems[0][1]
+    content = coco({"segmentation": SQUARE}, images=("1.png",))
+    with pytest.raises(DataError, match="write their folders into its file_name entries"):
+        scan(tmp_path / "images", write(tmp_path / "a.json", content))
+
+
+def test_coco_files_beside_images_of_equal_names(tmp_path: Path) -> None:
+    two_cameras(tmp_path)
+    for camera, category in (("camA", 3), ("camB", 5)):
+        content = coco({"segmentation": SQUARE, "category_id": category}, images=("1.png",))
+        write(tmp_path / "images" / camera / "_annotations.coco.json", content)
+    found = scan(tmp_path / "images")
+    assert [(sample.key, int(read(found, n).max())) for n, sample in enumerate(found.samples)] == [
+        ("camA/1", 1), ("camB/1", 2),
+    ]  # fmt: skip
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("folder", ["/home/someone/data", "C:\\\\data"])
+def test_coco_paths_into_one_folder_of_another_machine(tmp_path: Path, folder: str) -> None:
+    photos(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path / "a.json", coco({"segmentation": SQUARE}, images=(f"{folder}/a.jpg", f"{folder}/b.jpg")))
+    found = scan(tmp_path)
+    assert [(sample.key, int(read(found, n).max())) for n, sample in enumerate(found.samples)] == [("a", 1), ("b", 0)]
+
+
+def test_coco_images_of_one_stem_get_keys_of_their_own(tmp_path: Path) -> None:
+    photos(tmp_path / "images", "0.png", "0.jpg", "1.jpg", "2.jpg")
+    photos(tmp_path / "photos", "1.jpg")
+    names = ("0.png", "0.jpg", "images/1.jpg", "photos/1.jpg", "2.jpg")
+    path = write(tmp_path / "a.json", coco({"segmentation": SQUARE}, images=names))
+    found = scan(tmp_path, path)
+    assert [(sample.key, sample.image.relative_to(tmp_path).as_posix()) for sample in found.samples] == [
+        ("2", "images/2.jpg"),
+        ("images/0_jpg", "images/0.jpg"),
+        ("images/0_png", "images/0.png"),
+        ("images/1", "images/1.jpg"),
+        ("photos/1", "photos/1.jpg"),
+    ]
+    (tmp_path / "train.txt").write_text("images/1.jpg\nphotos/1.jpg\n2\n")
+    keys = [sample.key for sample in scan(tmp_path, path, lists={"train": tmp_path / "train.txt"}).samples]
+    assert keys == ["2", "images/1", "photos/1"]
+
+
+def test_outlines_for_another_size_are_refused_before_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path, "a.jpg")
+    content = coco({"segmentation": SQUARE})
+    content["images"][0].update(height=15_000, width=15_000)
+    write(tmp_path / "a.json", content)
+    found = scan(tmp_path)
+    monkeypatch.setattr(np, "full", None)
+    sentence = r"its outlines are for 15000×15000 pixels, the image has 12×10"
+    with pytest.raises(DataError, match=sentence):
+        read(found)
+    write(tmp_path / "a.json", labelme(TRIANGLE, imageHeight=15_000, imageWidth=15_000))
+    found = scan(tmp_path)
+    monkeypatch.setattr(Image, "new", None)
+    with pytest.raises(DataError, match=sentence):
+        read(found)
+
+
+@pytest.mark.parametrize("size", ["text", -10, 0.5])
+def test_sizes_that_are_no_numbers_are_refused(tmp_path: Path, size: object) -> None:
+    photos(tmp_path, "a.jpg")
+    write(tmp_path / "a.json", labelme(TRIANGLE, imageHeight=size))
+    found = scan(tmp_path)
+    with pytest.raises(DataError, match="its outlines are for"):
+        read(found)
+
+
+def test_an_embedded_mask_that_claims_more_than_the_image_is_not_decoded(tmp_path: Path) -> None:
+    photos(tmp_path, "a.jpg")
+    mask = io.BytesIO()
+    Image.new("1", (15_000, 15_000)).save(mask, "png")
+    assert len(mask.getvalue()) < 40_000
+    bomb = shape("spot", [[1, 1], [2, 2]], "mask", mask=base64.b64encode(mask.getvalue()).decode())
+    write(tmp_path / "a.json", labelme(bomb))
+    found = scan(tmp_path)
+    with pytest.raises(DataError, match=r"its mask claims 15000×15000 pixels, the image has 12×10"):
+        read(found)
+
+
+def test_outlines_are_drawn_one_at_a_time(tmp_path: Path) -> None:
+    """300 outlines in an image of a million pixels: their masks together would take 300 MB."""
+    photos(tmp_path, "a.png", size=(1000, 1000))
+    content = coco(
+        *[{"segmentation": [[n, n, n + 9, n, n + 9, n + 9, n, n + 9]]} for n in range(300)], images=("a.png",)
+    )
+    content["images"][0].update(height=1000, width=1000)
+    write(tmp_path / "a.json", content)
+    found = scan(tmp_path)
+    tracemalloc.start()
+    read(found)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60_000_000
+
+
+def test_labelme_takes_ids_from_a_class_file(tmp_path: Path) -> None:
+    photos(tmp_path, "a.jpg")
+    write(tmp_path / "a.json", labelme(TRIANGLE, shape("leaf", [[5, 5], [6, 6], [5, 7]])))
+    for text, ids in (
+        ("0 background\n3 spot\n7 leaf\n", {"background": 0, "spot": 3, "leaf": 7}),
+        ("2 background\n1 spot\n0 leaf\n", {"background": 2, "spot": 1, "leaf": 0}),
+        ("0 leaf\n5 stem\n", {"background": 255, "leaf": 0, "spot": 1}),
+        ("background\nstem\nspot\nleaf\n", {"background": 0, "spot": 2, "leaf": 3}),
+    ):
+        (tmp_path / "classes.txt").write_text(text)
+        found = scan(tmp_path)
+        assert {entry.name: entry.value for entry in found.classes.classes} == ids
+        names = [found.classes.names[number] for number in (read(found)[0, 11], read(found)[2, 2])]
+        assert names == ["background", "spot"]

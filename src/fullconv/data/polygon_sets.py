@@ -93,30 +93,40 @@ def _coco_set(
             remedy="export polygons or run lengths (segmentation)",
         )
     labels: dict[FoundFile, tuple[Path, ...]] = {}
+    taken: set[Path] = set()
+    doubtful: dict[FoundFile, str] = {}
     for place, coco in outlined:
-        split = place.split or _split_of(place.stem)
-        named = set()
-        for image in images:
-            if split is not None and image.split not in (None, split):
-                continue
-            entry = coco.entry(image.path)
-            if entry is None:
-                continue
-            named.add(entry["id"])
-            if any(other.path == image.path for other in labels):
+        found = _answering(place, coco, images)
+        for (image, *others), split in found:
+            if others:
+                names = ", ".join(str(other.path) for other in (image, *others[:3]))
+                doubtful.update(
+                    dict.fromkeys(
+                        (image, *others),
+                        f"one entry of {place.path.name} fits {len(others) + 1} images ({names}), so they were left "
+                        "out: write their folders into its file_name entries",
+                    )
+                )
+            elif image.path in taken:
                 problems.append((image.path, f"is named by two annotation files; {coco.path.name} was left aside"))
-                continue
-            labels[image if image.split else replace(image, split=split)] = (coco.path,)
-        missing = [entry for entry in coco.images if entry["id"] not in named]
-        if missing:
-            notes.append(
-                f"{place.path.name} names {counted(len(missing), 'image')} not there, such as {missing[0]['file_name']}"
-            )
+            else:
+                taken.add(image.path)
+                labels[image if image.split else replace(image, split=split)] = (coco.path,)
+        if missing := len(coco.images) - len(found):
+            present = {id(coco.entry(group[0].path)) for group, _ in found}
+            example = next(entry["file_name"] for entry in coco.images if id(entry) not in present)
+            notes.append(f"{place.path.name} names {counted(missing, 'image')} not there, such as {example}")
+    # An image whose entry is in doubt in one file may be named plainly by another.
+    doubtful = {image: sentence for image, sentence in doubtful.items() if image.path not in taken}
+    if not labels and doubtful:
+        image, sentence = next(iter(doubtful.items()))
+        raise DataError("no image can be told from the others", where=image.path, remedy=sentence)
     if not labels:
         raise DataError(
-            "names none of the images that are there", where=outlined[0][0].path, remedy="check its file_name entries"
+            "names none of the images that are there",
+            where=outlined[0][0].path,
+            remedy="check its file_name entries: folders in them must be those of the images",
         )
-    matched = {place.path for place in labels}
     categories = _joined_categories([coco for _, coco in outlined])
     background = next((code for code, name in categories.items() if name.lower() in _BACKGROUND_NAMES), None)
     if background is None:
@@ -141,8 +151,30 @@ def _coco_set(
         table_by_id([], Naming(tuple(entries), naming.source, naming.ignore)),
         notes=tuple(notes),
     )
-    alone = [place for place in images if place.path not in matched]
-    return PolygonSet(Pairing(labels, alone, []), decision, problems)
+    alone = [place for place in images if place.path not in taken and place not in doubtful]
+    return PolygonSet(Pairing(labels, alone, [], doubtful=doubtful), decision, problems)
+
+
+def _answering(
+    place: FoundFile, coco: CocoFile, images: Sequence[FoundFile]
+) -> list[tuple[list[FoundFile], str | None]]:
+    """For each entry with an image: the images it fits, those beside the file first, and the split it tells."""
+    split = place.split or _split_of(place.stem)
+    by_entry: dict[int, list[FoundFile]] = {}
+    for image in images:
+        if split is None or image.split in (None, split):
+            entry = coco.entry(image.path)
+            if entry is not None:
+                by_entry.setdefault(id(entry), []).append(image)
+    return [
+        (
+            ([image for image in group if place.path.parent in image.path.parents] or group)
+            if len(group) > 1
+            else group,
+            split,
+        )
+        for group in by_entry.values()
+    ]
 
 
 def _has_outline(annotations: Sequence[dict[str, Any]]) -> bool:
@@ -188,19 +220,37 @@ def _labelme_set(
         (label for label in found if label not in _BACKGROUND_NAMES),
         key=lambda label: (order.get(label, len(order)), label),
     )
-    names = {label: code for code, label in enumerate(objects, 1)}
-    entries = [_entry("background", 0, naming, (0, 0, 0))]
+    background, names = _labelme_codes(objects, naming)
+    entries = [_entry("background", background, naming, (0, 0, 0))]
     entries += [_entry(label, code, naming, None) for label, code in names.items()]
-    names.update((label, 0) for label in found if label in _BACKGROUND_NAMES)
+    names.update((label, background) for label in found if label in _BACKGROUND_NAMES)
     explanation = (
         f"The labels are LabelMe shapes of {counted(len(objects), 'name')}, one JSON file per image; what none covers "
         "is background."
     )
     decision = Decision(
-        LabelFormat(kind="labelme", explanation=explanation, names=names),
+        LabelFormat(kind="labelme", explanation=explanation, names=names, background=background),
         table_by_id([], Naming(tuple(entries), naming.source, naming.ignore)),
     )
     return PolygonSet(pairing, decision, problems)
+
+
+def _labelme_codes(objects: Sequence[str], naming: Naming) -> tuple[int, dict[str, int]]:
+    """The code of the background and of each label: the class file's ids where it gives any or names the background,
+    else 0 and what follows."""
+    ids = {entry.name.lower(): number for number, entry in naming.ids.items()}
+    own = next((ids[name] for name in _BACKGROUND_NAMES if name in ids), None)
+    if own is None and all(entry.id is None for entry in naming.entries):
+        return 0, {label: code for code, label in enumerate(objects, 1)}
+    taken = set(ids.values())
+    background = next(code for code in (0, 255, *range(65536)) if code not in taken) if own is None else own
+    taken.add(background)
+    codes: dict[str, int] = {}
+    for label in objects:
+        given = ids.get(label.lower())
+        codes[label] = next(code for code in range(1, 65536) if code not in taken) if given is None else given
+        taken.add(codes[label])
+    return background, codes
 
 
 def _entry(name: str, code: int, naming: Naming, color: Color | None) -> ClassEntry:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
+import re
+import struct
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
-from fullconv.data.images import ImageInfo, refuse_bomb
+from fullconv.data.images import ImageInfo
 from fullconv.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,10 +46,24 @@ class CocoFile:
     by_name: dict[str, list[dict[str, Any]]]
 
     def entry(self, image: Path) -> dict[str, Any] | None:
-        """The entry of an image file: by its name, and by folders where several have it."""
+        """The entry of an image file: by its name and all folders that the entry gives, the longest that fits.
+
+        Where all entries are absolute paths into one folder, that is the folder of another machine and passed over.
+        """
         found = self.by_name.get(image.name, [])
         fitting = [entry for entry in found if _ends_with(image, str(entry["file_name"]))]
-        return fitting[0] if len(fitting) == 1 else found[0] if len(found) == 1 else None
+        if not fitting and self.from_elsewhere:
+            fitting = found
+        longest = max((len(_folders(str(entry["file_name"]))) for entry in fitting), default=0)
+        best = [entry for entry in fitting if len(_folders(str(entry["file_name"]))) == longest]
+        return best[0] if len(best) == 1 else None
+
+    @cached_property
+    def from_elsewhere(self) -> bool:
+        """Whether all entries are absolute paths into one folder."""
+        names = [str(entry["file_name"]).replace("\\", "/") for entry in self.images]
+        absolute = all(name.startswith("/") or re.match(r"[A-Za-z]:/", name) for name in names)
+        return absolute and len({PurePosixPath(name).parent for name in names}) == 1
 
 
 def read_json(path: Path) -> Any:
@@ -127,18 +143,39 @@ def draw_coco(sample: Sample, background: int, image: ImageInfo) -> npt.NDArray[
             where=coco.path,
             remedy="check its file_name entries",
         )
-    height, width = int(entry.get("height") or image.height), int(entry.get("width") or image.width)
-    refuse_bomb(coco.path, height, width, 0)
+    height, width = _drawn_size(entry.get("height"), entry.get("width"), image, coco.path)
     codes = np.full((height, width), background, dtype=np.int32)
-    drawn = [(_coco_mask(annotation, height, width, coco), annotation) for annotation in coco.annotations[entry["id"]]]
-    masks = [(mask, annotation) for mask, annotation in drawn if mask is not None]
-    for mask, annotation in sorted(masks, key=lambda pair: -int(np.count_nonzero(pair[0]))):
-        codes[mask] = int(annotation["category_id"])
+    # Run lengths are small; masks are as large as the image, so there is only one at a time.
+    drawn = []
+    for annotation in coco.annotations[entry["id"]]:
+        runs = _coco_runs(annotation, height, width, coco)
+        if runs is not None:
+            drawn.append((int(runs[1::2].sum()), runs, int(annotation["category_id"])))
+    for _, runs, category in sorted(drawn, key=lambda part: -part[0]):
+        codes[fill_runs(runs, height, width)] = category
     return codes
 
 
-def _coco_mask(annotation: dict[str, Any], height: int, width: int, coco: CocoFile) -> npt.NDArray[np.bool_] | None:
-    """(H, W) of one annotation; None where it has a box but no outline."""
+def _drawn_size(height: Any, width: Any, image: ImageInfo, path: Path) -> tuple[int, int]:
+    """The size that a file says its outlines are for, which must be that of the image before anything is drawn.
+
+    Raises:
+        DataError: it is another size than the image's, upright or as stored.
+    """
+    shown = image.height, image.width
+    fitting = [shown, shown[::-1]] if image.orientation >= 5 else [shown]
+    size = height or shown[0], width or shown[1]
+    if size not in fitting:
+        raise DataError(
+            f"its outlines are for {size[1]}×{size[0]} pixels, the image has {shown[1]}×{shown[0]}",
+            where=path,
+            remedy="use the images that the outlines were drawn on",
+        )
+    return int(size[0]), int(size[1])
+
+
+def _coco_runs(annotation: dict[str, Any], height: int, width: int, coco: CocoFile) -> npt.NDArray[np.int64] | None:
+    """Run lengths of one annotation as for `fill_runs`; None where it has a box but no outline."""
     outline = annotation.get("segmentation")
     if not outline:
         return None
@@ -165,9 +202,9 @@ def _coco_mask(annotation: dict[str, Any], height: int, width: int, coco: CocoFi
                 )
             counts = outline["counts"]
             if isinstance(counts, list):
-                return fill_runs(np.asarray(counts, dtype=np.int64), height, width)
+                return checked_runs(np.asarray(counts, dtype=np.int64), height, width)
             runs = {"counts": counts.encode()}
-        return fill_runs(unpack_runs(runs["counts"]), height, width)
+        return checked_runs(unpack_runs(runs["counts"]), height, width)
     except DataError:
         raise
     except Exception as error:  # pycocotools raises plain Exception on bad run lengths
@@ -199,6 +236,17 @@ def unpack_runs(packed: bytes) -> npt.NDArray[np.int64]:
     return np.asarray(values)
 
 
+def checked_runs(counts: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:
+    """The run lengths themselves, where they add up to height × width.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if counts.min(initial=0) < 0 or counts.sum() != height * width:
+        raise ValueError("its run lengths do not add up to the image")
+    return counts
+
+
 def fill_runs(counts: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.bool_]:
     """Run lengths, column after column, beginning with 0 → (H, W).
 
@@ -206,15 +254,18 @@ def fill_runs(counts: npt.NDArray[np.int64], height: int, width: int) -> npt.NDA
     array([[0, 1],
            [1, 0]])
     """
-    if counts.min(initial=0) < 0 or counts.sum() != height * width:
-        raise ValueError("its run lengths do not add up to the image")
+    counts = checked_runs(counts, height, width)
     inside = np.arange(len(counts)) % 2 == 1
     return np.ascontiguousarray(np.repeat(inside, counts).reshape(width, height).T)
 
 
 def _ends_with(image: Path, file_name: str) -> bool:
-    wanted = [part for part in PurePosixPath(file_name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+    wanted = _folders(file_name)
     return list(image.parts[-len(wanted) :]) == wanted
+
+
+def _folders(file_name: str) -> list[str]:
+    return [part for part in PurePosixPath(file_name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
 
 
 def draw_labelme(path: Path, names: dict[str, int], background: int, image: ImageInfo) -> npt.NDArray[np.int32]:
@@ -235,8 +286,7 @@ def draw_labelme(path: Path, names: dict[str, int], background: int, image: Imag
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         raise DataError("is no LabelMe file: it has no shapes", where=path, remedy="replace or remove the file")
-    height, width = int(content.get("imageHeight") or image.height), int(content.get("imageWidth") or image.width)
-    refuse_bomb(path, height, width, 0)
+    height, width = _drawn_size(content.get("imageHeight"), content.get("imageWidth"), image, path)
     canvas = Image.new("I", (width, height), background)
     for number, shape in enumerate(content["shapes"], 1):
         where = f"{path}, shape {number}"
@@ -276,8 +326,25 @@ def _draw_shape(canvas: Image.Image, shape: dict[str, Any], code: int) -> None:
                 draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=code, outline=code)
         case "mask":
             (left, top), *_ = points
-            with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as picture:
-                mask = picture.convert("L").point(lambda level: 255 if level else 0).convert("1")
-            canvas.paste(code, (round(left), round(top)), mask)
+            mask = _embedded_mask(base64.b64decode(shape["mask"]), canvas.height, canvas.width)
+            canvas.paste(code, (round(left), round(top)), Image.fromarray(mask))
         case other:
             raise ValueError(f"{other!r} is no shape type")
+
+
+def _embedded_mask(content: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """(h, w) of a PNG inside a LabelMe file; what its header claims is compared with the image before decoding.
+
+    Raises:
+        ValueError: it is no PNG or larger than the image.
+    """
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        raise ValueError("its mask is no PNG")
+    own_width, own_height = struct.unpack(">II", content[16:24])
+    # LabelMe counts both corners of the box in, so a mask may stand out by a pixel.
+    if own_height > height + 1 or own_width > width + 1:
+        raise ValueError(f"its mask claims {own_width}×{own_height} pixels, the image has {width}×{height}")
+    inside = np.asarray(imagecodecs.png_decode(content)) != 0
+    if inside.ndim == 3:
+        inside = np.any(inside[:, :, : 3 if inside.shape[2] > 2 else 1], axis=2)
+    return np.ascontiguousarray(inside)
