@@ -108,3 +108,20 @@ def test_images_and_labels_on_two_drives(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("os.path.commonpath", refuse)
     assert scan(tmp_path / "images", tmp_path / "masks").root == tmp_path / "images"
+
+
+def test_a_rare_second_class_of_single_masks_is_taken(tmp_path: Path) -> None:
+    """150 images have a road and two of them a rider too: too few to trust the affix, were the masks not binary."""
+    for number in range(100, 250):
+        save(tmp_path / f"images/{number}.png")
+        save(tmp_path / f"masks/{number}_road.png", THING)
+    for number in (107, 200):
+        save(tmp_path / f"masks/{number}_rider.png", [[0, 0, 0, 0, 0, 255]])
+    found = scan(tmp_path)
+    assert found.classes.names == ("background", "rider", "road")
+    assert [key for key, values in firsts(found).items() if 1 in values] == ["107", "200"]
+    assert found.unmatched_labels == ()
+    save(tmp_path / "masks/107_rider.png", [[0, 1, 2, 3, 4, 5]])
+    found = scan(tmp_path)
+    assert found.format.kind == "binary"
+    assert len(found.unmatched_labels) == 2

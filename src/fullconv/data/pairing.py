@@ -74,8 +74,13 @@ Found = tuple[list[tuple[FoundFile, FoundFile, str]], str]
 """(label, image, prefix*suffix), and the rule in words."""
 
 
-def pair(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> Pairing:
+def pair(images: Sequence[FoundFile], labels: Sequence[FoundFile], *, masks: bool = False) -> Pairing:
     """Match labels to images.
+
+    Args:
+        images, labels: files found.
+        masks: the labels are known to be binary, so a rare affix may be that of a rare class even where no image has
+            several labels with common ones.
 
     >>> photos = [FoundFile(Path(f"{n}.jpg"), None, "", n) for n in ("1", "11")]
     >>> masks = [FoundFile(Path(f"{n}_mask.png"), None, "", f"{n}_mask") for n in ("11", "1", "3")]
@@ -106,7 +111,7 @@ def pair(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> Pairing:
             left = [label for label in left if label not in taken]
             if sure and rule not in rules:
                 rules.append(rule)
-    left = _further_masks(matched, left, places, doubtful)
+    left = _further_masks(matched, left, places, doubtful, masks)
     pairing = Pairing(
         labels={place: tuple(label.path for label, _ in matched[place]) for place in places if place in matched},
         unmatched_images=[place for place in places if place not in matched and place not in doubtful],
@@ -286,10 +291,19 @@ def _further_masks(
     left: Sequence[FoundFile],
     images: Sequence[FoundFile],
     doubtful: dict[FoundFile, str],
+    masks: bool,
 ) -> list[FoundFile]:
-    """Where images have several masks told apart by affixes, take the rare classes too: a mask that stays alone would
-    teach its pixels as background. Returns the labels that still have no image."""
-    forms = {_form(part) for found in matched.values() if len(found) > 1 for _, part in found}
+    """Where images have several masks told apart by affixes, or `masks` says that labels are such, take the rare
+    classes too: a mask that stays alone would teach its pixels as background.
+
+    Returns:
+        The labels that still have no image.
+    """
+    several = any(len(found) > 1 for found in matched.values())
+    parts = {part for found in matched.values() for _, part in found}
+    if not several and (not masks or any(_tells_nothing(part.replace("*", "")) for part in parts)):
+        return list(left)
+    forms = {_form(part) for part in parts}
     if not forms or "" in forms:
         return list(left)
     still = list(left)

@@ -127,6 +127,7 @@ def scan(
             raise DataError(
                 f"none of the {len(problems)} label files can be read", where=problems[0][0], remedy=problems[0][1]
             )
+        pairing, surveys = _with_rare_masks(layout, pairing, surveys, kind)
         decision = _decide(surveys, pairing, naming, kind, layout.known)
         if pairing.rule != "equal names":
             notes.append(f"images and labels were matched by {pairing.rule}")
@@ -247,6 +248,22 @@ def _decide(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, kind: K
     if kind == "masks" or pairing.several or single:
         return decide_masks(surveys, pairing, naming, kind)
     return decide(surveys, naming, forced=kind, known=known)
+
+
+def _with_rare_masks(
+    layout: Layout, pairing: Pairing, surveys: list[Survey], kind: Kind | None
+) -> tuple[Pairing, list[Survey]]:
+    """Where all labels are binary and some stayed alone, these may be masks of rare classes for paired images."""
+    if kind not in (None, "masks") or pairing.several or not pairing.unmatched_labels:
+        return pairing, surveys
+    if not all(map(_is_binary, surveys)):
+        return pairing, surveys
+    wider = pair(layout.images, layout.labels, masks=True)
+    known = {path for paths in pairing.labels.values() for path in paths}
+    more, problems = _survey_all([path for paths in wider.labels.values() for path in paths if path not in known])
+    if problems or not wider.several or not all(map(_is_binary, more)):
+        return pairing, surveys
+    return wider, [*surveys, *more]
 
 
 def _is_binary(survey: Survey) -> bool:
