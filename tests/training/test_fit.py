@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 import fullconv as fc
 from fullconv.data.dataset import Dataset
@@ -34,6 +37,20 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
 def only_run(home: Path) -> Path:
     (run,) = Workspace.find(home).runs.iterdir()
     return run
+
+
+@contextmanager
+def stopped_in_epoch_three(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ctrl-C, pressed during the first step of the third epoch."""
+    plain = RunRecorder.on_train_batch_end
+
+    def stop(self: RunRecorder, trainer: Any, *rest: Any) -> None:
+        self.stop_requested = trainer.current_epoch == 2
+        plain(self, trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "on_train_batch_end", stop)
+        yield
 
 
 def test_a_run_leaves_everything_that_is_promised(dataset: Dataset, quick: dict[str, Any]) -> None:
@@ -93,16 +110,8 @@ def test_a_stopped_run_continues_to_the_same_result(
     straight = fc.train(dataset, quiet=True, **quick)
     expected = weights_of(straight.directory)
     rows = read_metrics(straight.directory / "metrics.csv")
-    plain = RunRecorder.on_train_batch_end
-
-    def stop_in_epoch_three(self: RunRecorder, trainer: Any, *rest: Any) -> None:
-        self.stop_requested = trainer.current_epoch == 2
-        plain(self, trainer, *rest)
-
-    monkeypatch.setattr(RunRecorder, "on_train_batch_end", stop_in_epoch_three)
-    with pytest.raises(StopRequested):
+    with stopped_in_epoch_three(monkeypatch), pytest.raises(StopRequested):
         fc.train(dataset, quiet=True, workspace=Workspace(workspace_home / "other"), **quick)
-    monkeypatch.undo()
     stopped = only_run(workspace_home / "other")
     assert read_status(stopped).state == "aborted"
     assert not (stopped / "model").exists()
@@ -230,7 +239,9 @@ def test_a_dataset_that_changed_stops_a_resumed_run(
 ) -> None:
     run = fc.train(dataset, quiet=True, **quick)
     path = workspace_home / "datasets" / "streets" / "dataset.yaml"
-    path.write_text(path.read_text().replace("edits: {}", "edits: {rename: {car: auto}}"))
+    content = yaml.safe_load(path.read_text())
+    content["edits"] = {"rename": {"car": "auto"}}
+    path.write_text(yaml.safe_dump(content))
     assert "auto" in Dataset.load("streets").classes.names
     with pytest.raises(PlanError, match="the dataset has changed since the run began"):
         fc.resume(run.directory, quiet=True)
@@ -239,16 +250,8 @@ def test_a_dataset_that_changed_stops_a_resumed_run(
 def test_a_moved_run_goes_on_and_remembers_its_best(
     dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = RunRecorder.on_train_batch_end
-
-    def stop_in_epoch_three(self: RunRecorder, trainer: Any, *rest: Any) -> None:
-        self.stop_requested = trainer.current_epoch == 2
-        plain(self, trainer, *rest)
-
-    monkeypatch.setattr(RunRecorder, "on_train_batch_end", stop_in_epoch_three)
-    with pytest.raises(StopRequested):
+    with stopped_in_epoch_three(monkeypatch), pytest.raises(StopRequested):
         fc.train(dataset, quiet=True, **quick)
-    monkeypatch.undo()
     moved = only_run(workspace_home).rename(workspace_home / "runs" / "moved")
     run = fc.resume("moved", quiet=True)
     best = torch.load(moved / "checkpoints" / "best.ckpt", weights_only=True)
