@@ -37,6 +37,7 @@ def test_one_mask_per_image_of_the_class_in_its_suffix_or_folder(tmp_path: Path,
     assert {key: values - {0} for key, values in firsts(found).items()} == {
         f"{number:02}": {1 if number < 10 else 2} for number in range(20)
     }
+    assert "if all show the same class, say --format binary" in found.notes[-1]
     assert scan(tmp_path, format="binary").format.kind == "binary"
 
 
@@ -125,3 +126,10 @@ def test_a_rare_second_class_of_single_masks_is_taken(tmp_path: Path) -> None:
     found = scan(tmp_path)
     assert found.format.kind == "binary"
     assert len(found.unmatched_labels) == 2
+
+
+def test_folders_that_differ_by_numbers_alone_are_no_classes(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / f"images/{number}.png")
+        save(tmp_path / f"masks/batch_{number % 2}/{number}.png", THING)
+    assert scan(tmp_path).format.kind == "binary"

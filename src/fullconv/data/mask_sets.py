@@ -84,4 +84,13 @@ def decide_masks(surveys: Sequence[Survey], pairing: Pairing, naming: Naming, fo
     )
     table = table_by_id([], Naming(entries, naming.source, naming.ignore))
     format = LabelFormat(kind="masks", explanation=explanation, names=codes, masks_by=pairing.masks_by)
-    return Decision(format, table, naming.source if set(known) & {title.lower() for title in titles.values()} else "")
+    source = naming.source if set(known) & {title.lower() for title in titles.values()} else ""
+    guessed = forced is None and not pairing.several
+    return Decision(format, table, source, (_single_note(pairing),) if guessed else ())
+
+
+def _single_note(pairing: Pairing) -> str:
+    return (
+        f"each image has one binary label, and their {pairing.masks_by} was taken for the class "
+        f"({', '.join(pairing.mask_names[:4])}); if all show the same class, say --format binary"
+    )

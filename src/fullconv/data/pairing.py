@@ -343,7 +343,7 @@ def _name_masks(pairing: Pairing, matched: dict[FoundFile, list[tuple[FoundFile,
         prefixes = all(part.endswith("*") for part in parts)
         suffixes = all(part.startswith("*") for part in parts)
         names = sorted(part.strip("*") for part in parts)
-        if (prefixes or suffixes) and (pairing.several or not any(map(_tells_nothing, names))):
+        if (prefixes or suffixes) and (pairing.several or _tell_classes(names)):
             pairing.masks_by = "prefix" if prefixes else "suffix"
             pairing.mask_names = tuple(names)
         if pairing.several or pairing.masks_by:
@@ -351,7 +351,7 @@ def _name_masks(pairing: Pairing, matched: dict[FoundFile, list[tuple[FoundFile,
     folders = {label: _own_folder(label, image) for image, found in matched.items() for label, _ in found}
     distinct = all(len({folders[label] for label, _ in found}) == len(found) for found in matched.values())
     names = sorted(set(folders.values()))
-    if names and distinct and "" not in names and (pairing.several or not any(map(_tells_nothing, names))):
+    if names and distinct and "" not in names and (pairing.several or _tell_classes(names)):
         pairing.masks_by = "folder"
         pairing.mask_names = tuple(names)
 
@@ -360,6 +360,12 @@ def _own_folder(label: FoundFile, image: FoundFile) -> str:
     """The innermost folder of a label that its image does not lie in, or ""."""
     shared = PurePosixPath(image.folder).parts
     return next((part for part in reversed(PurePosixPath(label.folder).parts) if part not in shared), "")
+
+
+def _tell_classes(names: Sequence[str]) -> bool:
+    """Whether affixes or folders may be classes: none says "label" or a split, and not all differ by numbers alone."""
+    bare = {re.sub(r"\d+", "", name) for name in names}
+    return not any(map(_tells_nothing, names)) and (len(bare) > 1 or len(names) == 1)
 
 
 def _tells_nothing(name: str) -> bool:
