@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from fullconv.data.channels import fit_channels
+from fullconv.data.channels import fit_channels, fit_dtype, joint_dtype
 from fullconv.data.classes import ClassTable
 from fullconv.data.images import read_image
 from fullconv.data.resizing import resize_image, to_tensor
@@ -97,18 +97,19 @@ class Model:
         return scores[0].contiguous()
 
     def checked(self, pixels: npt.NDArray[Any], *, where: object) -> npt.NDArray[Any]:
-        """Pixels (H, W, C) as the network takes them: grey is repeated, alpha dropped, another kind refused.
+        """Pixels (H, W, C) for the network: grey is repeated, alpha dropped, 8 bits become 16 where it takes 16.
 
         Raises:
             DataError: they have another dtype, or bands that do not fit.
         """
-        if str(pixels.dtype) != self.card.image_dtype:
+        wanted = self.card.image_dtype
+        if joint_dtype([str(pixels.dtype), wanted]) != wanted:
             raise DataError(
-                f"holds {pixels.dtype} values, the model was trained on {self.card.image_dtype}",
+                f"holds {pixels.dtype} values, the model was trained on {wanted}",
                 where=where,
-                remedy=f"convert it to {self.card.image_dtype}",
+                remedy=f"convert it to {wanted}",
             )
-        return fit_channels(pixels, self.card.network.channels, where=where)
+        return fit_channels(fit_dtype(pixels, wanted, where=where), self.card.network.channels, where=where)
 
 
 def usable_device(name: str | None) -> torch.device:
