@@ -26,7 +26,10 @@ class Workspace:
     def find(cls, root: str | Path | None = None) -> Workspace:
         """The folder given, else `FULLCONV_HOME`, else `~/fullconv`."""
         chosen = root or os.environ.get("FULLCONV_HOME") or Path.home() / "fullconv"
-        return cls(Path(chosen).expanduser().absolute())
+        try:
+            return cls(Path(chosen).expanduser().absolute())
+        except RuntimeError:
+            raise StorageError("no such home folder", where=chosen, remedy="write the path out") from None
 
     @property
     def datasets(self) -> Path:

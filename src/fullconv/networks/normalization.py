@@ -39,9 +39,8 @@ class Normalization(BaseModel):
     @classmethod
     def of_dataset(cls, dtype: str, mean: Sequence[float], std: Sequence[float]) -> Normalization:
         """From a dataset's own statistics; a constant band is left undivided."""
-        return cls(
-            scale=DTYPE_SCALES[dtype], mean=tuple(mean), std=tuple(value if value > 1e-6 else 1.0 for value in std)
-        )
+        divisors = (spread if spread > 1e-6 * abs(middle) else 1.0 for middle, spread in zip(mean, std, strict=True))
+        return cls(scale=DTYPE_SCALES[dtype], mean=tuple(mean), std=tuple(divisors))
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(C,) factor and (C,) offset, so that the input is `pixel · factor + offset`."""
