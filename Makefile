@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/fullconv demo --out $(DEMO)
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

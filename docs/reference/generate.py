@@ -29,7 +29,8 @@ def commands() -> str:
     for name, command in sorted(root.commands.items()):  # type: ignore[attr-defined]
         names += [[name], *([name, inner] for inner in sorted(getattr(command, "commands", {})))]
     for words in names:
-        text = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}).output
+        plain = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+        text = CliRunner().invoke(app, [*words, "--help"], env=plain, prog_name="fullconv").output
         lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
         pages.append(f"## {' '.join(['fullconv', *words])}\n\n```\n{lines}\n```\n")
     return "\n".join(pages)

@@ -12,6 +12,7 @@ from fullconv.cli import data, demo, evaluate, net, predict, runs, scenes, train
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     help="Fully convolutional networks: from a folder of images and labels to a segmentation model.",
 )
