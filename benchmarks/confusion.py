@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from provenance import provenance
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.evaluation.counting import count_confusion
+from provenance import provenance
 
 IGNORE = 255
 

@@ -22,9 +22,8 @@ def hardware() -> str:
 
 def commit() -> str:
     """The commit of the checkout, marked where files were changed since."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
+    command, here = ["git", "describe", "--always", "--dirty"], Path(__file__).parent
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=here)
     return found.stdout.strip() or "unknown"
 
 

@@ -21,18 +21,18 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from provenance import provenance
 from torch.utils.data import DataLoader, Dataset
 
 from fullconv.data.dataset import Dataset as FullconvDataset
 from fullconv.data.scenes import SCENE_CLASSES, write_scenes
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import IMAGENET_MEAN, IMAGENET_STD, Normalization
-from fullconv.training.experiment import Augmentation, Experiment
+from fullconv.training.experiment import Experiment
 from fullconv.training.loaders import training_loader
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
+from provenance import provenance
 
 NETWORK, BATCH, SIZE = "fcn8s-mobilenet_v2", 4, (480, 360)
 WARM_UP, ROUNDS, TARGET = 6, 3, 2.0
@@ -99,7 +99,7 @@ def ours(root: Path, steps: int, home: Workspace) -> tuple[float, float, str]:
     """The same for `fullconv` with its own choices of precision, layout, workers and cache."""
     data = FullconvDataset.from_folders(root)
     experiment = Experiment(
-        dataset="scenes", network=NETWORK, weights="random", batch_size=BATCH, crop=(360, 480), augmentation=Augmentation()
+        dataset="scenes", network=NETWORK, weights="random", batch_size=BATCH, crop=(SIZE[1], SIZE[0])
     )
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
     normalization = Normalization.imagenet()
@@ -148,6 +148,8 @@ def main() -> None:
             rates["ours"].append(rate)
             waits["ours"].append(wait)
     fast, slow = statistics.median(rates["ours"]), statistics.median(rates["plain"])
+    plain_wait, our_wait = statistics.median(waits["plain"]), statistics.median(waits["ours"])
+    versions = provenance("torch", "torchvision", "lightning", "numpy")
     rows = [
         "# Training throughput",
         "",
@@ -155,12 +157,12 @@ def main() -> None:
         "",
         "| loop | images/s | waiting for the loader |",
         "|---|---:|---:|",
-        f"| plain: eager, float32, contiguous, decoding in the loop | {slow:.1f} | {statistics.median(waits['plain']):.1%} |",
-        f"| fullconv ({precision}, channels-last, cached samples) | {fast:.1f} | {statistics.median(waits['ours']):.1%} |",
+        f"| plain: eager, float32, contiguous, decoding in the loop | {slow:.1f} | {plain_wait:.1%} |",
+        f"| fullconv ({precision}, channels-last, cached samples) | {fast:.1f} | {our_wait:.1%} |",
         "",
         f"Ratio **{fast / slow:.2f}** (target on a processor with bfloat16: {TARGET}).",
         "",
-        f"{provenance('torch', 'torchvision', 'lightning', 'numpy')}. Command: `python benchmarks/training_throughput.py`.",
+        f"{versions}. Command: `python benchmarks/training_throughput.py`.",
     ]
     RESULT.write_text("\n".join(rows) + "\n", encoding="utf-8")
     print("\n".join(rows))

@@ -49,12 +49,17 @@ def experiment() -> str:
         title = f"`{prefix}`" if prefix else "The plan"
         rows = ["| field | default |", "|---|---|"]
         for name, field in schema.model_fields.items():
-            default = "required" if field.is_required() else field.default
-            shown = "see below" if isinstance(default, BaseModel) else "decided from the data" if default is None else default
+            shown = "required" if field.is_required() else _default(field.default)
             rows.append(f"| `{f'{prefix}.' if prefix else ''}{name}` | {shown} |")
         explanation = (schema.__doc__ or "").split(">>>")[0].strip()
         sections.append(f"## {title}\n\n```\n{explanation}\n```\n\n" + "\n".join(rows) + "\n")
     return "\n".join(sections)
+
+
+def _default(value: object) -> str:
+    if isinstance(value, BaseModel):
+        return "see below"
+    return "left open" if value is None else str(value)
 
 
 def networks() -> str:
