@@ -394,7 +394,7 @@ def test_masks_can_be_forced(tmp_path: Path) -> None:
     [
         ("ids", "holds colours, which cannot be read as 'ids'; use the format 'colors'"),
         ("synthia", "cannot be read as 'synthia'"),
-        ("masks", "has 1 label files and nothing tells their classes"),
+        ("masks", "has 1 label file and nothing tells the classes of masks"),
         ("coco", "holds no labels|no labels were found"),
         ("nonsense", "'nonsense' is no label format; formats are: ids, palette"),
     ],

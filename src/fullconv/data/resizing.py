@@ -48,6 +48,9 @@ def resize_image(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(C, H, W) uint8 or float → (C, *size), bilinear with antialiasing; other dtypes become float32."""
     if tuple(pixels.shape[-2:]) == size:
         return pixels
+    if pixels.dtype == torch.uint8 and 1 in (*pixels.shape[-2:], *size):
+        # torch's 8-bit kernel takes a side of one pixel for another memory layout and fails.
+        return resize_image(pixels.float(), size).round().to(torch.uint8)
     if pixels.dtype not in (torch.uint8, torch.float32):
         pixels = pixels.float()
     mode = InterpolationMode.BILINEAR
