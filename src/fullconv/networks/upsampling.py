@@ -53,10 +53,30 @@ class AlignedUpsampling(nn.Module):
         bottom, right = (wanted - have - self.shift for wanted, have in zip(size, scores.shape[-2:], strict=True))
         if (self.shift, bottom, right) == (0, 0, 0):
             return scores
-        scores = scores[..., max(0, -self.shift) :, max(0, -self.shift) :][..., : size[0], : size[1]]
-        padding = (max(0, self.shift), max(0, right), max(0, self.shift), max(0, bottom))
-        padded = F.pad(scores, padding, mode="replicate") if any(padding) else scores
-        return padded[..., : size[0], : size[1]]
+        for axis, missing in ((-2, bottom), (-1, right)):
+            scores = _extended(scores, axis, before=self.shift, after=missing)
+        return scores
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}, shift={self.shift}"
+
+
+def _extended(scores: torch.Tensor, axis: int, *, before: int, after: int) -> torch.Tensor:
+    """Repeat the outermost cells along an axis, or cut cells off where a number is negative.
+
+    Narrow and concatenate: their backward pass is several times faster than that of replication padding.
+    """
+    start, length = max(0, -before), scores.shape[axis]
+    scores = scores.narrow(axis, start, length - start - max(0, -after))
+    parts = [scores]
+    if before > 0:
+        parts.insert(0, scores.narrow(axis, 0, 1).expand(*_repeated(scores, axis, before)))
+    if after > 0:
+        parts.append(scores.narrow(axis, scores.shape[axis] - 1, 1).expand(*_repeated(scores, axis, after)))
+    return torch.cat(parts, dim=axis) if len(parts) > 1 else scores
+
+
+def _repeated(scores: torch.Tensor, axis: int, count: int) -> list[int]:
+    shape = list(scores.shape)
+    shape[axis] = count
+    return shape

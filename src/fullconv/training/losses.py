@@ -27,10 +27,10 @@ def cross_entropy(
     0.0
     """
     target = labels.long()
-    total = F.cross_entropy(scores.float().contiguous(), target, weight=weight, ignore_index=ignore, reduction="sum")
-    counted = target != ignore
-    share = counted.sum() if weight is None else weight[target.masked_fill(~counted, 0)].masked_fill(~counted, 0).sum()
-    return total / share.clamp(min=1e-12)
+    if not bool((labels != ignore).any()):
+        return scores.sum() * 0.0
+    # torch divides the weighted sum by the weights of the pixels that count.
+    return F.cross_entropy(scores.float().contiguous(), target, weight=weight, ignore_index=ignore)
 
 
 def inverse_log_weights(pixels: Sequence[int], *, offset: float = 1.02) -> torch.Tensor:
