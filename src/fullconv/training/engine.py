@@ -20,6 +20,7 @@ from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.weights import TransferReport
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
+from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.experiment import Plan
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
@@ -87,7 +88,8 @@ def fit_network(
             assert isinstance(batches, EpochBatches)
             batches.set_epoch(step // len(loader))
         try:
-            with workers_without_main():
+            slow_bf16 = plan.device == "cpu" and plan.precision == "bf16"
+            with workers_without_main(), strided_depthwise_in_float32(net, wanted=slow_bf16):
                 trainer.fit(task, loader, validation_loader(data.val, plan, home), ckpt_path=last, weights_only=True)
         except (Exception, SystemExit, KeyboardInterrupt) as problem:
             # A second Ctrl-C, or one that reached a loader process first, comes back in other clothes.
