@@ -44,8 +44,8 @@ def _options(
 def main() -> None:
     """Entry point of the installed command.
 
-    Threads that wait for each other go to sleep sooner than libgomp's default: with one other busy process on the
-    machine, a training step then takes twice as long instead of twenty times (benchmarks/busy_machine.py).
+    Threads that wait for each other go to sleep sooner than libgomp's default: beside one other busy process a training
+    step then takes twice as long instead of three times, and alone no longer (benchmarks/busy_machine.py).
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     app()
