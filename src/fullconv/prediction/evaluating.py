@@ -55,7 +55,7 @@ def evaluate(
     indices = range(len(dataset))
     for index in track(indices, "evaluating") if progress else indices:
         image, truth = dataset[index]
-        labels = order[model.label(model.checked(image, where=dataset.samples[index].image))]
+        labels = _predicted(model, dataset, index, image, order)
         counts = count_confusion(truth, labels, len(names), dataset.classes.ignore_index)
         total += counts
         one = Scores.from_confusion(counts, names)
@@ -65,6 +65,13 @@ def evaluate(
     if report is not None:
         _write(report, model, dataset, rows, scores, order, run)
     return scores
+
+
+def _predicted(
+    model: Model, dataset: Dataset, index: int, image: npt.NDArray[Any], order: npt.NDArray[np.unsignedinteger]
+) -> npt.NDArray[np.unsignedinteger]:
+    """(H, W) what the model says of a sample, in the dataset's class indices."""
+    return np.asarray(order[model.label(model.checked(image, where=dataset.samples[index].image))])
 
 
 def _class_order(model: Model, dataset: Dataset) -> npt.NDArray[np.unsignedinteger]:
@@ -95,7 +102,7 @@ def _write(
     for key in (*worst, *best):
         index = places[key]
         image, truth = dataset[index]
-        labels = order[model.label(model.checked(image, where=dataset.samples[index].image))]
+        labels = _predicted(model, dataset, index, image, order)
         results.append(ImageResult(key, image, truth, labels, rows[index]["pixel_accuracy"], rows[index]["mean_iou"]))
     split = "/".join(sorted({sample.split or "" for sample in dataset.samples}))
     metrics = None if run is None else run / "metrics.csv"

@@ -18,7 +18,6 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.samples import EpochBatches
 from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
-from fullconv.networks.weights import TransferReport
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.display import TrainingDisplay
@@ -39,11 +38,12 @@ def fit_network(
     data: Dataset,
     net: FCN,
     normalization: Normalization,
-    report: TransferReport,
     home: Workspace,
     status: Status,
     display: TrainingDisplay,
-) -> Status:
+    *,
+    pretrained: bool,
+) -> None:
     """Train `net` in place, from the last checkpoint if there is one; it ends with the weights of the best epoch.
 
     Raises:
@@ -59,7 +59,7 @@ def fit_network(
         ignore=data.classes.ignore_index,
         optimization=plan.optimization,
         steps=len(loader) * plan.epochs,
-        pretrained=report.pretrained,
+        pretrained=pretrained,
         class_weights=inverse_log_weights(pixels) if plan.class_weights == "inverse-log" else None,
     )
     recorder = RunRecorder(directory, data.classes.names, status, display)
@@ -101,7 +101,6 @@ def fit_network(
     net.load_state_dict(
         {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
     )
-    return recorder.status
 
 
 @contextmanager

@@ -189,9 +189,10 @@ def _execute(
         if report.warning:
             status = status.model_copy(update={"warnings": (report.warning,)})
             display.say(f"Warning: {report.warning}.")
-        normalization = normalization_of(data, pretrained=report.pretrained)
+        pretrained = report.pretrained
+        normalization = normalization_of(data, pretrained=pretrained)
         with display:
-            status = fit_network(directory, plan, data, net, normalization, report, home, status, display)
+            fit_network(directory, plan, data, net, normalization, home, status, display, pretrained=pretrained)
         run = _finish(directory, plan, data, net, normalization, report, display)
     except BaseException as problem:
         state, error = _verdict(problem, directory)
