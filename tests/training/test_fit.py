@@ -21,8 +21,8 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.data.samples import Batch
 from fullconv.errors import DataError, NetworkError, PlanError, StorageError
+from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training import fit
-from fullconv.training.metrics_file import read_metrics
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.training.task import SegmentationTask
@@ -70,7 +70,7 @@ def test_a_run_leaves_everything_that_is_promised(dataset: Dataset, quick: dict[
         assert (run.directory / name).is_file(), name
     status = read_status(run.directory)
     assert (status.state, status.progress, status.epoch) == ("done", 1.0, 3)
-    rows = read_metrics(run.directory / "metrics.csv")
+    rows = read_rows(run.directory / "metrics.csv")
     assert [row["epoch"] for row in rows if row["split"] == "val"] == ["1", "2", "3"]
     assert all(0 <= float(row["mean_iou"]) <= 1 for row in rows if row["split"] == "val")
     assert run.split == "test"
@@ -87,7 +87,7 @@ def test_the_package_predicts_what_the_run_predicted(dataset: Dataset, quick: di
 
 def test_the_best_epoch_is_the_one_that_is_packed(dataset: Dataset, quick: dict[str, Any]) -> None:
     run = fc.train(dataset, quiet=True, **quick)
-    rows = [row for row in read_metrics(run.directory / "metrics.csv") if row["split"] == "val"]
+    rows = [row for row in read_rows(run.directory / "metrics.csv") if row["split"] == "val"]
     best = max(float(row["mean_iou"]) for row in rows)
     assert fc.evaluate(run.model, dataset.val).mean_iou == pytest.approx(best, abs=2e-3)
     assert read_status(run.directory).best_mean_iou == pytest.approx(best, abs=1e-5)
@@ -102,14 +102,19 @@ def test_the_same_plan_gives_the_same_weights(dataset: Dataset, quick: dict[str,
     assert not all(torch.equal(one[name], three[name]) for name in one)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("workers", "ema"), [(0, None), (1, None), (0, 0.9)])
 def test_a_stopped_run_continues_to_the_same_result(
-    dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    dataset: Dataset,
+    quick: dict[str, Any],
+    workspace_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    ema: float | None,
 ) -> None:
-    quick |= {"workers": workers, "validate_every": 2}
+    quick |= {"workers": workers, "validate_every": 2, "optimization": {"ema": ema}}
     straight = fc.train(dataset, quiet=True, **quick)
     expected = weights_of(straight.directory)
-    rows = read_metrics(straight.directory / "metrics.csv")
+    rows = read_rows(straight.directory / "metrics.csv")
     with stopped_in_epoch_three(monkeypatch), pytest.raises(StopRequested):
         fc.train(dataset, quiet=True, workspace=Workspace(workspace_home / "other"), **quick)
     stopped = only_run(workspace_home / "other")
@@ -120,10 +125,34 @@ def test_a_stopped_run_continues_to_the_same_result(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert resumed.scores.confusion.tolist() == straight.scores.confusion.tolist()
     untimed = ("seconds", "images_per_second", "loader_wait")
-    again = read_metrics(stopped / "metrics.csv")
+    again = read_rows(stopped / "metrics.csv")
     assert [{k: v for k, v in row.items() if k not in untimed} for row in again] == [
         {k: v for k, v in row.items() if k not in untimed} for row in rows
     ]
+
+
+def test_with_a_moving_average_that_is_what_is_validated_and_kept(
+    dataset: Dataset, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick |= {"epochs": 2, "optimization": {"ema": 0.5}}
+    passed: list[dict[str, torch.Tensor]] = []
+    plain = RunRecorder.on_train_batch_end
+
+    def noting(self: RunRecorder, trainer: Any, task: Any, *rest: Any) -> None:
+        plain(self, trainer, task, *rest)
+        passed.append({name: value.detach().clone() for name, value in task.net.named_parameters()})
+
+    monkeypatch.setattr(RunRecorder, "on_train_batch_end", noting)
+    run = fc.train(dataset, quiet=True, **quick)
+    kept = torch.load(run.directory / "checkpoints" / "last.ckpt", weights_only=True)
+    for name, first in passed[0].items():
+        average = first
+        for weights in passed[1:]:
+            average = average + 0.5 * (weights[name] - average)
+        torch.testing.assert_close(kept["state_dict"][f"net.{name}"], average)
+        torch.testing.assert_close(kept["current_model_state"][f"net.{name}"], passed[-1][name])
+    best = max(float(row["mean_iou"]) for row in read_rows(run.directory / "metrics.csv") if row["split"] == "val")
+    assert fc.evaluate(run.model, dataset.val).mean_iou == pytest.approx(best, abs=2e-3)
 
 
 def test_every_epoch_has_its_own_order_and_views(
@@ -148,7 +177,7 @@ def test_every_epoch_has_its_own_order_and_views(
 
 def test_the_last_epoch_is_always_validated(dataset: Dataset, quick: dict[str, Any]) -> None:
     run = fc.train(dataset, quiet=True, **quick | {"epochs": 5, "validate_every": 2})
-    rows = read_metrics(run.directory / "metrics.csv")
+    rows = read_rows(run.directory / "metrics.csv")
     assert [row["epoch"] for row in rows if row["split"] == "val"] == ["2", "4", "5"]
 
 
@@ -177,7 +206,7 @@ def test_a_killed_process_leaves_a_run_that_goes_on(
     assert not read_status(run).alive
     resumed = fc.resume(run.name, quiet=True)
     assert read_status(run).state == "done"
-    epochs = [int(row["epoch"]) for row in read_metrics(run / "metrics.csv") if row["split"] == "val"]
+    epochs = [int(row["epoch"]) for row in read_rows(run / "metrics.csv") if row["split"] == "val"]
     assert epochs == sorted(set(epochs))
     assert resumed.experiment.epochs == 40
 
@@ -255,7 +284,7 @@ def test_a_moved_run_goes_on_and_remembers_its_best(
     moved = only_run(workspace_home).rename(workspace_home / "runs" / "moved")
     run = fc.resume("moved", quiet=True)
     best = torch.load(moved / "checkpoints" / "best.ckpt", weights_only=True)
-    scores = [float(row["mean_iou"]) for row in read_metrics(moved / "metrics.csv") if row["split"] == "val"]
+    scores = [float(row["mean_iou"]) for row in read_rows(moved / "metrics.csv") if row["split"] == "val"]
     assert best["epoch"] == scores.index(max(scores))
     assert run.directory == moved
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from fullconv.errors import DataError
 from fullconv.evaluation.figures import BASELINE, INK, TRAIN, VALIDATION, plain_axes
+from fullconv.evaluation.metrics_table import read_rows
 
 Series = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Steps and values, (n,) each."""
@@ -51,22 +50,13 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Series]:
     ...     read_metrics(Path(folder) / "metrics.csv")
     {('loss', 'train'): (array([1.]), array([2.5])), ('loss', 'val'): (array([2.]), array([2.]))}
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DataError(f"cannot be read ({problem})", where=path, remedy="check the path") from problem
-    lines = text.splitlines(keepends=True)
-    whole = lines if text.endswith("\n") else lines[:-1]
-    reader = csv.DictReader(whole)
-    if not {"step", "split"} <= set(reader.fieldnames or ()):
-        raise DataError("has no columns step and split", where=path, remedy="give the metrics.csv of a training run")
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for row in reader:
+    for row in read_rows(path):
         step = _number(row["step"])
         for column, cell in row.items():
             value = _number(cell)
             if column not in ("step", "split") and step is not None and value is not None:
-                points.setdefault((column, row["split"] or ""), []).append((step, value))
+                points.setdefault((column, row["split"]), []).append((step, value))
     return {key: (np.array(pairs)[:, 0], np.array(pairs)[:, 1]) for key, pairs in points.items()}
 
 
@@ -140,9 +130,9 @@ def _smoothed(steps: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -
     return np.convolve(steps, kernel, "valid"), np.convolve(values, kernel, "valid")
 
 
-def _number(text: str | list[str] | None) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        value = float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        value = float(text)
+    except ValueError:
         return None
     return value if math.isfinite(value) else None

@@ -20,6 +20,8 @@ class Optimization(BaseModel):
         pretrained_learning_rate: peak for parameters that were transferred.
         weight_decay: of weights; biases and normalisation layers are not decayed.
         warmup: share of all steps until the peak.
+        ema: decay per step of a moving average of the weights, such as 0.99, which is validated and kept instead of
+            the weights themselves; none for no average.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +30,7 @@ class Optimization(BaseModel):
     pretrained_learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: float = Field(default=0.1, gt=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
 
 
 class Experiment(BaseModel):

@@ -21,7 +21,6 @@ from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
 from fullconv.networks.fcn import FCN
-from fullconv.networks.normalization import Normalization
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
@@ -30,7 +29,7 @@ from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.engine import StopRequested, fit_network
 from fullconv.training.experiment import Experiment, Plan
-from fullconv.training.loaders import normalization_of
+from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
 from fullconv.training.status import Status, read_status, write_status
@@ -91,7 +90,7 @@ def train(
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
     net = _network(plan, data)
     report = load_weights(net, parse_name(plan.network).backbone, plan.weights)
-    return _execute(new_run(home, data.name, plan), plan, data, net, report, home, TrainingDisplay(quiet=quiet))
+    return _execute(Job(new_run(home, data.name, plan), plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
 
 
 def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool = False) -> Run:
@@ -112,7 +111,7 @@ def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool =
         raise PlanError("the dataset has changed since the run began", where=plan.dataset, remedy=remedy)
     net = _network(plan, data)
     report = _recorded_transfer(directory) or load_weights(net, parse_name(plan.network).backbone, plan.weights)
-    return _execute(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet))
+    return _execute(Job(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
 
 
 def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
@@ -171,29 +170,20 @@ def _recorded_transfer(directory: Path) -> TransferReport | None:
     )
 
 
-def _execute(
-    directory: Path,
-    plan: Plan,
-    data: Dataset,
-    net: FCN,
-    report: TransferReport,
-    home: Workspace,
-    display: TrainingDisplay,
-) -> Run:
+def _execute(job: Job) -> Run:
     """Fit, evaluate and pack; whatever happens, status.json tells it."""
-    status = Status.now("running", read_status(directory), error=None, data=data.fingerprint)
+    directory, display = job.directory, job.display
+    status = Status.now("running", read_status(directory), error=None, data=job.data.fingerprint)
     try:
         write_status(directory, status)
-        write_atomically(directory / TRANSFER, json.dumps(asdict(report), indent=1))
-        display.say(_opening(directory, plan, data, report))
-        if report.warning:
-            status = status.model_copy(update={"warnings": (report.warning,)})
-            display.say(f"Warning: {report.warning}.")
-        pretrained = report.pretrained
-        normalization = normalization_of(data, pretrained=pretrained)
+        write_atomically(directory / TRANSFER, json.dumps(asdict(job.transfer), indent=1))
+        display.say(_opening(job))
+        if job.transfer.warning:
+            status = status.model_copy(update={"warnings": (job.transfer.warning,)})
+            display.say(f"Warning: {job.transfer.warning}.")
         with display:
-            fit_network(directory, plan, data, net, normalization, home, status, display, pretrained=pretrained)
-        run = _finish(directory, plan, data, net, normalization, report, display)
+            fit_network(job, status)
+        run = _finish(job)
     except BaseException as problem:
         state, error = _verdict(problem, directory)
         said = error or (problem if state == "failed" else None)
@@ -227,45 +217,39 @@ def _verdict(problem: BaseException, directory: Path) -> tuple[Any, FullconvErro
     return "failed", None
 
 
-def _opening(directory: Path, plan: Plan, data: Dataset, report: TransferReport) -> str:
+def _opening(job: Job) -> str:
+    plan = job.plan
     height, width = plan.crop
     return (
-        f"Training {plan.network} on {data.name}: {len(data.train)} images, {len(data.classes)} classes; "
+        f"Training {plan.network} on {job.data.name}: {len(job.data.train)} images, {len(job.data.classes)} classes; "
         f"{plan.epochs} epochs of {plan.views} view(s) of {width}×{height} pixels, batch {plan.batch_size}, "
-        f"{plan.precision} on {plan.device}; weights: {report.source}\nRun folder: {directory}"
+        f"{plan.precision} on {plan.device}; weights: {job.transfer.source}\nRun folder: {job.directory}"
     )
 
 
-def _finish(
-    directory: Path,
-    plan: Plan,
-    data: Dataset,
-    net: FCN,
-    normalization: Normalization,
-    report: TransferReport,
-    display: TrainingDisplay,
-) -> Run:
+def _finish(job: Job) -> Run:
+    """Score the best checkpoint and pack it."""
+    directory, plan, data = job.directory, job.plan, job.data
+    learnt = HistoryEntry.now(
+        f"trained on {data.name}", run=directory.name, weights=job.transfer.source, seed=plan.seed, epochs=plan.epochs
+    )
     card = ModelCard(
         name=directory.name,
         network=NetworkRecipe(name=plan.network, classes=len(data.classes), channels=data.channels),
         classes=data.classes,
         image_dtype=data.dtype,
-        normalization=normalization,
+        normalization=job.normalization,
         resize=plan.resize,
-        geometry=Geometry(stride=net.stride),
-        history=(
-            HistoryEntry.now(
-                f"trained on {data.name}", run=directory.name, weights=report.source, seed=plan.seed, epochs=plan.epochs
-            ),
-        ),
+        geometry=Geometry(stride=job.net.stride),
+        history=(learnt,),
     )
-    model = Model(net, card, device=plan.device)
     split = "test" if len(data.test) else "val"
-    display.say(f"Evaluating the best checkpoint on the {split} images …")
+    job.display.say(f"Evaluating the best checkpoint on the {split} images …")
     held_out = data.split(split)
-    scores = evaluate(model, held_out, report=directory / "report", run=directory, progress=not display.quiet)
+    model = Model(job.net, card, device=plan.device)
+    scores = evaluate(model, held_out, report=directory / "report", run=directory, progress=not job.display.quiet)
     entry = PackageScores.of(scores, dataset=data.name, split=split, images=len(held_out))
     card = card.model_copy(update={"scores": (entry,)})
     package = directory / "model"
-    save_package(package, net, card, replace=True)
-    return Run(directory, plan, Model(net, card, package, device=plan.device), scores, split)
+    save_package(package, job.net, card, replace=True)
+    return Run(directory, plan, Model(job.net, card, package, device=plan.device), scores, split)

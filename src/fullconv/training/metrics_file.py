@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fullconv.errors import StorageError
+from fullconv.evaluation.metrics_table import read_rows
 from fullconv.files import disk_errors, write_atomically
 
 FILE = "metrics.csv"
@@ -41,7 +41,8 @@ class MetricsFile:
 
     def start(self, *, last_step: int = 0) -> None:
         """Begin the file, or cut it back to the rows up to `last_step` when a run goes on from a checkpoint."""
-        rows = [row for row in read_metrics(self.path) if int(row["step"]) <= last_step] if self.path.exists() else []
+        written = read_rows(self.path) if self.path.exists() else []
+        rows = [row for row in written if row["step"].isdigit() and int(row["step"]) <= last_step]
         write_atomically(self.path, self._lines(None) + "".join(self._lines(row) for row in rows))
 
     def append(self, row: Mapping[str, object]) -> None:
@@ -57,17 +58,3 @@ class MetricsFile:
         else:
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
         return text.getvalue()
-
-
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """All complete rows; a last line cut off by a crash is left out.
-
-    Raises:
-        StorageError: the file is missing.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise StorageError("no metrics there", where=path, remedy="start the run first") from None
-    whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(whole)) if row.get("step", "").isdigit()]

@@ -89,7 +89,9 @@ class RunRecorder(Callback):
         if self.stop_requested:
             raise StopRequested
 
-    def on_validation_batch_end(self, *arguments: Any, **named: Any) -> None:
+    def on_validation_batch_end(self, trainer: lightning.Trainer, *rest: Any, **named: Any) -> None:
+        if time.monotonic() - self._beat > HEARTBEAT_SECONDS:
+            self._tell(trainer)
         if self.stop_requested:
             raise StopRequested
 
