@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +9,11 @@ from rich.console import Console
 
 from fullconv.cli.console import AsJson, Home, one_sentence, print_json
 from fullconv.cli.data_report import check_report, dataset_report, dataset_table
-from fullconv.data.class_edits import ClassEdits, parse_pairs
+from fullconv.cli.folder_options import FolderOptions, takes_folder_options
 from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import dataset_names, default_name
 from fullconv.data.description import FILE_NAME, DatasetDescription
-from fullconv.data.examination import Examination, SplitPlan, examine
-from fullconv.data.labels import KINDS
+from fullconv.data.examination import Examination
 from fullconv.errors import DataError, FullconvError
 from fullconv.files import read_document
 from fullconv.workspace import Workspace, checked_name
@@ -24,96 +21,22 @@ from fullconv.workspace import Workspace, checked_name
 app = typer.Typer(no_args_is_help=True, help="Look at images and labels, make datasets of them, list and show them.")
 
 
-class Unlabelled(StrEnum):
-    """What an image without label means."""
-
-    skip = "skip"
-    background = "background"
-    ignore = "ignore"
-
-
-def _repeatable(name: str, metavar: str, help: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=f"{help} Repeatable.", default_factory=list, show_default=False)
-
-
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="One folder with everything, or the folder of images.")]
-Labels = Annotated[
-    Path | None, typer.Argument(metavar="LABELS", help="The folder (or JSON file) of labels, where it is another.")
-]
-Classes = Annotated[
-    Path | None,
-    typer.Option("--classes", metavar="FILE", help="Names, ids, colours. Looked for beside and above the labels."),
-]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", metavar="KIND", help=f"Label format: {', '.join(KINDS)}. Detected if not given."),
-]
-Ignore = Annotated[list[str], _repeatable("--ignore", "NAME", "Class of the files to ignore, by name, id or #rrggbb.")]
-Keep = Annotated[list[str], _repeatable("--keep", "NAME", "Ignored class (void, unknown …) that counts after all.")]
-Remap = Annotated[
-    list[str], _repeatable("--remap", "CODE=CLASS", "Id or #rrggbb of the files that becomes a class, or ignore.")
-]
-Rename = Annotated[list[str], _repeatable("--rename", "OLD=NEW", "New name of a class.")]
-Merge = Annotated[list[str], _repeatable("--merge", "NEW=A,B", "Classes that become one.")]
-Drop = Annotated[list[str], _repeatable("--drop", "NAME", "Class that is ignored, after renaming and merging.")]
-UnlabelledOption = Annotated[Unlabelled, typer.Option("--unlabelled", help="What an image without label means.")]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        metavar="SHARES",
-        help="Percentages for training, validation, test. Folders of these names decide if not given, else 70/15/15.",
-    ),
-]
-Lists = Annotated[list[str], _repeatable("--list", "SPLIT=FILE", "Text file with the image names of a split.")]
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        "--group-by",
-        metavar="REGEX",
-        help="Images in whose name it finds the same stay in one split; none for no groups at all.",
-    ),
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Of the random split.")]
-Allow = Annotated[
-    list[str],
-    _repeatable("--allow", "KIND", "Kind of error, such as size-mismatch, to let pass, leaving out what it concerns."),
-]
-
-
 @app.command()
+@takes_folder_options
 def check(
-    images: Images,
-    labels: Labels = None,
     *,
-    classes: Classes = None,
-    format: Format = None,
-    ignore: Ignore,
-    keep: Keep,
-    remap: Remap,
-    rename: Rename,
-    merge: Merge,
-    drop: Drop,
-    unlabelled: UnlabelledOption = Unlabelled.skip,
-    split: Split = None,
-    lists: Lists,
-    group_by: GroupBy = None,
-    seed: Seed = 0,
-    allow: Allow,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     as_json: AsJson = False,
+    folder: FolderOptions,
 ) -> None:
     """Look at every file once: format, pairs, problems, classes, splits, what a stride can reach. Writes nothing.
 
     Exit code 2 where an error was found.
     """
     with one_sentence():
-        found = _examined(
-            images, labels, classes, format, ignore, keep, remap, rename, merge, drop,
-            unlabelled, split, lists, group_by, seed, allow,
-        )  # fmt: skip
+        found = folder.examined()
     if as_json:
-        print_json(_facts(found, name=default_name(images)))
+        print_json(_facts(found, name=default_name(folder.images)))
     else:
         Console().print(check_report(found))
     if found.errors or (strict and any(problem.severity == "warning" for problem in found.problems)):
@@ -121,27 +44,13 @@ def check(
 
 
 @app.command()
+@takes_folder_options
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new dataset: letters, digits, dot, dash, underscore.")],
-    images: Images,
-    labels: Labels = None,
     *,
-    classes: Classes = None,
-    format: Format = None,
-    ignore: Ignore,
-    keep: Keep,
-    remap: Remap,
-    rename: Rename,
-    merge: Merge,
-    drop: Drop,
-    unlabelled: UnlabelledOption = Unlabelled.skip,
-    split: Split = None,
-    lists: Lists,
-    group_by: GroupBy = None,
-    seed: Seed = 0,
-    allow: Allow,
     workspace: Home = None,
     as_json: AsJson = False,
+    folder: FolderOptions,
 ) -> None:
     """Make a dataset in the workspace. Images and labels stay where they are."""
     with one_sentence():
@@ -152,10 +61,7 @@ def create(
                 where=home.datasets,
                 remedy="choose another name or remove it",
             )
-        found = _examined(
-            images, labels, classes, format, ignore, keep, remap, rename, merge, drop,
-            unlabelled, split, lists, group_by, seed, allow,
-        )  # fmt: skip
+        found = folder.examined()
         dataset = Dataset.from_examination(found, name=name)
         path = dataset.save(home)
     if as_json:
@@ -193,48 +99,6 @@ def show(
         print_json(_dataset_facts(dataset))
     else:
         Console().print(dataset_report(dataset))
-
-
-def _examined(
-    images: Path,
-    labels: Path | None,
-    classes: Path | None,
-    format: str | None,
-    ignore: list[str],
-    keep: list[str],
-    remap: list[str],
-    rename: list[str],
-    merge: list[str],
-    drop: list[str],
-    unlabelled: Unlabelled,
-    split: str | None,
-    lists: list[str],
-    group_by: str | None,
-    seed: int,
-    allow: list[str],
-) -> Examination:
-    edits = ClassEdits(
-        keep=tuple(keep),
-        remap=parse_pairs(remap, option="--remap"),
-        rename=parse_pairs(rename, option="--rename"),
-        merge={
-            new: tuple(name.strip() for name in names.split(",") if name.strip())
-            for new, names in parse_pairs(merge, option="--merge").items()
-        },
-        drop=tuple(drop),
-    )
-    return examine(
-        images,
-        labels,
-        classes=classes,
-        format=format,
-        ignore=ignore,
-        edits=edits,
-        unlabelled=unlabelled.value,
-        lists={key: Path(path) for key, path in parse_pairs(lists, option="--list").items()},
-        plan=SplitPlan(split or SplitPlan.shares, group_by, seed, forced=split is not None),
-        allow=allow,
-    )
 
 
 def _facts(found: Examination, *, name: str) -> dict[str, Any]:
