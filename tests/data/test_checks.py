@@ -112,6 +112,19 @@ def test_smoothed_labels_are_recognised(tmp_path: Path):
     assert problem.count == 12
 
 
+def test_a_few_levels_along_smooth_edges_are_recognised_over_all_files(tmp_path: Path):
+    root = write_set(tmp_path)
+    for number in range(12):
+        mask = np.zeros((24, 32), dtype=np.uint8)
+        mask[6:20, 8:26] = 85
+        mask[7:19, 9:25] = 170
+        mask[8:18, 10:24] = 255
+        Image.fromarray(mask).save(root / "labels" / f"{number:03}.png")
+    problem = found(examine(root), "blurred-label")
+    assert "2 different codes lie near or between those of the classes, the first at row 6, column 8" in problem.message
+    assert problem.count == 12
+
+
 def test_jpeg_labels_are_recognised(tmp_path: Path):
     size = (120, 160)
     root = write_set(tmp_path, kind="colors", size=size)

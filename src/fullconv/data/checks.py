@@ -68,8 +68,11 @@ class Judge:
                 by_kind[fault.kind].append((fault.path, fault.message))
         return [self._listed(kind, faults) for kind, faults in by_kind.items()]
 
-    def codes(self, inspections: Sequence[Inspection], *, colors: bool) -> list[Problem]:
-        """Codes in label files that are no class: one problem per code, or one for blurred labels with many of them."""
+    def codes(self, inspections: Sequence[Inspection], *, colors: bool, smoothed: bool = False) -> list[Problem]:
+        """Codes in label files that are no class: one problem per code, or one for blurred labels.
+
+        Blurred is a label with many codes near those of classes; few are enough where all files together say so.
+        """
         pixels: Counter[int] = Counter()
         images: dict[int, list[Inspection]] = defaultdict(list)
         for found in inspections:
@@ -79,7 +82,8 @@ class Judge:
         if not pixels:
             return []
         every = sum(found.unknown_pixels for found in inspections)
-        blurred = [found for found in inspections if self._is_blurred(found, colors=colors)]
+        fewest = 1 if smoothed else _BLUR_CODES
+        blurred = [found for found in inspections if self._is_blurred(found, fewest, colors=colors)]
         if blurred:
             return [self._blurred(blurred, every)]
         problems = []
@@ -304,9 +308,9 @@ class Judge:
         files = [other for other, _ in faults]
         return self.problem(kind, path, f"{message}{more}", _REMEDIES[kind], count=others + 1, files=files)
 
-    def _is_blurred(self, found: Inspection, *, colors: bool) -> bool:
-        """Many different codes in one label, each close to a class or between two: JPEG or smooth edges did that."""
-        if len(found.unknown) < _BLUR_CODES:
+    def _is_blurred(self, found: Inspection, fewest: int, *, colors: bool) -> bool:
+        """So many codes in one label, each close to a class or between two: JPEG or smooth edges did that."""
+        if len(found.unknown) < fewest:
             return False
         known = np.array([code for entry in (*self._classes.classes, *self._classes.ignored) for code in entry.codes])
         strange = np.array(list(found.unknown))
@@ -314,7 +318,8 @@ class Judge:
             low, high = _channels(known).min(axis=0), _channels(known).max(axis=0)
             between = (_channels(strange) >= low - 32).all(axis=1) & (_channels(strange) <= high + 32).all(axis=1)
         else:
-            between = (strange >= known.min()) & (strange <= max(known.max(), 255))
+            top = known.max() if fewest < _BLUR_CODES else max(known.max(), 255)
+            between = (strange >= known.min()) & (strange <= top)
         return bool(between.mean() > 0.5)
 
     def _blurred(self, blurred: Sequence[Inspection], pixels: int) -> Problem:
@@ -325,7 +330,7 @@ class Judge:
         return self.problem(
             "blurred-label",
             path,
-            f"{worst.unknown_codes:,} different codes lie near or between those of the classes, the first at "
+            f"{_strange(worst.unknown_codes)} near or between those of the classes, the first at "
             f"row {row}, column {column}: {cause} changed the labels of {_images(len(blurred))} ({pixels:,} pixels)",
             "export the labels as PNG without smoothing, or ignore these pixels with --allow blurred-label",
             count=len(blurred),
@@ -360,6 +365,10 @@ def _channels(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
 
 def _label_path(found: Inspection) -> Path:
     return found.sample.labels[0] if found.sample.labels else found.sample.image
+
+
+def _strange(count: int) -> str:
+    return "a code lies" if count == 1 else f"{count:,} different codes lie"
 
 
 def _images(count: int) -> str:

@@ -163,7 +163,7 @@ def examine(
         watched=list(remapped.values()),
     )
     inspections = inspect_samples(decoder, found.samples)
-    judged = _judge(judge, inspections, table, found.format, plan)
+    judged = _judge(judge, inspections, table, found.format, plan, smoothed=found.smoothed)
     remarks = [judge.remark(found.root, note) for note in found.notes]
     seen = frozenset[int]().union(*(inspection.seen for inspection in inspections))
     remarks += [
@@ -218,7 +218,8 @@ def examine_again(
     """
     judge = judge_of(root, table, format, allow)
     decoder = SampleDecoder.of(format, table, unedited=unedited, unlabelled=unlabelled, unknown="ignore")
-    judged = _judge(judge, inspect_samples(decoder, samples), table, format, None)
+    smoothed = any(problem.kind == "blurred-label" for problem in before)
+    judged = _judge(judge, inspect_samples(decoder, samples), table, format, None, smoothed=smoothed)
     kept = [problem for problem in before if problem.kind in _OF_FILES_LEFT_OUT or _is_note_of_scan(problem)]
     return replace(judged, problems=worst_first([*judged.problems, *kept]))
 
@@ -234,11 +235,17 @@ def judge_of(root: Path, table: ClassTable, format: LabelFormat, allow: Sequence
 
 
 def _judge(
-    judge: Judge, inspections: Sequence[Inspection], table: ClassTable, format: LabelFormat, plan: SplitPlan | None
+    judge: Judge,
+    inspections: Sequence[Inspection],
+    table: ClassTable,
+    format: LabelFormat,
+    plan: SplitPlan | None,
+    *,
+    smoothed: bool,
 ) -> Judged:
     """Problems, splits and numbers; without a plan the splits that samples have are kept."""
     problems = judge.samples(inspections)
-    problems += judge.codes(inspections, colors=format.kind in COLOR_FORMATS)
+    problems += judge.codes(inspections, colors=format.kind in COLOR_FORMATS, smoothed=smoothed)
     usable = [found for found in inspections if not found.faults]
     if not usable:
         return Judged([], worst_first([*problems, judge.nothing_usable(len(inspections))]))

@@ -45,12 +45,14 @@ class Decision:
     Args:
         named_by: the class file or known dataset whose names were taken; "" where there is none.
         notes: what a person should know about the choice.
+        smoothed: whether the files hold in-between values that smoothing or JPEG left.
     """
 
     format: LabelFormat
     classes: ClassTable
     named_by: str = ""
     notes: tuple[str, ...] = ()
+    smoothed: bool = False
 
 
 def decide(surveys: Sequence[Survey], naming: Naming, *, forced: Kind | None = None, known: str = "") -> Decision:
@@ -128,6 +130,7 @@ def _decide_levels(
         table,
         naming.source,
         tuple(notes),
+        evidence.blurred,
     )
 
 
@@ -260,7 +263,8 @@ def _decide_colors(
         explanation = explanation.replace("are coloured:", f"are palette images read by colour, since {because}:")
         notes.append(f"the colours of the palette images tell the classes, not their indices, since {because}")
     table = table_by_color(found, naming)
-    return Decision(LabelFormat(kind="colors", explanation=explanation), table, naming.source, tuple(notes))
+    format = LabelFormat(kind="colors", explanation=explanation)
+    return Decision(format, table, naming.source, tuple(notes), evidence.blurred)
 
 
 def _refuse_foreign_colors(

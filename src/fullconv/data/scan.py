@@ -56,6 +56,7 @@ class Scan:
         unmatched_images, unmatched_labels: files without a partner.
         notes: sentences on what was recognised or left aside.
         problems: (file, sentence) for what could not be read while looking.
+        smoothed: whether the labels hold in-between values that smoothing or JPEG left.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class Scan:
     unmatched_labels: tuple[Path, ...]
     notes: tuple[str, ...]
     problems: tuple[tuple[Path, str], ...]
+    smoothed: bool = False
 
 
 def scan(
@@ -157,6 +159,7 @@ def scan(
         unmatched_labels=tuple(place.path for place in pairing.unmatched_labels),
         notes=(*notes, *decision.notes),
         problems=tuple(problems),
+        smoothed=decision.smoothed,
     )
 
 
