@@ -1,0 +1,118 @@
+"""An image followed through a traced network: the state of every node, and the obstacles met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import fx
+
+from fullconv.geometry import local_rules as local
+from fullconv.geometry import shape_rules as shape
+from fullconv.geometry.fields import Field
+from fullconv.geometry.operations import Operation, filled, operation
+from fullconv.geometry.states import WHOLE, Blocked, Obstacle, Plane, State, Whole, depends, planes
+from fullconv.geometry.tracing import Trace
+
+
+def _own(op: Operation) -> State:
+    """A module that says itself what it reads: `reads(field) -> field`, the same for rows and columns."""
+    plane = local.joined(op, op.states)
+    if not isinstance(plane, Plane):
+        return plane
+    assert op.module is not None
+    rule: Callable[[Field], Field] = op.module.reads  # type: ignore[assignment]
+    return replace(plane, rows=rule(plane.rows), cols=rule(plane.cols))
+
+
+def _opaque(op: Operation) -> State:
+    name = type(op.module).__name__
+    if any(hasattr(op.module, setting) for setting in ("kernel_size", "ceil_mode")):
+        raise Blocked("size-dependent-padding", f"the padding of this {name} is computed from the size of the image")
+    if "attention" in name.lower() or "attn" in name.lower():
+        raise Blocked("attention", f"every cell attends to others ({name})")
+    raise Blocked("unknown", f"the inside of this {name} cannot be traced")
+
+
+def _unknown(op: Operation) -> State:
+    raise Blocked("unknown", f"nothing is known of the operation {getattr(op.node.target, '__name__', op.node.target)}")
+
+
+_RULES: dict[str, Callable[[Operation], State]] = {
+    "own": _own,
+    "opaque": _opaque,
+    "elementwise": shape.elementwise,
+    "conv2d": local.convolution,
+    "conv_transpose2d": local.transposed_convolution,
+    "pad": local.padding,
+    "circular_pad": local.padding,
+    "interpolate": local.resizing,
+    "adaptive_pool": local.adaptive_pooling,
+    "getitem": local.slicing,
+    "narrow": local.narrowing,
+    "cat": shape.concatenation,
+    "stack": shape.stacking,
+    "split": shape.splitting,
+    "permute": shape.permutation,
+    "reduce": shape.reduction,
+    "batch_norm": shape.batch_norm,
+    "layer_norm": shape.layer_norm,
+    "linear": shape.linear,
+    "product": shape.product,
+    "attention": shape.attention,
+    "softmax": shape.softmax,
+    "unsqueeze": shape.unsqueezing,
+    "expand": shape.expanding,
+    **dict.fromkeys(("max_pool2d", "avg_pool2d", "lp_pool2d"), local.pooling),
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), local.shuffling),
+    **dict.fromkeys(("reshape", "flatten", "squeeze"), shape.reshaping),
+    **dict.fromkeys(("instance_norm", "group_norm"), shape.whole_map_norm),
+    **dict.fromkeys(("roll", "rot90", "flip", "repeat"), shape.wrapping),
+}
+
+
+def follow(trace: Trace) -> tuple[dict[fx.Node, State], dict[fx.Node, Obstacle]]:
+    """The state of every node of a network, and the nodes that are obstacles.
+
+    After an obstacle the rest is followed as far as it makes sense: a norm keeps the cells where they are, after
+    global pooling there are none.
+    """
+    states: dict[fx.Node, State] = {}
+    obstacles: dict[fx.Node, Obstacle] = {}
+    image_seen = False
+    for node in trace.graph.graph.nodes:
+        if node.op == "placeholder":
+            states[node] = None if image_seen else Plane(Field.image(), Field.image())
+            image_seen = True
+        elif node.op == "get_attr":
+            states[node] = None
+        elif node.op == "output":
+            states[node] = filled(node.args[0], states.get)
+        else:
+            op = operation(trace, node, states)
+            states[node] = _state(op, trace, obstacles)
+    return states, obstacles
+
+
+def _state(op: Operation, trace: Trace, obstacles: dict[fx.Node, Obstacle]) -> State:
+    result = trace.values[op.node][0]
+    if op.kind == "size" or not _holds_tensor(result) or not depends(op.states):
+        return None
+    if not planes(op.states) and op.kind != "getitem":
+        return _wholes(result)
+    try:
+        return _RULES.get(op.kind, _unknown)(op)
+    except Blocked as found:
+        obstacles[op.node] = Obstacle(op.name, found.kind, found.reason)
+        return _wholes(result) if isinstance(found.state, Whole) else found.state
+
+
+def _wholes(result: Any) -> State:
+    return tuple(_wholes(part) for part in result) if isinstance(result, list | tuple) else WHOLE
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_tensor(part) for part in value)
+    return hasattr(value, "shape")

@@ -1,0 +1,238 @@
+"""Operations that look at a neighbourhood: convolutions, pooling, padding, resizing, shuffles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+from fullconv.geometry.fields import Field
+from fullconv.geometry.operations import Operation
+from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, depends, planes
+
+_TAPS = {"nearest": 1, "nearest-exact": 1, "bilinear": 2, "bicubic": 4}
+
+
+def one_plane(operation: Operation) -> Plane | Whole:
+    """The tensor that the operation reads, where the others are weights."""
+    return next((state for state in operation.states if isinstance(state, Plane | Whole)), WHOLE)
+
+
+def _each_axis(operation: Operation, change: Callable[[Field, int], Field]) -> State:
+    """Change the fields of the last two dimensions of an (N, C, H, W) plane; `change` gets 0 for the first of them."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    if len(plane.tags) < 3 or not {plane.tags[-2], plane.tags[-1]} <= {"rows", "cols"} or plane.tags[-3]:
+        raise Blocked("unknown", "it slides over dimensions that are not the rows and columns of the image")
+    for axis, dimension in enumerate((-2, -1)):
+        tag = plane.tags[dimension]
+        plane = plane.along(tag, change(plane.field(tag), axis))
+    return plane
+
+
+def convolution(operation: Operation) -> State:
+    """Dilated, grouped, strided, with any padding."""
+    kernel = _kernel(operation)
+    stride, dilation = operation.pair(3, "stride", 1), operation.pair(5, "dilation", 1)
+    if getattr(operation.module, "padding_mode", "zeros") == "circular":
+        raise Blocked("fixed-size", "its padding wraps around the image")
+    padding = operation.fixed(4, "padding", 0)
+    if padding == "same":
+        before = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
+    else:
+        before = (0, 0) if padding == "valid" else operation.pair(4, "padding", 0)
+    return _each_axis(
+        operation,
+        lambda field, i: field.window(kernel[i], stride=stride[i], padding=before[i], dilation=dilation[i]),
+    )
+
+
+def transposed_convolution(operation: Operation) -> State:
+    """With any stride, padding and dilation; output padding adds cells at the end and does not change the map."""
+    kernel = _kernel(operation)
+    stride, padding = operation.pair(3, "stride", 1), operation.pair(4, "padding", 0)
+    dilation = operation.pair(7, "dilation", 1)
+    return _each_axis(
+        operation,
+        lambda field, i: field.spread(kernel[i], stride=stride[i], padding=padding[i], dilation=dilation[i]),
+    )
+
+
+def _kernel(operation: Operation) -> tuple[int, int]:
+    if operation.module is not None:
+        return operation.pair(0, "kernel_size")
+    arguments, named = operation.values[0]
+    weight = named["weight"] if "weight" in named else arguments[1]
+    return int(weight.shape[-2]), int(weight.shape[-1])
+
+
+def pooling(operation: Operation) -> State:
+    """Max, average and LP pooling; a partial cell that rounding up adds at the end does not change the map."""
+    at = 2 if operation.kind == "lp_pool2d" else 1
+    kernel = operation.pair(at, "kernel_size")
+    stride = kernel if operation.fixed(at + 1, "stride") in (None, []) else operation.pair(at + 1, "stride")
+    padding = (0, 0) if operation.kind == "lp_pool2d" else operation.pair(at + 2, "padding", 0)
+    dilation = operation.pair(at + 3, "dilation", 1) if operation.kind == "max_pool2d" else (1, 1)
+    plane = _each_axis(
+        operation,
+        lambda field, i: field.window(kernel[i], stride=stride[i], padding=padding[i], dilation=dilation[i]),
+    )
+    return (plane, None) if operation.both(at + 5, "return_indices", False)[0] else plane
+
+
+def padding(operation: Operation) -> State:
+    """Any padding by a fixed number of cells, also a negative one; what is added lies outside the image."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    amounts = operation.both(1, "padding" if operation.module is not None else "pad")
+    mode = operation.both(2, "mode", "constant")[0]
+    if mode == "circular" or operation.kind == "circular_pad":
+        raise Blocked("fixed-size", "its padding wraps around the image", plane)
+    first, second = ([value] * 4 if isinstance(value, int) else list(value) for value in amounts)
+    for index in range(0, len(first), 2):
+        tag = plane.tags[-1 - index // 2]
+        if tag in ("rows", "cols"):
+            if first[index] != second[index]:
+                reason = "its padding is computed from the size of the image"
+                raise Blocked("size-dependent-padding", reason, plane)
+            plane = plane.along(tag, plane.field(tag).moved(-int(first[index])))
+        elif tag and (first[index] or first[index + 1]):
+            raise Blocked("unknown", "it pads flattened cells")
+    return plane
+
+
+def resizing(operation: Operation) -> State:
+    """Nearest, bilinear and bicubic interpolation by a fixed factor."""
+    mode = operation.both(3, "mode", "nearest")[0]
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    if operation.both(1, "size")[0] is not None:
+        raise Blocked("resizing", "it resizes to a given size", WHOLE)
+    if operation.both(4, "align_corners")[0]:
+        raise Blocked("resizing", "it aligns the corners, so its factor depends on the size of the image", WHOLE)
+    if mode not in _TAPS:
+        raise Blocked("unknown", f"it resizes by {mode}")
+    factor = operation.fixed(2, "scale_factor")
+    factors = [factor, factor] if isinstance(factor, int | float) else [factor[0], factor[-1]]
+    exact = [Fraction(value).limit_denominator(1000) for value in factors]
+    antialias = bool(operation.both(6, "antialias", False)[0])
+    return _each_axis(operation, lambda field, i: field.resized(exact[i], taps=_TAPS[mode], antialias=antialias))
+
+
+def shuffling(operation: Operation) -> State:
+    """Pixel shuffle and unshuffle."""
+    if operation.kind == "pixel_shuffle":
+        up = int(operation.fixed(1, "upscale_factor"))
+        return _each_axis(operation, lambda field, i: field.repeated(up))
+    down = int(operation.fixed(1, "downscale_factor"))
+    return _each_axis(operation, lambda field, i: field.blocks(down))
+
+
+def adaptive_pooling(operation: Operation) -> State:
+    """To one cell: global pooling; to a fixed number of cells: windows that depend on the size; both are obstacles."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    wanted = operation.both(1, "output_size")[0]
+    sizes = [wanted, wanted] if not isinstance(wanted, list | tuple) else [wanted[0], wanted[-1]]
+    if all(size is None for size in sizes):
+        return plane
+    if sizes == [1, 1]:
+        raise Blocked("global-pooling", "it pools the whole map into one cell")
+    raise Blocked("adaptive-pooling", f"it divides the map, whatever its size, into {sizes[0]}×{sizes[1]} windows")
+
+
+def slicing(operation: Operation) -> State:
+    """Slices and indices: a fixed start moves the map, a step thins it out, an end cuts cells off."""
+    source = operation.args[0]
+    index, other = operation.values[0][0][1], operation.values[1][0][1]
+    if isinstance(source, tuple | list):
+        return source[index]  # type: ignore[no-any-return]
+    if not isinstance(source, Plane):
+        return source  # type: ignore[no-any-return]
+    items, others = (list(value) if isinstance(value, tuple) else [value] for value in (index, other))
+    before = operation.values[0][0][0].shape
+    tags: list[Tag] = []
+    plane, dim = source, 0
+    for position, (item, second) in enumerate(zip(items, others, strict=True)):
+        if item is Ellipsis:
+            rest = len(items) - position - 1 - sum(later is None for later in items[position + 1 :])
+            while dim < len(before) - rest:
+                tags.append(source.tags[dim])
+                dim += 1
+            continue
+        if item is None:
+            tags.append("")
+            continue
+        tag = source.tags[dim]
+        dim += 1
+        if isinstance(item, slice):
+            tags.append(tag)
+            if tag in ("rows", "cols"):
+                plane = plane.along(tag, _sliced(plane.field(tag), item, second))
+            elif tag == "cells" and (item.start, item.stop, item.step) != (None, None, None):
+                raise Blocked("unknown", "it cuts flattened cells")
+        elif tag:
+            raise Blocked("unknown", "it picks single cells of the map")
+        elif not isinstance(item, int):
+            tags.append("")
+    return plane.tagged(*tags, *source.tags[dim:])
+
+
+def _sliced(field: Field, item: slice, second: slice) -> Field:
+    start, step = item.start or 0, item.step or 1
+    if start != (second.start or 0) or step != (second.step or 1):
+        raise Blocked("size-dependent", "it cuts at a place computed from the size of the image")
+    if start < 0 or step < 0:
+        raise Blocked("size-dependent", "it counts from the far end of the image")
+    return field.window(1, stride=step, padding=-start)
+
+
+def narrowing(operation: Operation) -> State:
+    """`narrow(dim, start, length)`."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    tag = plane.tags[int(operation.fixed(1, "dim"))]
+    if tag in ("rows", "cols"):
+        start = int(operation.fixed(2, "start"))
+        return plane.along(tag, _sliced(plane.field(tag), slice(start, None), slice(start, None)))
+    if tag:
+        raise Blocked("unknown", "it cuts flattened cells")
+    return plane
+
+
+def joined(operation: Operation, states: list[State]) -> State:
+    """Branches that meet, cell by cell: each cell reads what any branch reads.
+
+    Raises:
+        Blocked: the branches have different strides, so that no cell of the one lies on one of the other.
+    """
+    found = planes(states)
+    if not found:
+        return WHOLE if depends(states) else None
+    first = max(found, key=lambda plane: len(plane.tags))
+    for other in found:
+        if other is first:
+            continue
+        if (other.rows.stride, other.cols.stride) != (first.rows.stride, first.cols.stride):
+            raise Blocked(
+                "misaligned",
+                f"branches of stride {first.rows.stride} and {other.rows.stride} meet in it",
+            )
+        skew = (
+            max(first.skew[0], other.skew[0], abs(first.rows.center - other.rows.center)),
+            max(first.skew[1], other.skew[1], abs(first.cols.center - other.cols.center)),
+        )
+        wider = first.rows if first.rows.size >= other.rows.size else other.rows
+        wide = first.cols if first.cols.size >= other.cols.size else other.cols
+        first = replace(
+            first,
+            rows=replace(first.rows.joined(other.rows), center=wider.center),
+            cols=replace(first.cols.joined(other.cols), center=wide.center),
+            skew=skew,
+        )
+    return first

@@ -1,0 +1,197 @@
+"""Any network as a graph of operations, with the shape of every value at two image sizes; no weight is touched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from fullconv.errors import NetworkError
+
+BATCH = 2
+"""Images in the batch that is traced: with one, nothing would tell the batch from a dimension of size one."""
+
+_LIBRARY = ("torch.nn", "torch.ao.nn")
+PATH = "path"
+"""Key of `Node.meta`: the module that an operation belongs to."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced network.
+
+    Args:
+        graph: its operations; modules of torch.nn are one operation each.
+        opaque: module path → why its inside cannot be traced; such a module is one operation.
+        values: per node, what it yields for an image of each of the two sizes; tensors are on the meta device.
+        sizes: (height, width) of the two images.
+        channels: of the images.
+    """
+
+    graph: fx.GraphModule
+    opaque: Mapping[str, str]
+    values: Mapping[fx.Node, tuple[Any, Any]]
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    channels: int
+
+    def module(self, node: fx.Node) -> nn.Module | None:
+        """The module that a node calls, if it calls one."""
+        return self.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+    def name(self, node: fx.Node) -> str:
+        """What a person calls the node: the path of its module, or the operation inside one."""
+        if node.op == "call_module":
+            return str(node.target)
+        path = node.meta.get(PATH, "")
+        return f"{path}.{node.name}" if path else node.name
+
+    def shapes(self, node: fx.Node) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The shape of a node's tensor at both sizes; None where it yields none."""
+        first, second = self.values[node]
+        if not (isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)):
+            return None
+        return tuple(first.shape), tuple(second.shape)
+
+
+class _Tracer(fx.Tracer):
+    """Follows a network into every module but those of torch.nn and those whose inside cannot be followed."""
+
+    def __init__(self, opaque: Mapping[type[nn.Module], str]) -> None:
+        super().__init__(autowrap_modules=(math,))
+        self.opaque = opaque
+        self.failed: nn.Module | None = None
+        self._inside: list[str] = []
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if type(m) in self.opaque or hasattr(m, "reads"):
+            return True
+        known = type(m).__module__.startswith(_LIBRARY) and not isinstance(m, nn.Sequential | nn.ModuleList)
+        return (known and not any(True for _ in m.children())) or isinstance(m, nn.MultiheadAttention)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        self._inside.append(self.path_of_module(m))
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:
+            self.failed = self.failed or m
+            raise
+        finally:
+            self._inside.pop()
+
+    def create_node(self, *arguments: Any, **named: Any) -> fx.Node:
+        node = super().create_node(*arguments, **named)
+        node.meta[PATH] = self._inside[-1] if self._inside else ""
+        return node
+
+
+def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels: int | None = None) -> Trace:
+    """Follow an image through a network.
+
+    Args:
+        net: takes (N, C, H, W) images.
+        input_size: (height, width) of the first image; the second is larger. None: 224×224 or the size it needs.
+        channels: of the image; None: what the first convolution reads.
+
+    Raises:
+        NetworkError: the network's own forward cannot be followed, or no image size suits it.
+    """
+    opaque: dict[type[nn.Module], str] = {}
+    while True:
+        tracer = _Tracer(opaque)
+        try:
+            graph = tracer.trace(net)
+        except Exception as problem:  # a network may fail in any way
+            if tracer.failed is None or type(tracer.failed) in opaque:
+                raise NetworkError(
+                    f"{type(net).__name__} cannot be traced ({_first_line(problem)})",
+                    remedy="keep decisions that depend on the image out of its forward",
+                ) from problem
+            opaque[type(tracer.failed)] = _first_line(problem)
+            continue
+        break
+    module = fx.GraphModule(net, graph)
+    bands = channels or bands_of(net)
+    first, second, sizes = _run_twice(module, bands, input_size)
+    inside = {name: opaque[type(part)] for name, part in net.named_modules() if type(part) in opaque}
+    values = {node: (first.get(node), second.get(node)) for node in graph.nodes}
+    return Trace(module, inside, values, sizes, bands)
+
+
+class _Values(fx.Interpreter):
+    """Runs a graph and keeps what every node yields."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.kept: dict[fx.Node, Any] = {}
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        return value.to("meta") if isinstance(value, torch.Tensor) else value
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        self.kept[n] = value
+        return value
+
+
+class _OnMeta(nn.Module):
+    """The graph as a module, so that its parameters can be replaced by ones without content."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> dict[fx.Node, Any]:
+        interpreter = _Values(self.module)
+        interpreter.run(images)
+        return interpreter.kept
+
+
+def values_at(module: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]:
+    """What every node yields for images of this shape, on the meta device: shapes without arithmetic."""
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    empty = {f"module.{name}": torch.empty_like(value, device="meta") for name, value in state.items()}
+    with torch.no_grad(), torch.device("meta"):
+        found: dict[fx.Node, Any] = torch.func.functional_call(_OnMeta(module), empty, (images.to("meta"),))
+    return found
+
+
+def _run_twice(
+    module: fx.GraphModule, channels: int, input_size: tuple[int, int] | None
+) -> tuple[dict[fx.Node, Any], dict[fx.Node, Any], tuple[tuple[int, int], tuple[int, int]]]:
+    problem: Exception | None = None
+    for size in [input_size] if input_size is not None else _USUAL_SIZES:
+        try:
+            first = values_at(module, torch.empty(BATCH, channels, *size, device="meta"))
+        except Exception as error:  # the size does not suit this network
+            problem = problem or error
+            continue
+        larger = (size[0] + _FURTHER[0], size[1] + _FURTHER[1])
+        try:
+            return first, values_at(module, torch.empty(BATCH, channels, *larger, device="meta")), (size, larger)
+        except Exception:  # a network for one size only
+            return first, first, (size, size)
+    raise NetworkError(
+        f"the network takes no image of {channels} bands ({_first_line(problem)})",
+        remedy="give its input_size and channels",
+    )
+
+
+_USUAL_SIZES = ((224, 224), (256, 256), (288, 288), (384, 384), (512, 512), (32, 32), (1024, 1024))
+_FURTHER = (448, 896)
+
+
+def bands_of(net: nn.Module) -> int:
+    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)), None)
+    return 3 if first is None else first.in_channels
+
+
+def _first_line(problem: BaseException | None) -> str:
+    lines: Sequence[str] = str(problem).strip().splitlines()
+    return lines[0][:160] if lines else type(problem).__name__

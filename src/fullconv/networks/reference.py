@@ -1,0 +1,203 @@
+"""The authors' own nets, layer by layer: padding 100, pools that round up, frozen deconvolutions, derived crops."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from fullconv.geometry.crops import crop_offset
+from fullconv.geometry.geometry import geometry_of
+
+PADDING = 100
+"""Of the first convolution, so that even a small image leaves cells after the convolutions without padding."""
+
+
+class Crop(nn.Module):
+    """A window of the size of another map, `offset` cells from the top and from the left."""
+
+    def __init__(self, offset: int = 0) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        height, width = like.shape[-2:]
+        return maps[..., self.offset : self.offset + height, self.offset : self.offset + width]
+
+    def extra_repr(self) -> str:
+        return f"offset={self.offset}"
+
+
+def bilinear_kernel(size: int) -> torch.Tensor:
+    """(size, size) weights that interpolate linearly by a factor of size // 2, rounded up.
+
+    >>> bilinear_kernel(4)[1]
+    tensor([0.1875, 0.5625, 0.5625, 0.1875])
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 3.3; Caffe's bilinear filler.
+    """
+    factor = (size + 1) // 2
+    center = factor - 1 if size % 2 else factor - 0.5
+    line = 1 - (torch.arange(size) - center).abs() / factor
+    return line[:, None] * line[None, :]
+
+
+def deconvolution(classes: int, kernel: int, stride: int) -> nn.ConvTranspose2d:
+    """Bilinear upsampling as a transposed convolution, one kernel per class, frozen.
+
+    >>> deconvolution(21, 64, 32).weight.requires_grad
+    False
+    """
+    layer = nn.ConvTranspose2d(classes, classes, kernel, stride, groups=classes, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(bilinear_kernel(kernel).expand_as(layer.weight))
+    layer.requires_grad_(False)
+    return layer
+
+
+class ReferenceFCN(nn.Module):
+    """FCN-AlexNet or FCN-VGG16 with pad 100, as published.
+
+    Takes (N, channels, H, W) images of any size; returns (N, classes, H, W) scores. The score layers start at zero.
+
+    Args:
+        encoder: layers up to the last pool, by the names of the reference nets.
+        head: fc6 and fc7 as convolutions.
+        width: channels that the head yields.
+        classes: how many scores each pixel gets.
+        skips: (pool, its channels, scale before scoring), coarse to fine; empty for the 32s nets.
+        upsampling: (kernel, stride) of the last deconvolution.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, sections 4.1 to 4.3; Shelhamer, Long, Darrell, PAMI 2016, for the
+    all-at-once scales.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Sequential,
+        head: nn.Sequential,
+        width: int,
+        *,
+        classes: int,
+        skips: tuple[tuple[str, int, float], ...] = (),
+        upsampling: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        for name, layer in (*encoder.named_children(), *head.named_children()):
+            self.add_module(name, layer)
+        self._down = tuple(name for name, _ in encoder.named_children())
+        self._head = tuple(name for name, _ in head.named_children())
+        self.score_fr = nn.Conv2d(width, classes, 1)
+        self._skips = tuple((pool, scale) for pool, _, scale in skips)
+        for pool, channels, _ in skips:
+            self.add_module(f"up_to_{pool}", deconvolution(classes, 4, 2))
+            self.add_module(f"score_{pool}", nn.Conv2d(channels, classes, 1))
+            self.add_module(f"crop_{pool}", Crop())
+        self.upscore = deconvolution(classes, *upsampling)
+        self.crop = Crop()
+        for name, layer in self.named_children():
+            if isinstance(layer, nn.Conv2d) and name.startswith("score_"):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self._derive_crops()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        value, kept = images, {}
+        for name in self._down:
+            value = getattr(self, name)(value)
+            kept[name] = value
+        for name in self._head:
+            value = getattr(self, name)(value)
+        value = self.score_fr(value)
+        for pool, scale in self._skips:
+            value = getattr(self, f"up_to_{pool}")(value)
+            skip = getattr(self, f"score_{pool}")(kept[pool] * scale if scale != 1 else kept[pool])
+            value = value + getattr(self, f"crop_{pool}")(skip, value)
+        pixels: torch.Tensor = self.crop(self.upscore(value), images)
+        return pixels
+
+    def _derive_crops(self) -> None:
+        """Every crop from the geometry of the layers before it, coarse to fine; nothing is typed in."""
+        for pool, _ in self._skips:
+            getattr(self, f"crop_{pool}").offset = crop_offset(geometry_of(self), f"score_{pool}", f"up_to_{pool}")
+        self.crop.offset = crop_offset(geometry_of(self), "upscore")
+
+
+def fcn_alexnet(classes: int = 21, channels: int = 3, *, padding: int = PADDING) -> ReferenceFCN:
+    """FCN-AlexNet (32s) on the two-tower AlexNet, in Caffe's order of pooling and normalisation.
+
+    >>> fcn_alexnet().crop.offset
+    18
+    """
+    encoder = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(channels, 96, 11, 4, padding),
+            relu1=nn.ReLU(inplace=True),
+            pool1=nn.MaxPool2d(3, 2, ceil_mode=True),
+            norm1=nn.LocalResponseNorm(5, 1e-4, 0.75),
+            conv2=nn.Conv2d(96, 256, 5, padding=2, groups=2),
+            relu2=nn.ReLU(inplace=True),
+            pool2=nn.MaxPool2d(3, 2, ceil_mode=True),
+            norm2=nn.LocalResponseNorm(5, 1e-4, 0.75),
+            conv3=nn.Conv2d(256, 384, 3, padding=1),
+            relu3=nn.ReLU(inplace=True),
+            conv4=nn.Conv2d(384, 384, 3, padding=1, groups=2),
+            relu4=nn.ReLU(inplace=True),
+            conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2),
+            relu5=nn.ReLU(inplace=True),
+            pool5=nn.MaxPool2d(3, 2, ceil_mode=True),
+        )
+    )
+    return ReferenceFCN(encoder, _head(256, 6), 4096, classes=classes, upsampling=(63, 32))
+
+
+_VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+_SKIPS = (("pool4", 512, 0.01), ("pool3", 256, 0.0001))
+
+
+def fcn_vgg16(
+    classes: int = 21, channels: int = 3, *, stride: int = 32, at_once: bool = False, padding: int = PADDING
+) -> ReferenceFCN:
+    """FCN-32s, 16s or 8s on VGG16.
+
+    Args:
+        classes: how many scores each pixel gets.
+        channels: bands of the images.
+        stride: 32, 16 or 8.
+        at_once: scale pool4 by 0.01 and pool3 by 0.0001 before scoring, for training without stages.
+        padding: of the first convolution.
+
+    >>> net = fcn_vgg16(stride=8)
+    >>> net.crop_pool4.offset, net.crop_pool3.offset, net.crop.offset
+    (5, 9, 31)
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    before = channels
+    for block, (width, count) in enumerate(_VGG16, 1):
+        for index in range(1, count + 1):
+            first = block == index == 1
+            layers[f"conv{block}_{index}"] = nn.Conv2d(before, width, 3, padding=padding if first else 1)
+            layers[f"relu{block}_{index}"] = nn.ReLU(inplace=True)
+            before = width
+        layers[f"pool{block}"] = nn.MaxPool2d(2, 2, ceil_mode=True)
+    skips = tuple(
+        (pool, width, scale if at_once else 1.0)
+        for (pool, width, scale), finest in zip(_SKIPS, (16, 8), strict=True)
+        if stride <= finest
+    )
+    upsampling = (2 * stride, stride)
+    return ReferenceFCN(nn.Sequential(layers), _head(512, 7), 4096, classes=classes, skips=skips, upsampling=upsampling)
+
+
+def _head(channels: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(
+            fc6=nn.Conv2d(channels, 4096, kernel),
+            relu6=nn.ReLU(inplace=True),
+            drop6=nn.Dropout(0.5),
+            fc7=nn.Conv2d(4096, 4096, 1),
+            relu7=nn.ReLU(inplace=True),
+            drop7=nn.Dropout(0.5),
+        )
+    )
