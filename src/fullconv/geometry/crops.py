@@ -26,7 +26,7 @@ def crop_offset(net: nn.Module | Geometry, layer: str, onto: str = IMAGE) -> int
 
     Source: Shelhamer's crop arithmetic in the reference nets; layer maps compose, they do not add up.
 
-    >>> net = nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=9), nn.ConvTranspose2d(1, 1, 4, stride=2))
+    >>> net = nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=9), nn.ConvTranspose2d(1, 1, 3, stride=2))
     >>> crop_offset(net.eval(), "1")
     9
     """

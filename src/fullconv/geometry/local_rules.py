@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from fullconv.geometry.fields import Field
-from fullconv.geometry.operations import Operation
+from fullconv.geometry.operations import Operation, is_computed
 from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, depends, planes
 
 _TAPS = {"nearest": 1, "nearest-exact": 1, "bilinear": 2, "bicubic": 4}
@@ -91,10 +91,11 @@ def padding(operation: Operation) -> State:
     if mode == "circular" or operation.kind == "circular_pad":
         raise Blocked("fixed-size", "its padding wraps around the image", plane)
     first, second = ([value] * 4 if isinstance(value, int) else list(value) for value in amounts)
+    computed = operation.computed(1, "pad")
     for index in range(0, len(first), 2):
         tag = plane.tags[-1 - index // 2]
         if tag in ("rows", "cols"):
-            if first[index] != second[index]:
+            if first[index] != second[index] or computed:
                 reason = "its padding is computed from the size of the image"
                 raise Blocked("size-dependent-padding", reason, plane)
             plane = plane.along(tag, plane.field(tag).moved(-int(first[index])))
@@ -154,10 +155,12 @@ def slicing(operation: Operation) -> State:
     if not isinstance(source, Plane):
         return source  # type: ignore[no-any-return]
     items, others = (list(value) if isinstance(value, tuple) else [value] for value in (index, other))
+    raw = operation.node.args[1]
+    written = list(raw) if isinstance(raw, tuple) else [raw]
     before = operation.values[0][0][0].shape
     tags: list[Tag] = []
     plane, dim = source, 0
-    for position, (item, second) in enumerate(zip(items, others, strict=True)):
+    for position, (item, second, kept) in enumerate(zip(items, others, written, strict=True)):
         if item is Ellipsis:
             rest = len(items) - position - 1 - sum(later is None for later in items[position + 1 :])
             while dim < len(before) - rest:
@@ -172,7 +175,8 @@ def slicing(operation: Operation) -> State:
         if isinstance(item, slice):
             tags.append(tag)
             if tag in ("rows", "cols"):
-                plane = plane.along(tag, _sliced(plane.field(tag), item, second))
+                moving = isinstance(kept, slice) and is_computed((kept.start, kept.step))
+                plane = plane.along(tag, _sliced(plane.field(tag), item, second, computed=moving))
             elif tag == "cells" and (item.start, item.stop, item.step) != (None, None, None):
                 raise Blocked("unknown", "it cuts flattened cells")
         elif tag:
@@ -182,9 +186,9 @@ def slicing(operation: Operation) -> State:
     return plane.tagged(*tags, *source.tags[dim:])
 
 
-def _sliced(field: Field, item: slice, second: slice) -> Field:
+def _sliced(field: Field, item: slice, second: slice, *, computed: bool) -> Field:
     start, step = item.start or 0, item.step or 1
-    if start != (second.start or 0) or step != (second.step or 1):
+    if computed or start != (second.start or 0) or step != (second.step or 1):
         raise Blocked("size-dependent", "it cuts at a place computed from the size of the image")
     if start < 0 or step < 0:
         raise Blocked("size-dependent", "it counts from the far end of the image")
@@ -199,7 +203,7 @@ def narrowing(operation: Operation) -> State:
     tag = plane.tags[int(operation.fixed(1, "dim"))]
     if tag in ("rows", "cols"):
         start = int(operation.fixed(2, "start"))
-        return plane.along(tag, _sliced(plane.field(tag), slice(start, None), slice(start, None)))
+        return plane.along(tag, _sliced(plane.field(tag), slice(start, None), slice(start, None), computed=False))
     if tag:
         raise Blocked("unknown", "it cuts flattened cells")
     return plane

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from fullconv.geometry.states import Blocked, State
-from fullconv.geometry.tracing import Trace
+from fullconv.geometry.tracing import DROPS, Trace
 
 _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.ConvTranspose2d,), "conv_transpose2d"),
@@ -24,7 +24,7 @@ _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Upsample,), "interpolate"),
     ((nn.PixelShuffle,), "pixel_shuffle"),
     ((nn.PixelUnshuffle,), "pixel_unshuffle"),
-    ((nn.BatchNorm2d, nn.SyncBatchNorm), "batch_norm"),
+    ((nn.modules.batchnorm._BatchNorm,), "batch_norm"),
     ((nn.InstanceNorm2d,), "instance_norm"),
     ((nn.GroupNorm,), "group_norm"),
     ((nn.LayerNorm, nn.RMSNorm), "layer_norm"),
@@ -233,9 +233,16 @@ class Operation:
             Blocked: it does.
         """
         first, second = self.both(position, name, default)
-        if not _equal(first, second):
+        if self.computed(position, name) or not _equal(first, second):
             raise Blocked("size-dependent", f"its {name.replace('_', ' ')} is computed from the size of the image")
         return first
+
+    def computed(self, position: int, name: str) -> bool:
+        """Whether a setting is the result of other operations, and so of the size of the image."""
+        if self.module is not None:
+            return False
+        kept = self.node.kwargs.get(name, self.node.args[position] if position < len(self.node.args) else None)
+        return is_computed(kept)
 
     def pair(self, position: int, name: str, default: Any = None) -> tuple[int, int]:
         """A setting for rows and columns, given as one number or two."""
@@ -251,6 +258,13 @@ def _equal(first: Any, second: Any) -> bool:
         both = isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)
         return both and first.shape == second.shape
     return bool(first == second)
+
+
+def is_computed(argument: Any) -> bool:
+    """Whether a node is in an argument, however nested."""
+    found: list[fx.Node] = []
+    fx.map_arg(argument, found.append)
+    return bool(found)
 
 
 def filled(arguments: Any, value_of: Callable[[fx.Node], Any]) -> Any:
@@ -286,6 +300,8 @@ def _kind(trace: Trace, node: fx.Node, module: nn.Module | None) -> str:
         found = next((kind for types, kind in _MODULE_KINDS if isinstance(module, types)), None)
         if found is not None:
             return found
+        if type(module).__name__ in DROPS:
+            return "elementwise"
         family = type(module).__module__
         return "elementwise" if family in ("torch.nn.modules.activation", "torch.nn.modules.dropout") else "unknown"
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +18,11 @@ BATCH = 2
 """Images in the batch that is traced: with one, nothing would tell the batch from a dimension of size one."""
 
 _LIBRARY = ("torch.nn", "torch.ao.nn")
-PATH = "path"
-"""Key of `Node.meta`: the module that an operation belongs to."""
+PATH, ENDS = "path", "ends"
+"""Keys of `Node.meta`: the module that an operation belongs to, and the modules whose result it is, innermost first."""
+
+DROPS = frozenset(("StochasticDepth", "DropPath", "DropBlock2d"))
+"""Types that drop parts at random in training and do nothing in evaluation, whatever library they come from."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Trace:
     Args:
         graph: its operations; modules of torch.nn are one operation each.
         opaque: module path → why its inside cannot be traced; such a module is one operation.
+        names: per node, the path of its module, or of the module it is in with the operation: "layer1.0.add".
         values: per node, what it yields for an image of each of the two sizes; tensors are on the meta device.
         sizes: (height, width) of the two images.
         channels: of the images.
@@ -34,6 +40,7 @@ class Trace:
 
     graph: fx.GraphModule
     opaque: Mapping[str, str]
+    names: Mapping[fx.Node, str]
     values: Mapping[fx.Node, tuple[Any, Any]]
     sizes: tuple[tuple[int, int], tuple[int, int]]
     channels: int
@@ -44,10 +51,7 @@ class Trace:
 
     def name(self, node: fx.Node) -> str:
         """What a person calls the node: the path of its module, or the operation inside one."""
-        if node.op == "call_module":
-            return str(node.target)
-        path = node.meta.get(PATH, "")
-        return f"{path}.{node.name}" if path else node.name
+        return self.names[node]
 
     def shapes(self, node: fx.Node) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The shape of a node's tensor at both sizes; None where it yields none."""
@@ -67,22 +71,28 @@ class _Tracer(fx.Tracer):
         self._inside: list[str] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if type(m) in self.opaque or hasattr(m, "reads"):
+        # What behaves differently in training must stay a module: traced, it would keep the mode of today.
+        if type(m) in self.opaque or hasattr(m, "reads") or type(m).__name__ in DROPS:
             return True
-        known = type(m).__module__.startswith(_LIBRARY) and not isinstance(m, nn.Sequential | nn.ModuleList)
-        return (known and not any(True for _ in m.children())) or isinstance(m, nn.MultiheadAttention)
+        if isinstance(m, nn.MultiheadAttention | nn.modules.batchnorm._BatchNorm):
+            return True
+        return type(m).__module__.startswith(_LIBRARY) and not any(True for _ in m.children())
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        self._inside.append(self.path_of_module(m))
+        path = self.path_of_module(m)
+        self._inside.append(path)
         try:
-            return super().call_module(m, forward, args, kwargs)
+            result = super().call_module(m, forward, args, kwargs)
         except Exception:
             self.failed = self.failed or m
             raise
         finally:
             self._inside.pop()
+        if isinstance(result, fx.Proxy):
+            result.node.meta.setdefault(ENDS, []).append(path)
+        return result
 
     def create_node(self, *arguments: Any, **named: Any) -> fx.Node:
         node = super().create_node(*arguments, **named)
@@ -120,7 +130,20 @@ def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels
     first, second, sizes = _run_twice(module, bands, input_size)
     inside = {name: opaque[type(part)] for name, part in net.named_modules() if type(part) in opaque}
     values = {node: (first.get(node), second.get(node)) for node in graph.nodes}
-    return Trace(module, inside, values, sizes, bands)
+    return Trace(module, inside, _names(graph), values, sizes, bands)
+
+
+def _names(graph: fx.Graph) -> dict[fx.Node, str]:
+    """Operations of one name in one module are numbered from the second on: "add", "add_1" …"""
+    names: dict[fx.Node, str] = {}
+    taken: Counter[str] = Counter()
+    for node in graph.nodes:
+        called = str(node.target) if node.op == "call_module" else re.sub(r"_\d+$", "", node.name)
+        path = "" if node.op == "call_module" else node.meta.get(PATH, "")
+        name = f"{path}.{called}" if path else called
+        names[node] = f"{name}_{taken[name]}" if taken[name] else name
+        taken[name] += 1
+    return names
 
 
 class _Values(fx.Interpreter):
