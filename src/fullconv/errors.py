@@ -38,6 +38,10 @@ class NetworkError(FullconvError):
     """A network name, backbone or weight file that cannot be used."""
 
 
+class NotConvolutional(NetworkError):
+    """A network that no surgery can make dense or rarefied: the message names the module and the obstacle."""
+
+
 class PackageError(FullconvError):
     """A model package that is missing, damaged or made for something else."""
 

@@ -61,7 +61,7 @@ class Trace:
         return tuple(first.shape), tuple(second.shape)
 
 
-class _Tracer(fx.Tracer):
+class NetworkTracer(fx.Tracer):
     """Follows a network into every module but those of torch.nn and those whose inside cannot be followed."""
 
     def __init__(self, opaque: Mapping[type[nn.Module], str]) -> None:
@@ -113,7 +113,7 @@ def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels
     """
     opaque: dict[type[nn.Module], str] = {}
     while True:
-        tracer = _Tracer(opaque)
+        tracer = NetworkTracer(opaque)
         try:
             graph = tracer.trace(net)
         except Exception as problem:  # a network may fail in any way
@@ -125,12 +125,21 @@ def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels
             opaque[type(tracer.failed)] = _first_line(problem)
             continue
         break
-    module = fx.GraphModule(net, graph)
-    bands = channels or bands_of(net)
-    first, second, sizes = _run_twice(module, bands, input_size)
     inside = {name: opaque[type(part)] for name, part in net.named_modules() if type(part) in opaque}
-    values = {node: (first.get(node), second.get(node)) for node in graph.nodes}
-    return Trace(module, inside, _names(graph), values, sizes, bands)
+    return trace_of(fx.GraphModule(net, graph), inside, input_size=input_size, channels=channels or bands_of(net))
+
+
+def trace_of(
+    module: fx.GraphModule, opaque: Mapping[str, str], *, input_size: tuple[int, int] | None, channels: int
+) -> Trace:
+    """The trace of a graph that is there already.
+
+    Raises:
+        NetworkError: no image size suits it.
+    """
+    first, second, sizes = _run_twice(module, channels, input_size)
+    values = {node: (first.get(node), second.get(node)) for node in module.graph.nodes}
+    return Trace(module, opaque, _names(module.graph), values, sizes, channels)
 
 
 def _names(graph: fx.Graph) -> dict[fx.Node, str]:
