@@ -1,0 +1,91 @@
+"""Of tensors that belong together: which are taken over, in which way, and why the others are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fullconv.surgery.fitting import Allowed, Shape, Way, way_to_fit
+from fullconv.surgery.key_conventions import definition_order
+from fullconv.surgery.matching import Pair
+
+_SCORES = re.compile(r"(up)?scores?(_\w+)?|logits|fc8")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a transplant is going to do.
+
+    Args:
+        ways: pairs that are taken over, and how.
+        misfits: pairs that are not, and why.
+    """
+
+    ways: Mapping[Pair, Way]
+    misfits: Mapping[Pair, str]
+
+
+def plan_transplant(
+    pairs: Sequence[Pair], source: Mapping[str, Shape], target: Mapping[str, Shape], *, fewer_classes: bool = False
+) -> Plan:
+    """Decide pair by pair; a layer of which one tensor does not fit is not taken over at all.
+
+    Args:
+        pairs: what belongs together.
+        source, target: name → shape, in order of definition.
+        fewer_classes: take over the first rows where the target has fewer classes.
+
+    >>> pairs = [Pair("fc.weight", "fc.weight", "name"), Pair("fc.bias", "fc.bias", "name")]
+    >>> plan = plan_transplant(pairs, {"fc.weight": (9, 4), "fc.bias": (5,)}, {"fc.weight": (5, 4), "fc.bias": (5,)})
+    >>> list(plan.misfits.values())
+    ['(9, 4) does not fit (5, 4); fewer_classes takes its first rows', 'the weight of its layer does not fit']
+    """
+    readers = _ends(source, 4)[0], _ends(target, 4)[0]
+    scoring = _class_counts(pairs, source, target)
+    ways: dict[Pair, Way] = {}
+    misfits: dict[Pair, str] = {}
+    for pair in pairs:
+        given, wanted = source[pair.source], target[pair.target]
+        scores = (given[:1], wanted[:1]) in scoring or any(_SCORES.fullmatch(part) for part in pair.target.split("."))
+        reads = pair.source in readers[0] or pair.target in readers[1]
+        allowed = Allowed(bands=reads, classes=scores, fewer_classes=fewer_classes)
+        way = way_to_fit(given, wanted, allowed)
+        if way is None:
+            misfits[pair] = f"{given} does not fit {wanted}"
+            if way_to_fit(given, wanted, Allowed(classes=scores, fewer_classes=True)) == "classes":
+                misfits[pair] += "; fewer_classes takes its first rows"
+        else:
+            ways[pair] = way
+    spoilt = {_layer(pair.target): pair.target.rpartition(".")[2] for pair in reversed(misfits)}
+    for pair in [pair for pair in ways if _layer(pair.target) in spoilt]:
+        del ways[pair]
+        misfits[pair] = f"the {spoilt[_layer(pair.target)]} of its layer does not fit"
+    return Plan(ways, misfits)
+
+
+def _class_counts(
+    pairs: Iterable[Pair], source: Mapping[str, Shape], target: Mapping[str, Shape]
+) -> set[tuple[Shape, Shape]]:
+    """How many classes the last layers have, before and after: layers of the same two numbers are scores too."""
+    last_source, last_target = _ends(source, 2)[1], _ends(target, 2)[1]
+    return {
+        (source[pair.source][:1], target[pair.target][:1])
+        for pair in pairs
+        if pair.source in last_source or pair.target in last_target
+    }
+
+
+def _ends(shapes: Mapping[str, Shape], dimensions: int) -> tuple[set[str], set[str]]:
+    """The first and the last tensor of at least so many dimensions, in the order given and in that which names tell."""
+    firsts: set[str] = set()
+    lasts: set[str] = set()
+    for order in (list(shapes), definition_order(shapes)):
+        large = [name for name in order if len(shapes[name]) >= dimensions]
+        firsts |= set(large[:1])
+        lasts |= set(large[-1:])
+    return firsts, lasts
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
