@@ -120,7 +120,8 @@ def _numbers(kernels: Mapping[int, Shape], others: set[int]) -> dict[int, str] |
 
 _ORDERS = (
     ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
-    # timm's blocks: depthwise separable, inverted residual, fused; squeeze-excite.
+    # timm's blocks: plain, depthwise separable, inverted residual, fused; squeeze-excite.
+    ("conv", "bn1"),
     ("conv_dw", "bn1", "se", "conv_pw", "bn2"),
     ("conv_pw", "bn1", "conv_dw", "bn2", "se", "conv_pwl", "bn3"),
     ("conv_exp", "bn1", "se", "conv_pwl", "bn2"),
