@@ -127,7 +127,10 @@ _ORDERS = (
     ("conv_exp", "bn1", "se", "conv_pwl", "bn2"),
     ("conv_reduce", "conv_expand"),
     ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "norm_head", "classifier"),
+    # SqueezeNet
+    ("squeeze", "expand1x1", "expand3x3"),
     # ConvNeXt
+    ("layer_scale", "block"),
     ("gamma", "conv_dw", "norm", "mlp"),
     ("downsample", "blocks"),
     ("norm", "pre_logits", "fc"),

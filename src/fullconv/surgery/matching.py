@@ -28,7 +28,7 @@ class Pair:
     by: By
 
 
-def pair_up(source: Mapping[str, Shape], target: Mapping[str, Shape]) -> list[Pair]:
+def pair_up(source: Mapping[str, Shape], target: Mapping[str, Shape], *, exact: bool = False) -> list[Pair]:
     """The tensors that belong together, in the target's order; shapes of a pair may still differ.
 
     Names decide, as they are or in the convention that both sides have in common; one of the two may carry a prefix,
@@ -37,6 +37,7 @@ def pair_up(source: Mapping[str, Shape], target: Mapping[str, Shape]) -> list[Pa
 
     Args:
         source, target: name → shape, in order of definition.
+        exact: look for no prefix and do not go by order: somebody said what is called what.
 
     Raises:
         NetworkError: names fit equally well under several prefixes of the target.
@@ -44,8 +45,8 @@ def pair_up(source: Mapping[str, Shape], target: Mapping[str, Shape]) -> list[Pa
     >>> pair_up({"fc.weight": (2, 8)}, {"head.fc.weight": (2, 8)})
     [Pair(source='fc.weight', target='head.fc.weight', by='name')]
     """
-    named = _by_name(source, target)
-    if 2 * _filling(named, source, target) < min(len(source), len(target)):
+    named = _by_name(source, target, exact=exact)
+    if not exact and 2 * _filling(named, source, target) < min(len(source), len(target)):
         ordered = by_order(source, target)
         if len(ordered) > _filling(named, source, target):
             return ordered
@@ -56,13 +57,14 @@ def _filling(pairs: Sequence[Pair], source: Mapping[str, Shape], target: Mapping
     return sum(way_to_fit(source[pair.source], target[pair.target], Allowed()) is not None for pair in pairs)
 
 
-def _by_name(source: Mapping[str, Shape], target: Mapping[str, Shape]) -> list[Pair]:
+def _by_name(source: Mapping[str, Shape], target: Mapping[str, Shape], *, exact: bool) -> list[Pair]:
     ours, theirs = canonical_names(target), canonical_names(source)
     wanted = {name: own for own, name in ours.items()}
     given = {name: own for own, name in theirs.items()}
-    strip, add = _prefixes(
-        {name: source[own] for name, own in given.items()}, {name: target[own] for name, own in wanted.items()}
-    )
+    strip, add = "", ""
+    if not exact:
+        given_shapes = {name: source[own] for name, own in given.items()}
+        strip, add = _prefixes(given_shapes, {name: target[own] for name, own in wanted.items()})
     partner = {f"{add}{name.removeprefix(strip)}": own for name, own in given.items() if name.startswith(strip)}
     found: dict[str, str] = {wanted[name]: own for name, own in partner.items() if name in wanted}
     used = set(found.values())

@@ -49,7 +49,8 @@ def transplant(
         source: a network, a state dict or checkpoint, or the path of a weight file (see `read_weights`).
         target: changed in place; when an error is raised it is as before. Values are cast to its dtypes and devices.
         rename: names of the source's tensors, layers or parts → what they are called in the target; "" stands before
-            every name, None leaves out. Or a function of each tensor's name.
+            every name, None leaves out. Or a function of each tensor's name. Where it changes a name, no prefix is
+            looked for and no order is followed.
         suffix: copy into the layers of the target that carry it, as conv1_1 into conv1_1_d for "_d", and no others.
         fewer_classes: take over the first rows also where the target has fewer classes.
         strict: refuse unless every parameter and buffer of the target is filled (with `suffix`, of those layers);
@@ -77,7 +78,8 @@ def transplant(
     own_names = {name: name for name in wanted} if suffix is None else without_suffix(wanted, suffix)
     shapes = {new: tuple(given[old].shape) for new, old in old_names.items()}
     needed = {name: tuple(wanted[own].shape) for name, own in own_names.items()}
-    plan = plan_transplant(pair_up(shapes, needed), shapes, needed, fewer_classes=fewer_classes)
+    pairs = pair_up(shapes, needed, exact=any(old != new for new, old in old_names.items()))
+    plan = plan_transplant(pairs, shapes, needed, fewer_classes=fewer_classes)
     _refuse(plan, shapes, needed, where=label, net=type(target).__name__, strict=strict)
     values, done = {}, {}
     for pair, way in plan.ways.items():
