@@ -149,11 +149,19 @@ def test_every_layer_with_a_channel_per_class_grows(each_to_each: bool) -> None:
     torch.testing.assert_close(target.score_pool4.bias[:5], source.score_pool4.bias)
 
 
-def test_a_wider_body_is_no_grown_classifier() -> None:
-    source, target = classifier(width=6), classifier(width=8)
+@pytest.mark.parametrize("classes", [10, 12])
+def test_a_wider_body_is_no_grown_classifier(classes: int) -> None:
+    source, target = classifier(width=6), classifier(width=8, classes=classes)
     report = transplant(source, target)
-    assert report.taken == ("fc6.bias", "fc8.weight", "fc8.bias") or report.taken == ("fc8.weight", "fc8.bias")
+    assert report.taken == ("fc8.weight", "fc8.bias")
     assert report["conv1.weight"].note == "(6, 3, 3, 3) does not fit (8, 3, 3, 3)"
+
+
+def test_a_wider_last_convolution_is_no_grown_classifier() -> None:
+    source, target = (
+        nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, n, 3), nn.BatchNorm2d(n), nn.Conv2d(n, n, 3)) for n in (6, 8)
+    )
+    assert transplant(source, target).taken == ("0.weight", "0.bias")
 
 
 def test_a_layer_is_taken_over_whole_or_not_at_all() -> None:
@@ -195,6 +203,7 @@ def test_further_bands_keep_the_colours_and_weigh_together_as_one(bands: int) ->
 def test_bands_back_from_depth_and_grey() -> None:
     rgb = torch.randn(4, 3, 3, 3)
     assert torch.equal(expand_bands(expand_bands(rgb, 4), 3), rgb)
+    assert torch.equal(expand_bands(expand_bands(rgb, 4), 1), expand_bands(rgb, 1))
     grey = torch.randn(4, 1, 3, 3)
     torch.testing.assert_close(expand_bands(grey, 3).sum(1, keepdim=True), grey)
 
@@ -204,6 +213,20 @@ def test_only_the_layer_that_reads_the_image_takes_other_bands() -> None:
     target = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(4, 8, 3))
     report = transplant(source, target)
     assert report["1.weight"].status == "initialised"
+
+
+def test_filters_of_many_bands_are_no_colours() -> None:
+    report = transplant(classifier(bands=13), dense(bands=10))
+    assert report["conv1.weight"].status == "initialised"
+
+
+def test_a_head_that_is_defined_first_is_not_taken_for_the_image_layer() -> None:
+    source, target = (
+        nn.Sequential(OrderedDict(aux=nn.Conv2d(n, 4, 3), conv1=nn.Conv2d(3, n, 3), fc=nn.Conv2d(n, 4, 1)))
+        for n in (8, 16)
+    )
+    with pytest.raises(NetworkError, match="nothing in it fits"):
+        transplant(source, target)
 
 
 def test_bands_are_found_in_a_file_that_keeps_no_order(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ import torch
 Shape = tuple[int, ...]
 Way = Literal["copied", "reshaped", "bands", "classes"]
 
+MOST_BANDS = 4
+"""Of filters that can be made to read other bands: grey, colour, colour with depth. More have no known order."""
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -39,7 +42,8 @@ def way_to_fit(given: Shape, wanted: Shape, allowed: Allowed) -> Way | None:
         return "copied"
     if _same_values(given, wanted):
         return "reshaped"
-    if allowed.bands and len(given) == len(wanted) == 4 and given[0] == wanted[0] and given[2:] == wanted[2:]:
+    filters = len(given) == len(wanted) == 4 and given[0] == wanted[0] and given[2:] == wanted[2:]
+    if allowed.bands and filters and given[1] <= MOST_BANDS:
         return "bands"
     if allowed.classes and given and wanted and (given[0] < wanted[0] or allowed.fewer_classes):
         rows = (wanted[0], *given[1:])
@@ -53,9 +57,10 @@ def _same_values(given: Shape, wanted: Shape) -> bool:
     """Whether one shape is the other flattened behind its first dimension, or differs by dimensions of size one."""
     if prod(given) != prod(wanted):
         return False
-    if [size for size in given if size != 1] == [size for size in wanted if size != 1]:
-        return True
-    return min(len(given), len(wanted)) == 2 and given[0] == wanted[0]
+    if min(len(given), len(wanted)) == 2:
+        return given[0] == wanted[0]
+    alike = [size for size in given if size != 1] == [size for size in wanted if size != 1]
+    return alike and (min(len(given), len(wanted)) < 2 or given[0] == wanted[0])
 
 
 def fitted(given: torch.Tensor, current: torch.Tensor, way: Way) -> tuple[torch.Tensor, str]:
@@ -95,7 +100,7 @@ def expand_bands(weight: torch.Tensor, channels: int) -> torch.Tensor:
     - One or two bands: every band gets the mean, scaled by 3 / bands. A grey image gives just the response that the
       same image in three equal colours gave.
     - From grey or two bands: in the same way, every band gets the mean, scaled by the ratio of the counts.
-    - From more than three bands to three: the first three stay, the rest is left out.
+    - From colour with depth to fewer bands: the depth filter is left out.
 
     Args:
         weight: (filters, bands, height, width).
@@ -109,12 +114,14 @@ def expand_bands(weight: torch.Tensor, channels: int) -> torch.Tensor:
     tensor([1.0000, 2.0000, 6.0000, 1.5000, 1.5000])
     """
     bands = weight.shape[1]
-    if channels == bands or 3 == channels < bands:
-        return weight[:, :channels]
-    if 3 <= bands < channels:
-        further = weight[:, :3].mean(dim=1, keepdim=True) / (channels - bands)
-        return torch.cat([weight, further.expand(-1, channels - bands, -1, -1)], dim=1)
-    return weight.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1) * (bands / channels)
+    if channels == bands:
+        return weight
+    colors = weight[:, :3]
+    if bands >= 3 and channels >= 3:
+        further = max(0, channels - bands)
+        mean = colors.mean(dim=1, keepdim=True) / max(1, further)
+        return torch.cat([weight[:, : min(bands, channels)], mean.expand(-1, further, -1, -1)], dim=1)
+    return colors.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1) * (colors.shape[1] / channels)
 
 
 def _text(value: torch.Tensor) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from fullconv.surgery.fitting import Allowed, Shape, Way, way_to_fit
 from fullconv.surgery.key_conventions import definition_order
@@ -47,8 +48,8 @@ def plan_transplant(
     misfits: dict[Pair, str] = {}
     for pair in pairs:
         given, wanted = source[pair.source], target[pair.target]
-        scores = (given[:1], wanted[:1]) in scoring or any(_SCORES.fullmatch(part) for part in pair.target.split("."))
-        reads = pair.source in readers[0] or pair.target in readers[1]
+        scores = (given[:1], wanted[:1]) in scoring
+        reads = pair.source == readers[0] or pair.target == readers[1]
         allowed = Allowed(bands=reads, classes=scores, fewer_classes=fewer_classes)
         way = way_to_fit(given, wanted, allowed)
         if way is None:
@@ -67,24 +68,25 @@ def plan_transplant(
 def _class_counts(
     pairs: Iterable[Pair], source: Mapping[str, Shape], target: Mapping[str, Shape]
 ) -> set[tuple[Shape, Shape]]:
-    """How many classes the last layers have, before and after: layers of the same two numbers are scores too."""
+    """How many classes the last layers, and those named scores, have before and after: whatever has the same two
+    numbers has a channel per class too. What reads another number of channels is a wider body."""
     last_source, last_target = _ends(source, 2)[1], _ends(target, 2)[1]
-    return {
-        (source[pair.source][:1], target[pair.target][:1])
-        for pair in pairs
-        if pair.source in last_source or pair.target in last_target
-    }
+    found = set()
+    for pair in pairs:
+        named = any(_SCORES.fullmatch(part) for part in pair.target.split("."))
+        if named or pair.source == last_source or pair.target == last_target:
+            given, wanted = source[pair.source], target[pair.target]
+            if prod(given[1:]) == prod(wanted[1:]):
+                found.add((given[:1], wanted[:1]))
+    return found
 
 
-def _ends(shapes: Mapping[str, Shape], dimensions: int) -> tuple[set[str], set[str]]:
-    """The first and the last tensor of at least so many dimensions, in the order given and in that which names tell."""
-    firsts: set[str] = set()
-    lasts: set[str] = set()
-    for order in (list(shapes), definition_order(shapes)):
-        large = [name for name in order if len(shapes[name]) >= dimensions]
-        firsts |= set(large[:1])
-        lasts |= set(large[-1:])
-    return firsts, lasts
+def _ends(shapes: Mapping[str, Shape], dimensions: int) -> tuple[str | None, str | None]:
+    """The first and the last tensor of at least so many dimensions; names in alphabetical order have lost theirs."""
+    names = list(shapes)
+    order = definition_order(names) if names == sorted(names) else names
+    large = [name for name in order if len(shapes[name]) >= dimensions]
+    return (large[0], large[-1]) if large else (None, None)
 
 
 def _layer(name: str) -> str:
