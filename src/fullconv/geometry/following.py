@@ -62,6 +62,7 @@ _RULES: dict[str, Callable[[Operation], State]] = {
     "product": shape.product,
     "attention": shape.attention,
     "softmax": shape.softmax,
+    "normalize": shape.normalizing,
     "unsqueeze": shape.unsqueezing,
     "expand": shape.expanding,
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "lp_pool2d"), local.pooling),

@@ -33,7 +33,7 @@ _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Unflatten,), "reshape"),
     ((nn.MultiheadAttention,), "attention"),
     ((nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin), "softmax"),
-    ((nn.LocalResponseNorm, nn.Identity, nn.ChannelShuffle), "elementwise"),
+    ((nn.LocalResponseNorm, nn.Identity, nn.Sequential, nn.ChannelShuffle), "elementwise"),
 )
 
 _FUNCTION_KINDS = {
@@ -42,6 +42,7 @@ _FUNCTION_KINDS = {
     **dict.fromkeys(("view", "reshape", "unflatten", "_reshape_alias"), "reshape"),
     **dict.fromkeys(("softmax", "log_softmax"), "softmax"),
     **dict.fromkeys(("layer_norm", "rms_norm"), "layer_norm"),
+    "normalize": "normalize",
     **dict.fromkeys(
         (
             "mean",

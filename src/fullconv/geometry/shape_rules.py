@@ -291,6 +291,16 @@ def softmax(operation: Operation) -> State:
     return plane
 
 
+def normalizing(operation: Operation) -> State:
+    """Division by a norm: over channels it is local."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    if plane.tags[int(operation.both(2, "dim", 1)[0])] in _PLACES:
+        raise Blocked("attention", "it weighs the places of the map against each other (attention)")
+    return plane
+
+
 def unsqueezing(operation: Operation) -> State:
     """A new dimension of size one."""
     plane = one_plane(operation)
