@@ -154,6 +154,15 @@ class Field:
 
         return self._reading(step, first, cells)
 
+    def interpolated(self, factor: int, first: Fraction) -> Field:
+        """Linear interpolation by a whole factor: cell o sits at `o / factor + first`, reads the cells on both sides.
+
+        >>> Field.image().window(1, stride=2).interpolated(2, Fraction(0)).extent(3)
+        (2, 4)
+        """
+        step = Fraction(1, factor)
+        return self._reading(step, first, lambda o: (_floor(step * o + first), _floor(step * o + first) + 1))
+
     def joined(self, other: Field) -> Field:
         """Two maps of one stride, cell by cell: each cell reads what either of them reads. The centre stays this one's.
 

@@ -17,13 +17,13 @@ from fullconv.geometry.tracing import Trace
 
 
 def _own(op: Operation) -> State:
-    """A module that says itself what it reads: `reads(field) -> field`, the same for rows and columns."""
+    """A module that says itself what it reads: `reads(field) -> field`, and `reads_cols` where columns differ."""
     plane = local.joined(op, op.states)
     if not isinstance(plane, Plane):
         return plane
-    assert op.module is not None
-    rule: Callable[[Field], Field] = op.module.reads  # type: ignore[assignment]
-    return replace(plane, rows=rule(plane.rows), cols=rule(plane.cols))
+    rule: Callable[[Field], Field] = op.module.reads  # type: ignore[assignment,union-attr]
+    across: Callable[[Field], Field] = getattr(op.module, "reads_cols", rule)
+    return replace(plane, rows=rule(plane.rows), cols=across(plane.cols))
 
 
 def _opaque(op: Operation) -> State:
@@ -51,6 +51,7 @@ _RULES: dict[str, Callable[[Operation], State]] = {
     "adaptive_pool": local.adaptive_pooling,
     "getitem": local.slicing,
     "narrow": local.narrowing,
+    "unfold": local.unfolding,
     "cat": shape.concatenation,
     "stack": shape.stacking,
     "split": shape.splitting,

@@ -90,6 +90,7 @@ class Geometry:
         total_stride: (rows, columns) pixels by which an image may be shifted so that all maps shift by whole cells.
         input_size: (height, width) that shapes and costs are for.
         channels: bands of the image.
+        parameters: numbers that the network learns, of the layers that an image passes.
     """
 
     layers: tuple[Layer, ...]
@@ -98,6 +99,7 @@ class Geometry:
     total_stride: tuple[int, int]
     input_size: tuple[int, int]
     channels: int
+    parameters: int
 
     def __getitem__(self, name: str) -> Layer:
         """The layer of that name.
@@ -132,11 +134,8 @@ class Geometry:
         return Reach(rows.before, rows.after, cols.before, cols.after)
 
     @property
-    def parameters(self) -> int:
-        return sum(layer.parameters for layer in self.layers)
-
-    @property
     def multiply_adds(self) -> int:
+        """Of one image."""
         return sum(layer.multiply_adds for layer in self.layers)
 
 
@@ -194,6 +193,7 @@ def geometry_of_trace(traced: Trace) -> Geometry:
         ),
         input_size=traced.sizes[0],
         channels=traced.channels,
+        parameters=parameters_of(traced.graph),
     )
 
 

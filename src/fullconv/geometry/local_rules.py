@@ -209,6 +209,21 @@ def narrowing(operation: Operation) -> State:
     return plane
 
 
+def unfolding(operation: Operation) -> State:
+    """`tensor.unfold(dim, size, step)`: windows along one dimension, their cells in a new last one."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    if operation.node.op != "call_method":
+        raise Blocked("unknown", "it gathers windows into columns")
+    tag = plane.tags[int(operation.fixed(1, "dimension"))]
+    if tag not in ("rows", "cols"):
+        raise Blocked("unknown", "it unfolds a dimension that is not the rows or columns of the image")
+    size, step = int(operation.fixed(2, "size")), int(operation.fixed(3, "step"))
+    moved = plane.along(tag, plane.field(tag).window(size, stride=step))
+    return moved.tagged(*plane.tags, "row offset" if tag == "rows" else "col offset")
+
+
 def joined(operation: Operation, states: list[State]) -> State:
     """Branches that meet, cell by cell: each cell reads what any branch reads.
 

@@ -78,7 +78,7 @@ _FUNCTION_KINDS = {
         for name in (
             *("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "pad", "pixel_shuffle"),
             *("pixel_unshuffle", "batch_norm", "instance_norm", "group_norm", "linear", "flatten", "getitem"),
-            *("unsqueeze", "squeeze", "expand", "stack", "narrow", "roll", "repeat", "rot90", "flip"),
+            *("unsqueeze", "squeeze", "expand", "stack", "narrow", "roll", "repeat", "rot90", "flip", "unfold"),
         )
     },
 }

@@ -8,30 +8,32 @@ from typing import Any
 
 from rich.table import Table
 
+from fullconv.geometry.fields import Field
 from fullconv.geometry.geometry import Geometry, Layer, Number, Pair
 
 _MOVES_NOTHING = frozenset(("getattr", "size", "getitem"))
 
 
-def layer_table(geometry: Geometry, *, every: bool = False) -> Table:
+def layer_table(geometry: Geometry, *, every: bool = False, wide: bool = True) -> Table:
     """One row per layer: its own window, and where its cells lie on the image.
 
     Args:
         geometry: of a network.
         every: also operations that leave the cells as they are, such as activations.
+        wide: with what the layers cost; without, it fits into 80 columns.
     """
     height, width = geometry.input_size
     table = Table(title=f"for an image of {width}×{height} pixels", header_style="bold", title_justify="left")
-    for name in ("layer", "operation"):
-        table.add_column(name, overflow="fold")
+    table.add_column("layer", overflow="fold")
+    if wide:
+        table.add_column("operation", overflow="fold")
     for name in ("kernel", "stride", "pad", "size", "pixels per cell", "cell 0 at", "receptive field"):
-        table.add_column(name, justify="right")
-    for name in ("parameters", "multiply-adds", "memory"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "size")
+    if wide:
+        for name in ("parameters", "multiply-adds", "memory"):
+            table.add_column(name, justify="right")
     for layer in chosen_layers(geometry, every=every):
-        table.add_row(
-            layer.name,
-            layer.operation,
+        cells = (
             _both(layer.kernel),
             _both(layer.step),
             layer.padding if isinstance(layer.padding, str) else _both(layer.padding),
@@ -39,21 +41,19 @@ def layer_table(geometry: Geometry, *, every: bool = False) -> Table:
             _both(layer.stride),
             _both(layer.offset),
             _both(layer.receptive_field),
+        )
+        costs = (
             f"{layer.parameters:,}" if layer.parameters else "",
             counted(layer.multiply_adds) if layer.multiply_adds else "",
             f"{layer.activation_bytes / 2**20:.2f} MiB",
         )
-    table.add_section()
-    memory = sum(layer.activation_bytes for layer in geometry)
-    table.add_row(
-        "all", *[""] * 8, f"{geometry.parameters:,}", counted(geometry.multiply_adds), f"{memory / 2**20:.1f} MiB"
-    )
+        table.add_row(layer.name, *((layer.operation, *cells, *costs) if wide else cells))
     return table
 
 
 def chosen_layers(geometry: Geometry, *, every: bool) -> Iterator[Layer]:
     """The layers that have parameters or move cells, or all of them."""
-    before: Any = None
+    before: Any = (Field.image(), Field.image())
     for layer in geometry:
         fields = None if layer.plane is None else (layer.plane.rows, layer.plane.cols)
         if every or layer.parameters or layer.kernel or (fields != before and layer.operation not in _MOVES_NOTHING):
@@ -62,8 +62,12 @@ def chosen_layers(geometry: Geometry, *, every: bool) -> Iterator[Layer]:
 
 
 def summary(geometry: Geometry) -> list[str]:
-    """What the table says in sentences: reach, grid, obstacles."""
-    lines = []
+    """What the table says in sentences: costs, reach, grid, obstacles."""
+    memory = sum(layer.activation_bytes for layer in geometry) / 2**20
+    lines = [
+        f"{geometry.parameters:,} parameters, {counted(geometry.multiply_adds)} multiply-adds and {memory:.0f} MiB of "
+        "results for one image."
+    ]
     if geometry.is_local:
         reach = geometry.reach
         lines.append(

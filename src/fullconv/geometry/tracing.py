@@ -111,6 +111,17 @@ def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels
     Raises:
         NetworkError: the network's own forward cannot be followed, or no image size suits it.
     """
+    graph, opaque = graph_of(net)
+    inside = {name: opaque[type(part)] for name, part in net.named_modules() if type(part) in opaque}
+    return trace_of(fx.GraphModule(net, graph), inside, input_size=input_size, channels=channels or bands_of(net))
+
+
+def graph_of(net: nn.Module) -> tuple[fx.Graph, dict[type[nn.Module], str]]:
+    """The operations of a network, and why the inside of some of its modules cannot be followed.
+
+    Raises:
+        NetworkError: the network's own forward cannot be followed.
+    """
     opaque: dict[type[nn.Module], str] = {}
     while True:
         tracer = NetworkTracer(opaque)
@@ -124,9 +135,7 @@ def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels
                 ) from problem
             opaque[type(tracer.failed)] = _first_line(problem)
             continue
-        break
-    inside = {name: opaque[type(part)] for name, part in net.named_modules() if type(part) in opaque}
-    return trace_of(fx.GraphModule(net, graph), inside, input_size=input_size, channels=channels or bands_of(net))
+        return graph, opaque
 
 
 def trace_of(
@@ -139,10 +148,10 @@ def trace_of(
     """
     first, second, sizes = _run_twice(module, channels, input_size)
     values = {node: (first.get(node), second.get(node)) for node in module.graph.nodes}
-    return Trace(module, opaque, _names(module.graph), values, sizes, channels)
+    return Trace(module, opaque, names_of(module.graph), values, sizes, channels)
 
 
-def _names(graph: fx.Graph) -> dict[fx.Node, str]:
+def names_of(graph: fx.Graph) -> dict[fx.Node, str]:
     """Operations of one name in one module are numbered from the second on: "add", "add_1" …"""
     names: dict[fx.Node, str] = {}
     taken: Counter[str] = Counter()
