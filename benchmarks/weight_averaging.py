@@ -1,7 +1,7 @@
 """Does a moving average of the weights help? The demo's training with and without one, for two seeds.
 
 Run: python benchmarks/weight_averaging.py   (about 18 minutes on two cores)
-Results: benchmarks/results/weight_averaging.md
+writes benchmarks/results/weight_averaging.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
             scores = train("streets", NETWORK, workspace=home, settings=settings, quiet=True).scores
             shown = "none" if decay is None else str(decay)
             print(f"| {seed} | {shown} | {scores.pixel_accuracy:.4f} | {scores.mean_iou:.4f} |", flush=True)
-    print(f"\n{provenance(__file__)}")
+    print("\n" + provenance("torch", "torchvision", "lightning"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Writes the pages of the reference that come from the program itself; a test fails when one is out of date.
 
-Run: python docs/reference/generate.py
+Run: python docs/reference/generate.py [--networks]
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import typer
@@ -15,7 +16,10 @@ from typer.testing import CliRunner
 from fullconv.cli.main import app
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
-from fullconv.networks.catalogue import list_networks
+from fullconv.networks import listing
+from fullconv.networks.catalogue import network_names
+from fullconv.networks.listing import CLASSES, describe, list_networks
+from fullconv.progress import track
 from fullconv.training.experiment import Experiment, Optimization
 
 HERE = Path(__file__).parent
@@ -64,17 +68,39 @@ def _default(value: object) -> str:
 
 def networks() -> str:
     """The catalogue."""
-    rows = ["# Networks\n\nMade by `make docs`. Parameters are counted for 21 classes.\n"]
-    rows += ["| network | output stride | parameters |", "|---|---:|---:|"]
-    rows += [f"| `{entry.name}` | {entry.stride} | {entry.parameters / 1e6:.2f} M |" for entry in list_networks()]
+    title = "# Networks\n\nMade by `make docs`. "
+    title += f"Parameters are for {CLASSES} classes, multiply-adds for an image of 224×224."
+    reach = (
+        "Reach: how many pixels up, down, left, right of its own place an output can read. Where it is bounded, an\n"
+    )
+    reach += "image of any size can be predicted tile by tile with no difference, from origins on the multiples given."
+    rows = [
+        f"{title}\n{reach}\n",
+        "| network | stride | parameters | multiply-adds | reach | exact tiles on multiples of |",
+    ]
+    rows.append("|---|---:|---:|---:|---|---|")
+    for entry in list_networks():
+        far = "the whole image" if entry.reach is None else ", ".join(map(str, entry.reach))
+        tiles = str(entry.total_stride) if entry.exact_tiling else "not exact"
+        numbers = f"{entry.parameters / 1e6:.2f} M | {entry.multiply_adds / 1e9:.2f} G"
+        rows.append(f"| `{entry.name}` | {entry.stride} | {numbers} | {far} | {tiles} |")
     return "\n".join(rows) + "\n"
+
+
+def write_listing() -> None:
+    """Work out every network of the catalogue anew; takes minutes."""
+    entries = [describe(name) for name in track(network_names(), "Following images through networks")]
+    target = Path(listing.__file__).with_name(listing.FILE)
+    target.write_text(listing.as_json(entries), encoding="utf-8")
 
 
 PAGES = {"commands.md": commands, "experiment.md": experiment, "networks.md": networks}
 
 
 def main() -> None:
-    """Write all pages."""
+    """Write all pages; with --networks, work the catalogue out first."""
+    if "--networks" in sys.argv[1:]:
+        write_listing()
     for name, make in PAGES.items():
         (HERE / name).write_text(make(), encoding="utf-8")
         Console().print(f"wrote {HERE / name}")

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from fullconv.data.dataset import Dataset
     from fullconv.errors import FullconvError
     from fullconv.evaluation.scores import Scores
-    from fullconv.networks.catalogue import list_networks
+    from fullconv.geometry.crops import crop_offset
+    from fullconv.geometry.geometry import Geometry, geometry_of
+    from fullconv.geometry.measuring import measure_reach
     from fullconv.networks.fcn import fcn
+    from fullconv.networks.listing import list_networks
     from fullconv.prediction.evaluating import evaluate
     from fullconv.prediction.model import Model, load
     from fullconv.prediction.result import Prediction
@@ -28,15 +31,19 @@ __all__ = [
     "Dataset",
     "Experiment",
     "FullconvError",
+    "Geometry",
     "Model",
     "Prediction",
     "Run",
     "Scores",
     "__version__",
+    "crop_offset",
     "evaluate",
     "fcn",
+    "geometry_of",
     "list_networks",
     "load",
+    "measure_reach",
     "resume",
     "train",
 ]
@@ -45,14 +52,18 @@ _HOMES = {
     "Dataset": "data.dataset",
     "Experiment": "training.experiment",
     "FullconvError": "errors",
+    "Geometry": "geometry.geometry",
     "Model": "prediction.model",
     "Prediction": "prediction.result",
     "Run": "training.fit",
     "Scores": "evaluation.scores",
+    "crop_offset": "geometry.crops",
     "evaluate": "prediction.evaluating",
     "fcn": "networks.fcn",
-    "list_networks": "networks.catalogue",
+    "geometry_of": "geometry.geometry",
+    "list_networks": "networks.listing",
     "load": "prediction.model",
+    "measure_reach": "geometry.measuring",
     "resume": "training.fit",
     "train": "training.fit",
 }

@@ -11,55 +11,57 @@ import pytest
 import torch
 
 from fullconv.errors import NetworkError
-from fullconv.networks.backbones import BACKBONES
-from fullconv.networks.catalogue import build_network, list_networks, parse_name
+from fullconv.geometry.geometry import geometry_of
+from fullconv.geometry.measuring import measure_reach
+from fullconv.networks.backbones import LISTED, find_backbone
+from fullconv.networks.catalogue import build_network, names_on, parse_name
 from fullconv.networks.fcn import fcn
+from fullconv.networks.listing import CLASSES, describe, list_networks
 from fullconv.networks.upsampling import AlignedUpsampling
 from fullconv.training.losses import cross_entropy
 
-NAMES = sorted(BACKBONES)
+NAMES = [
+    *(
+        "alexnet",
+        "vgg11",
+        "vgg16",
+        "vgg16_bn",
+        "squeezenet1_0",
+        "squeezenet1_1",
+        "mobilenet_v2",
+        "resnet18",
+        "resnet50",
+    ),
+    *("compact", "googlenet", "densenet121", "convnext_tiny", "mnasnet0_5", "shufflenet_v2_x0_5", "efficientnet_b0"),
+    *("mobilenet_v3_small", "regnet_y_400mf", "regnet_x_400mf"),
+]
+WITH_GLOBAL_PARTS = ("efficientnet_b0", "mobilenet_v3_small", "regnet_y_400mf")
+SLOW_TO_MEASURE = ("vgg16_bn", "resnet50", "densenet121", "convnext_tiny")
+"""Measured in benchmarks/measured_reach.py."""
+
+
+def finest(name: str) -> int:
+    return min(stride for stride in find_backbone(name).strides if stride >= 4)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_tap_centres_are_where_the_layers_look(name: str) -> None:
-    """Oracle: the pixels that a cell's gradient reaches lie evenly around the centre that the table gives."""
-    backbone = BACKBONES[name]
-    torch.manual_seed(0)
-    classifier = backbone.build().eval()
-    for module in classifier.modules():
-        if isinstance(module, torch.nn.ReLU | torch.nn.ReLU6 | torch.nn.MaxPool2d):
-            module.register_forward_hook(_averaging)
-    extractor = backbone.features(classifier, backbone.taps)
-    for module in extractor.modules():
-        if isinstance(module, torch.nn.MaxPool2d):
-            module.register_forward_hook(_averaging)
-    side = 640
-    image = torch.randn(1, 3, 64, side, requires_grad=True)
-    for tap, maps in zip(backbone.taps, extractor(image).values(), strict=True):
-        cell = maps.shape[-1] // 2
-        (gradient,) = torch.autograd.grad(maps[0, :, :, cell].abs().sum(), image, retain_graph=True)
-        touched = gradient[0].abs().sum(0).sum(0).nonzero().flatten()
-        first, last = int(touched[0]), int(touched[-1])
-        if first > 0 and last < side - 1:
-            assert Fraction(first + last, 2) == tap.stride * cell + tap.center, tap
-        else:
-            assert tap.stride >= 16
-
-
-def _averaging(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-    """Let every input of a pool or rectifier matter, so that the gradient shows the whole field."""
-    given = inputs[0]
-    if isinstance(module, torch.nn.MaxPool2d):
-        return torch.nn.functional.avg_pool2d(
-            given, module.kernel_size, module.stride, module.padding, module.ceil_mode
-        )
-    return given
+@pytest.mark.parametrize("fusion", ["scores", "features"])
+def test_a_network_reads_what_its_geometry_says(name: str, fusion: Literal["scores", "features"]) -> None:
+    net = fcn(name, classes=2, stride=8, fusion=fusion).eval()
+    geometry = geometry_of(net)
+    assert geometry.output is not None
+    assert (geometry.output.rows.stride, geometry.output.rows.center) == (1, 0)
+    assert max(geometry.output.skew) == 0
+    if name in WITH_GLOBAL_PARTS:
+        assert {obstacle.kind for obstacle in geometry.obstacles} == {"global-pooling"}
+    elif name not in SLOW_TO_MEASURE:
+        assert geometry.reach == measure_reach(net)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_upsampling_puts_scores_where_their_cells_are(name: str) -> None:
     """Oracle: scores that equal their own pixel coordinate stay equal to it on every finer grid."""
-    grids = [(1, Fraction(0)), *((tap.stride, tap.center) for tap in BACKBONES[name].taps)]
+    grids = [(1, Fraction(0)), *((tap.stride, tap.center) for tap in find_backbone(name).taps)]
     for fine, coarse in pairwise(grids):
         cells, wanted = 9, 9 * coarse[0] // fine[0]
         coordinate = torch.arange(cells) * float(coarse[0]) + float(coarse[1])
@@ -80,7 +82,7 @@ def test_grids_that_do_not_line_up_are_refused() -> None:
 def test_output_has_the_size_of_the_image(
     name: str, size: tuple[int, int], fusion: Literal["scores", "features"]
 ) -> None:
-    stride = max(8, BACKBONES[name].strides[0])
+    stride = finest(name)
     net = fcn(name, classes=5, stride=stride, fusion=fusion).eval()
     with torch.no_grad():
         assert net(torch.randn(1, 3, *size)).shape == (1, 5, *size)
@@ -136,7 +138,17 @@ def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
         fcn("squeezenet1_1", classes=2, stride=32)
 
 
-def test_parameter_counts_of_the_catalogue_are_those_of_the_nets() -> None:
-    entry = next(entry for entry in list_networks(classes=7) if entry.name == "fcn4s-mobilenet_v2")
-    net = build_network(entry.name, classes=7)
+@pytest.mark.parametrize("name", ["fcn4s-mobilenet_v2-features", "fcn8s-squeezenet1_1", "fcn8s-vgg16-reference"])
+def test_the_listing_says_what_the_networks_are(name: str) -> None:
+    entry = next(entry for entry in list_networks() if entry.name == name)
+    assert entry == describe(name)
+    net = build_network(name, classes=CLASSES)
     assert entry.parameters == sum(parameter.numel() for parameter in net.parameters())
+
+
+def test_the_listing_has_every_network_of_its_backbones() -> None:
+    listed = [entry.name for entry in list_networks()]
+    assert {entry.backbone for entry in list_networks()} == set(LISTED)
+    assert len(listed) == len(set(listed))
+    some = ("alexnet", "mobilenet_v2", "convnext_tiny", "compact")
+    assert names_on(some) == [name for name in listed if name.removesuffix("-features").endswith(some)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,18 @@ def stoppable() -> Iterator[None]:
     except (StopRequested, KeyboardInterrupt):
         print("\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on.")
         raise typer.Exit(130) from None
+
+
+def parse_size(text: str, *, option: str = "--size") -> tuple[int, int]:
+    """Height and width of a size written as 480x360.
+
+    >>> parse_size("480x360")
+    (360, 480)
+    """
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if match is None or "0" in match.groups():
+        raise FullconvError(f"{text!r} is no size", where=option, remedy="write width and height as 480x360")
+    return int(match[2]), int(match[1])
 
 
 def print_json(content: Any) -> None:

@@ -1,38 +1,99 @@
-"""`fullconv net`: the catalogue of networks."""
+"""`fullconv net`: the catalogue of networks, and the geometry of any of them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from fullconv.cli.console import AsJson, print_json
+from fullconv.cli.console import AsJson, one_sentence, parse_size, print_json
+from fullconv.files import disk_errors
 
-app = typer.Typer(no_args_is_help=True, help="The catalogue of networks.")
+if TYPE_CHECKING:
+    from fullconv.geometry.geometry import Geometry
 
+_WIDE = 140
+"""Columns of a terminal from which on the table shows costs too."""
 
-@app.callback()
-def _group() -> None:
-    pass
+app = typer.Typer(no_args_is_help=True, help="The catalogue of networks, and the geometry of any of them.")
 
 
 @app.command("list")
 def list_(
-    classes: Annotated[int, typer.Option("--classes", help="For which parameters are counted.")] = 21,
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only names that hold this.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Every network by name, with its output stride and parameters."""
-    from fullconv.networks.catalogue import list_networks
+    """Every network by name: stride, parameters, multiply-adds, reach, and whether tiles are exact."""
+    from fullconv.networks.listing import CLASSES, SIZE, list_networks
 
-    entries = list_networks(classes)
+    entries = [entry for entry in list_networks() if text in entry.name]
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return
-    table = Table("network", "backbone", "stride", "parameters", header_style="bold")
-    table.columns[2].justify = table.columns[3].justify = "right"
+    title = f"parameters for {CLASSES} classes, multiply-adds for {SIZE[1]}×{SIZE[0]} pixels, reach in pixels"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("network")
+    for name in ("stride", "parameters", "multiply-adds", "reach", "exact tiles on"):
+        table.add_column(name, justify="right")
     for entry in entries:
-        table.add_row(entry.name, entry.backbone, str(entry.stride), f"{entry.parameters / 1e6:.2f} M")
+        reach = "whole image" if entry.reach is None else str(max(entry.reach))
+        tiles = f"multiples of {entry.total_stride}" if entry.exact_tiling else "no"
+        numbers = (f"{entry.parameters / 1e6:.2f} M", f"{entry.multiply_adds / 1e9:.2f} G")
+        table.add_row(entry.name, str(entry.stride), *numbers, reach, tiles)
     Console().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NET", help="Network of the catalogue, or a classifier by its name.")],
+    size: Annotated[
+        str, typer.Option("--size", metavar="WxH", help="Image that shapes and costs are for.")
+    ] = "224x224",
+    classes: Annotated[int, typer.Option("--classes", help="Scores of each pixel.")] = 21,
+    every: Annotated[bool, typer.Option("--all", help="Also layers that leave the cells where they are.")] = False,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw the layers to scale.")] = None,
+    photo: Annotated[Path | None, typer.Option("--photo", metavar="IMAGE", help="What the drawing lies over.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Layer by layer: windows, where the cells lie on the image, what they read, what they cost; then the reach."""
+    from fullconv.geometry.geometry import geometry_of
+    from fullconv.geometry.offsets import offset_table
+    from fullconv.geometry.tables import facts, layer_table, summary
+    from fullconv.networks.catalogue import REFERENCE, any_network
+
+    with one_sentence():
+        height, width = parse_size(size)
+        geometry = geometry_of(any_network(name, classes=classes), input_size=(height, width))
+        if svg is not None:
+            _draw(geometry, svg, photo)
+    if as_json:
+        print_json(facts(geometry))
+        return
+    console = Console()
+    console.print(layer_table(geometry, every=every, wide=console.width >= _WIDE))
+    if name in REFERENCE:
+        console.print(offset_table(geometry))
+    for line in summary(geometry):
+        console.print(line, highlight=False)
+    if svg is not None:
+        console.print(f"Drawn: {svg}", soft_wrap=True)
+
+
+def _draw(geometry: Geometry, path: Path, photo: Path | None) -> None:
+    """The drawing of a network over a photo, else over a generated street."""
+    from matplotlib import rc_context
+
+    from fullconv.data.images import read_image
+    from fullconv.data.pictures import display_rgb
+    from fullconv.data.scenes import generate_scene
+    from fullconv.geometry.drawing import network_figure
+
+    height, width = geometry.input_size
+    ground = generate_scene(3, 0, size=(width, height))[0] if photo is None else display_rgb(read_image(photo))
+    figure = network_figure(geometry, ground)
+    with disk_errors(path), rc_context({"svg.fonttype": "none"}):
+        figure.savefig(path, format="svg")

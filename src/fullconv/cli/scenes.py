@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fullconv.cli.console import one_sentence
+from fullconv.cli.console import one_sentence, parse_size
 from fullconv.data.scenes import write_scenes
-from fullconv.errors import DataError
 
 
 class LabelKind(StrEnum):
@@ -33,10 +31,6 @@ def scenes(
 ) -> None:
     """Write generated street scenes of 12 classes with exact labels."""
     with one_sentence():
-        match = re.fullmatch(r"(\d+)[x×](\d+)", size)
-        if match is None:
-            raise DataError(f"{size!r} is no size", where="--size", remedy="write it as 480x360")
-        folder = write_scenes(
-            out, count=count, seed=seed, size=(int(match[1]), int(match[2])), labels=labels.value, splits=splits
-        )
+        height, width = parse_size(size)
+        folder = write_scenes(out, count=count, seed=seed, size=(width, height), labels=labels.value, splits=splits)
     print(f"{count} scenes in {folder}")

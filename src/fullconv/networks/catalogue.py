@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal, NamedTuple
 
-import torch
+from torch import nn
 
 from fullconv.errors import NetworkError
-from fullconv.networks.backbones import BACKBONES, find_backbone
-from fullconv.networks.fcn import FCN, fcn
+from fullconv.networks.backbones import LISTED, build_classifier, find_backbone, without_weights
+from fullconv.networks.fcn import fcn
+from fullconv.networks.reference import AnyFCN, ReferenceFCN, fcn_alexnet, fcn_vgg16
 
-_NAME = re.compile(r"fcn(?P<stride>\d+)s-(?P<backbone>\w+?)(?P<features>-features)?")
-STRIDES = (32, 16, 8, 4, 2)
+_NAME = re.compile(r"fcn(?P<stride>\d+)s-(?P<backbone>[\w.]+?)(?P<features>-features)?")
 
-
-@dataclass(frozen=True)
-class NetworkEntry:
-    """One line of the catalogue."""
-
-    name: str
-    backbone: str
-    stride: int
-    parameters: int
+REFERENCE: dict[str, Callable[..., ReferenceFCN]] = {
+    "fcn-alexnet-reference": fcn_alexnet,
+    "fcn32s-vgg16-reference": partial(fcn_vgg16, stride=32),
+    "fcn16s-vgg16-reference": partial(fcn_vgg16, stride=16),
+    "fcn8s-vgg16-reference": partial(fcn_vgg16, stride=8),
+    "fcn8s-at-once-vgg16-reference": partial(fcn_vgg16, stride=8, at_once=True),
+}
+"""The authors' own nets."""
 
 
 class NetworkName(NamedTuple):
@@ -50,6 +49,9 @@ def parse_name(name: str) -> NetworkName:
     >>> parse_name("fcn4s-mobilenet_v2")
     NetworkName(backbone='mobilenet_v2', stride=4, fusion='scores')
     """
+    if name in REFERENCE:
+        stride = 32 if name == "fcn-alexnet-reference" else int(name.partition("s-")[0].removeprefix("fcn"))
+        return NetworkName("alexnet" if "alexnet" in name else "vgg16", stride, "scores")
     match = _NAME.fullmatch(name)
     if match is None:
         raise NetworkError(f"no network is named {name!r}", remedy="see `fullconv net list`; one is fcn4s-mobilenet_v2")
@@ -57,29 +59,47 @@ def parse_name(name: str) -> NetworkName:
     return NetworkName(match["backbone"], int(match["stride"]), "features" if match["features"] else "scores")
 
 
-def build_network(name: str, *, classes: int, channels: int = 3) -> FCN:
+def build_network(name: str, *, classes: int, channels: int = 3) -> AnyFCN:
     """The network of that name with random weights.
 
     >>> build_network("fcn8s-squeezenet1_1", classes=2).stride
     8
     """
+    if name in REFERENCE:
+        return REFERENCE[name](classes, channels)
     parts = parse_name(name)
     return fcn(parts.backbone, classes=classes, stride=parts.stride, channels=channels, fusion=parts.fusion)
 
 
-def list_networks(classes: int = 21) -> list[NetworkEntry]:
-    """Every network that can be built by name, with its parameter count for `classes` classes.
+def any_network(name: str, *, classes: int = 21, channels: int = 3) -> nn.Module:
+    """A network of the catalogue, or a classifier of torchvision or timm, in evaluation and without weights to look at.
 
-    >>> [entry.name for entry in list_networks() if entry.backbone == "squeezenet1_1" and entry.stride > 4]
-    ['fcn16s-squeezenet1_1', 'fcn16s-squeezenet1_1-features', 'fcn8s-squeezenet1_1', 'fcn8s-squeezenet1_1-features']
+    >>> next(any_network("resnet18").parameters()).is_meta
+    True
     """
-    entries = []
-    for backbone in BACKBONES.values():
-        for stride, suffix in product(STRIDES, ("", "-features")):
-            if stride in backbone.strides:
-                name = f"fcn{stride}s-{backbone.name}{suffix}"
-                with torch.device("meta"):
-                    net = build_network(name, classes=classes)
-                count = sum(parameter.numel() for parameter in net.parameters())
-                entries.append(NetworkEntry(name, backbone.name, stride, count))
-    return entries
+
+    def build() -> nn.Module:
+        if name in REFERENCE or _NAME.fullmatch(name):
+            return build_network(name, classes=classes, channels=channels)
+        return build_classifier(name, channels)
+
+    return without_weights(build).eval()
+
+
+def network_names() -> list[str]:
+    """Every network of the catalogue; other classifiers of torchvision and timm can be named too."""
+    return [*REFERENCE, *names_on(LISTED)]
+
+
+def names_on(backbones: Iterable[str]) -> list[str]:
+    """Every network on these backbones, at all strides that they have.
+
+    >>> names_on(["alexnet"])[-2:]
+    ['fcn4s-alexnet', 'fcn4s-alexnet-features']
+    """
+    return [
+        f"fcn{stride}s-{backbone}{suffix}"
+        for backbone in backbones
+        for stride in sorted(find_backbone(backbone).strides, reverse=True)
+        for suffix in ("", "-features")
+    ]

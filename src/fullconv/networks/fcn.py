@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from fullconv.errors import NetworkError
-from fullconv.networks.backbones import Tap, feature_widths, find_backbone
+from fullconv.networks.backbones import find_backbone, minimum_side
 from fullconv.networks.compact import convolution
-from fullconv.networks.upsampling import AlignedUpsampling
+from fullconv.networks.taps import Tap
+from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum
 
 PIXELS = (1, Fraction(0))
 
@@ -24,10 +24,10 @@ class ScoreFusion(nn.Module):
     Score layers start at zero, so that an untrained network says every class is equally likely.
     """
 
-    def __init__(self, taps: tuple[Tap, ...], widths: dict[str, int], classes: int) -> None:
+    def __init__(self, taps: tuple[Tap, ...], classes: int) -> None:
         super().__init__()
         self.nodes = tuple(tap.node for tap in taps)
-        self.scores = nn.ModuleList(nn.Conv2d(widths[node], classes, 1) for node in self.nodes)
+        self.scores = nn.ModuleList(nn.Conv2d(tap.channels, classes, 1) for tap in taps)
         self.upsampling = _between(taps)
         _zero(self.scores)
 
@@ -50,14 +50,14 @@ class FeatureFusion(nn.Module):
         width: channels of the sums; half as many at stride 2, where cells are many.
     """
 
-    def __init__(self, taps: tuple[Tap, ...], widths: dict[str, int], classes: int, width: int) -> None:
+    def __init__(self, taps: tuple[Tap, ...], classes: int, width: int) -> None:
         super().__init__()
         self.nodes = tuple(tap.node for tap in taps)
         sums = [width // 2 if tap.stride <= 2 else width for tap in taps]
         finer = [sums[0], *sums[:-1]]
         entering = [*sums[:-1], finer[-1]]
         self.laterals = nn.ModuleList(
-            nn.Conv2d(widths[node], channels, 1) for node, channels in zip(self.nodes, entering, strict=True)
+            nn.Conv2d(tap.channels, channels, 1) for tap, channels in zip(taps, entering, strict=True)
         )
         self.refinements = nn.ModuleList(
             convolution(before, after) for before, after in zip(sums[:-1], finer[:-1], strict=True)
@@ -93,17 +93,13 @@ class FCN(nn.Module):
         self.features = features
         self.head = head
         self.stride = finest.stride
-        self.minimum_size = minimum
+        self.at_least = PadToMinimum(minimum)
         self.to_pixels = AlignedUpsampling((finest.stride, finest.center), PIXELS)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        size = _size(images)
-        short = [max(0, self.minimum_size - side) for side in size]
-        if any(short):
-            images = F.pad(images, (0, short[1], 0, short[0]))
-        scores = self.head(self.features(images))
-        pixels: torch.Tensor = self.to_pixels(scores, _size(images))
-        return pixels[..., : size[0], : size[1]]
+        padded = self.at_least(images)
+        pixels: torch.Tensor = self.to_pixels(self.head(self.features(padded)), _size(padded))
+        return pixels[..., : images.shape[-2], : images.shape[-1]]
 
 
 def fcn(
@@ -143,10 +139,8 @@ def fcn(
         offered = ", ".join(str(value) for value in source.strides)
         raise NetworkError(f"{backbone} has no layer of stride {stride}", remedy=f"choose one of {offered}")
     extractor = source.features(source.build(channels), taps)
-    widths = feature_widths(source)
-    paper = fusion == "scores"
-    head = ScoreFusion(taps, widths, classes) if paper else FeatureFusion(taps, widths, classes, width)
-    return FCN(extractor, head, taps[0], source.minimum_size)
+    head = ScoreFusion(taps, classes) if fusion == "scores" else FeatureFusion(taps, classes, width)
+    return FCN(extractor, head, taps[0], minimum_side(backbone, taps[-1].node))
 
 
 def _between(taps: tuple[Tap, ...]) -> nn.ModuleList:

@@ -9,6 +9,7 @@ from torch import nn
 
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
+from fullconv.networks.fcn import FCN
 
 PADDING = 100
 """Of the first convolution, so that even a small image leaves cells after the convolutions without padding."""
@@ -67,7 +68,7 @@ class ReferenceFCN(nn.Module):
         width: channels that the head yields.
         classes: how many scores each pixel gets.
         skips: (pool, its channels, scale before scoring), coarse to fine; empty for the 32s nets.
-        upsampling: (kernel, stride) of the last deconvolution.
+        upsampling: (kernel, stride) of the last deconvolution; its stride is that of the finest scores.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, sections 4.1 to 4.3; Shelhamer, Long, Darrell, PAMI 2016, for the
     all-at-once scales.
@@ -95,6 +96,7 @@ class ReferenceFCN(nn.Module):
             self.add_module(f"score_{pool}", nn.Conv2d(channels, classes, 1))
             self.add_module(f"crop_{pool}", Crop())
         self.upscore = deconvolution(classes, *upsampling)
+        self.stride = upsampling[1]
         self.crop = Crop()
         for name, layer in self.named_children():
             if isinstance(layer, nn.Conv2d) and name.startswith("score_"):
@@ -116,6 +118,17 @@ class ReferenceFCN(nn.Module):
             value = value + getattr(self, f"crop_{pool}")(skip, value)
         pixels: torch.Tensor = self.crop(self.upscore(value), images)
         return pixels
+
+    @property
+    def features(self) -> nn.ModuleDict:
+        """The layers that a classifier's weights fill, by their own names."""
+        return nn.ModuleDict({name: getattr(self, name) for name in (*self._down, *self._head)})
+
+    @property
+    def head(self) -> nn.ModuleDict:
+        """The layers that are new: scores and upsampling."""
+        known = {*self._down, *self._head}
+        return nn.ModuleDict({name: layer for name, layer in self.named_children() if name not in known})
 
     def _derive_crops(self) -> None:
         """Every crop from the geometry of the layers before it, coarse to fine; nothing is typed in."""
@@ -201,3 +214,7 @@ def _head(channels: int, kernel: int) -> nn.Sequential:
             drop7=nn.Dropout(0.5),
         )
     )
+
+
+AnyFCN = FCN | ReferenceFCN
+"""What the catalogue builds: (N, channels, H, W) → (N, classes, H, W), with `stride`, `features` and `head`."""

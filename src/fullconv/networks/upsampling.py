@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fullconv.errors import NetworkError
+from fullconv.geometry.fields import Field
 
 
 class AlignedUpsampling(nn.Module):
@@ -57,8 +58,34 @@ class AlignedUpsampling(nn.Module):
             scores = _extended(scores, axis, before=self.shift, after=missing)
         return scores
 
+    def reads(self, field: Field) -> Field:
+        """What the finer cells read, for the geometry of whole networks."""
+        if self.factor > 1:
+            first = Fraction(0) if self.corners else Fraction(1 - self.factor, 2 * self.factor)
+            field = field.interpolated(self.factor, first)
+        return field.moved(-self.shift)
+
     def extra_repr(self) -> str:
         return f"factor={self.factor}, shift={self.shift}"
+
+
+class PadToMinimum(nn.Module):
+    """Zeros below and to the right of images with a side shorter than the network needs; others pass as they are."""
+
+    def __init__(self, minimum: int) -> None:
+        super().__init__()
+        self.minimum = minimum
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        below, right = (max(0, self.minimum - side) for side in images.shape[-2:])
+        return F.pad(images, (0, right, 0, below)) if below or right else images
+
+    def reads(self, field: Field) -> Field:
+        """Cells stay where they are."""
+        return field
+
+    def extra_repr(self) -> str:
+        return f"minimum={self.minimum}"
 
 
 def _extended(scores: torch.Tensor, axis: int, *, before: int, after: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 import torchvision
 
 from fullconv.errors import NetworkError
-from fullconv.networks.fcn import FCN
+from fullconv.networks.reference import AnyFCN
 from fullconv.surgery.transplant import transplant
 from fullconv.surgery.weight_files import read_weights
 
@@ -46,7 +46,7 @@ class TransferReport:
         return bool(self.copied)
 
 
-def load_weights(net: FCN, backbone: str, weights: str) -> TransferReport:
+def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
     """Fill the backbone of a network.
 
     Args:
@@ -105,7 +105,7 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _fill(net: FCN, given: Path | dict[str, torch.Tensor], source: str) -> TransferReport:
+def _fill(net: AnyFCN, given: Path | dict[str, torch.Tensor], source: str) -> TransferReport:
     """Transplant into the feature extractor, which must be filled; the image layer is adapted to other bands."""
     report = transplant(given, net.features, strict=True)
     taken = {f"features.{name}" for name in report.taken}

@@ -15,7 +15,7 @@ from fullconv.data.classes import ClassTable
 from fullconv.data.images import read_image
 from fullconv.data.resizing import resize_image, to_tensor
 from fullconv.errors import DataError, PlanError
-from fullconv.networks.fcn import FCN
+from fullconv.networks.reference import AnyFCN
 from fullconv.prediction.result import Prediction
 from fullconv.store.package import ModelCard, find_package, load_package
 from fullconv.workspace import Workspace
@@ -31,7 +31,9 @@ class Model:
         device: where to compute; the GPU if there is one.
     """
 
-    def __init__(self, net: FCN, card: ModelCard, directory: Path | None = None, *, device: str | None = None) -> None:
+    def __init__(
+        self, net: AnyFCN, card: ModelCard, directory: Path | None = None, *, device: str | None = None
+    ) -> None:
         self.card = card
         self.directory = directory
         self.device = usable_device(device)

@@ -18,8 +18,8 @@ from fullconv.errors import PackageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import disk_errors, dump_yaml, read_document, staged_directory, write_atomically
 from fullconv.networks.catalogue import build_network
-from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
+from fullconv.networks.reference import AnyFCN
 
 CARD = "model.yaml"
 WEIGHTS = "model.safetensors"
@@ -34,7 +34,7 @@ class NetworkRecipe(BaseModel):
     classes: int = Field(ge=1)
     channels: int = Field(ge=1)
 
-    def build(self) -> FCN:
+    def build(self) -> AnyFCN:
         return build_network(self.name, classes=self.classes, channels=self.channels)
 
 
@@ -103,7 +103,7 @@ class ModelCard(BaseModel):
     history: tuple[HistoryEntry, ...] = ()
 
 
-def save_package(directory: Path, net: FCN, card: ModelCard, *, replace: bool = False) -> Path:
+def save_package(directory: Path, net: AnyFCN, card: ModelCard, *, replace: bool = False) -> Path:
     """Write model.yaml and model.safetensors into a new folder; nothing is left behind when that fails.
 
     Args:
@@ -141,7 +141,7 @@ def read_card(directory: Path) -> ModelCard:
     return read_document(directory / CARD, ModelCard, PackageError)
 
 
-def load_package(directory: Path) -> tuple[FCN, ModelCard]:
+def load_package(directory: Path) -> tuple[AnyFCN, ModelCard]:
     """The network with its weights, in evaluation mode, and the description. Runs no code from the package.
 
     Raises:

@@ -20,7 +20,7 @@ from fullconv.errors import FullconvError, PlanError, StorageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
-from fullconv.networks.fcn import FCN
+from fullconv.networks.reference import AnyFCN
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
@@ -151,7 +151,7 @@ def _overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _network(plan: Plan, data: Dataset) -> FCN:
+def _network(plan: Plan, data: Dataset) -> AnyFCN:
     lightning.seed_everything(plan.seed, verbose=False)
     return build_network(plan.network, classes=len(data.classes), channels=data.channels)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fullconv.data.dataset import Dataset
-from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
+from fullconv.networks.reference import AnyFCN
 from fullconv.networks.weights import TransferReport
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.experiment import Plan
@@ -32,7 +32,7 @@ class Job:
     directory: Path
     plan: Plan
     data: Dataset
-    net: FCN
+    net: AnyFCN
     transfer: TransferReport
     home: Workspace
     display: TrainingDisplay

@@ -12,8 +12,8 @@ from torch import nn
 
 from fullconv.data.samples import Batch
 from fullconv.evaluation.confusion import ConfusionMatrix
-from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
+from fullconv.networks.reference import AnyFCN
 from fullconv.training.experiment import Optimization
 from fullconv.training.losses import cross_entropy
 from fullconv.training.schedule import one_cycle
@@ -38,7 +38,7 @@ class SegmentationTask(lightning.LightningModule):
 
     def __init__(
         self,
-        net: FCN,
+        net: AnyFCN,
         normalization: Normalization,
         *,
         classes: int,
