@@ -74,6 +74,8 @@ class NetworkTracer(fx.Tracer):
         # What behaves differently in training must stay a module: traced, it would keep the mode of today.
         if type(m) in self.opaque or hasattr(m, "reads") or type(m).__name__ in DROPS:
             return True
+        if getattr(m, "traced_whole", False):  # a module of torch.nn in all but the arithmetic
+            return True
         if isinstance(m, nn.MultiheadAttention | nn.modules.batchnorm._BatchNorm):
             return True
         return type(m).__module__.startswith(_LIBRARY) and not any(True for _ in m.children())

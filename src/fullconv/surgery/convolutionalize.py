@@ -64,7 +64,7 @@ def convolutionalize(
     >>> dense(torch.zeros(1, 3, 29, 29)).shape, dense(torch.zeros(1, 3, 60, 101)).shape
     (torch.Size([1, 10, 1, 1]), torch.Size([1, 10, 8, 19]))
     >>> dense.conversion.stride, dense.get_submodule("3")
-    ((4, 4), Conv2d(8, 10, kernel_size=(7, 7), stride=(1, 1)))
+    ((4, 4), WindowProduct(8, 10, kernel_size=(7, 7), stride=(1, 1)))
     """
     if pool not in ("window", "none"):
         raise NetworkError(f'pool is "window" or "none", not {pool!r}')

@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from fullconv.geometry.operations import Operation
 from fullconv.surgery.building import Builder
+from fullconv.surgery.window_product import WindowProduct
 from fullconv.surgery.windows import Refused, Windows
 
 
@@ -57,7 +58,8 @@ def _convolution(builder: Builder, path: str, source: Windows) -> fx.Node:
     weight, bias = old.weight, old.bias
     assert isinstance(weight, nn.Parameter)
     outputs = weight.shape[0]
-    new = nn.Conv2d(source.channels, outputs, source.window, bias=bias is not None, device="meta")
+    kind = nn.Conv2d if source.window == (1, 1) else WindowProduct
+    new = kind(source.channels, outputs, source.window, bias=bias is not None, device="meta")
     order = source.order.to(weight.device)
     values = weight.detach()
     if not source.in_order:
