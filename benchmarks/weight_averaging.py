@@ -10,13 +10,12 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
-from provenance import provenance
-
 from fullconv.cli.demo import NETWORK, SCENES, SEED, SETTINGS, SIZE
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
 from fullconv.training.fit import train
 from fullconv.workspace import Workspace
+from provenance import provenance
 
 SEEDS = (0, 1)
 DECAYS = (None, 0.98, 0.995)
