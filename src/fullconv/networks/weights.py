@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 import torchvision
+from torch import nn
 
 from fullconv.errors import NetworkError
+from fullconv.networks.backbones import build_classifier
 from fullconv.networks.reference import AnyFCN
 from fullconv.surgery.transplant import transplant
 from fullconv.surgery.weight_files import read_weights
@@ -70,10 +72,7 @@ def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
             return _fill(net, _from_torchvision(backbone), "torchvision ImageNet weights")
         except (OSError, RuntimeError, urllib.error.URLError) as problem:
             if weights == "imagenet":
-                raise NetworkError(
-                    f"ImageNet weights for {backbone} are neither cached nor downloadable ({problem})",
-                    remedy="name a weight file, or say weights=random",
-                ) from problem
+                raise _unavailable(backbone, problem) from problem
         warning = (
             f"no ImageNet weights for {backbone} here and none can be downloaded: training starts from random weights, "
             "which takes several times longer and scores lower on small sets; give a weight file to change that"
@@ -81,6 +80,39 @@ def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
         return TransferReport("random", initialised=tuple(name for name, _ in net.named_parameters()), warning=warning)
     path = Path(weights).expanduser()
     return _fill(net, path, path.name)
+
+
+def load_classifier(name: str, weights: str = "imagenet") -> nn.Module:
+    """A classifier of torchvision or timm with its weights.
+
+    Args:
+        name: of the classifier.
+        weights: "imagenet" (torchvision's, cached or downloaded), "random", or the path of a weight file.
+
+    Raises:
+        NetworkError: there is no such classifier, or the weights cannot be had or do not fit.
+
+    >>> type(load_classifier("squeezenet1_1", "random")).__name__
+    'SqueezeNet'
+    """
+    classifier = build_classifier(name)
+    if weights == "random":
+        return classifier
+    if weights in NAMED_WEIGHTS:
+        try:
+            transplant(_from_torchvision(name), classifier, strict=True)
+        except (OSError, RuntimeError, urllib.error.URLError) as problem:
+            raise _unavailable(name, problem) from problem
+    else:
+        transplant(Path(weights).expanduser(), classifier, strict=True)
+    return classifier
+
+
+def _unavailable(name: str, problem: Exception) -> NetworkError:
+    return NetworkError(
+        f"ImageNet weights for {name} are neither cached nor downloadable ({problem})",
+        remedy="name a weight file, or say weights=random",
+    )
 
 
 def _from_torchvision(backbone: str) -> dict[str, torch.Tensor]:
