@@ -98,6 +98,15 @@ def randomized(net: nn.Module) -> nn.Module:
     return net
 
 
+def without_weights(make: Callable[[], nn.Module]) -> nn.Module | None:
+    """The classifier on the meta device, where it can be made there."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except NotImplementedError:  # its constructor computes with tensors
+        return None
+
+
 def outcome(name: str, make: Callable[[], nn.Module]) -> Outcome:
     """Convert one classifier.
 
@@ -109,9 +118,9 @@ def outcome(name: str, make: Callable[[], nn.Module]) -> Outcome:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with torch.device("meta"):
-                empty = make()
-            convolutionalize(empty)
+            empty = without_weights(make)
+            if empty is not None:
+                convolutionalize(empty)
             found = convolutionalize(randomized(make())).conversion
     except NotConvolutional as refusal:
         return Outcome(name, None, str(refusal), time.perf_counter() - started)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fullconv.prediction.evaluating import evaluate
     from fullconv.prediction.model import Model, load
     from fullconv.prediction.result import Prediction
+    from fullconv.surgery.convolutionalize import convolutionalize
     from fullconv.training.experiment import Experiment
     from fullconv.training.fit import Run, resume, train
 
@@ -37,6 +38,7 @@ __all__ = [
     "Run",
     "Scores",
     "__version__",
+    "convolutionalize",
     "crop_offset",
     "evaluate",
     "fcn",
@@ -57,6 +59,7 @@ _HOMES = {
     "Prediction": "prediction.result",
     "Run": "training.fit",
     "Scores": "evaluation.scores",
+    "convolutionalize": "surgery.convolutionalize",
     "crop_offset": "geometry.crops",
     "evaluate": "prediction.evaluating",
     "fcn": "networks.fcn",

@@ -39,7 +39,7 @@ _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
 _FUNCTION_KINDS = {
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_max_pool2d"), "adaptive_pool"),
     **dict.fromkeys(("interpolate", "upsample"), "interpolate"),
-    **dict.fromkeys(("view", "reshape", "unflatten", "_reshape_alias"), "reshape"),
+    **dict.fromkeys(("view", "reshape", "view_as", "reshape_as", "unflatten", "_reshape_alias"), "reshape"),
     **dict.fromkeys(("softmax", "log_softmax"), "softmax"),
     **dict.fromkeys(("layer_norm", "rms_norm"), "layer_norm"),
     "normalize": "normalize",
@@ -173,7 +173,7 @@ _ELEMENTWISE = frozenset(
             "eq",
             "ne",
         ),
-        *("masked_fill", "channel_shuffle", "requires_grad_", "drop_path"),
+        *("masked_fill", "channel_shuffle", "requires_grad_", "drop_path", "expand_as"),
     )
 )
 

@@ -231,6 +231,10 @@ _FURTHER = (448, 896)
 
 
 def bands_of(net: nn.Module) -> int:
+    """Channels of the images that a network takes: what it says itself, else what its first convolution reads."""
+    stated = getattr(net, "image_channels", None)
+    if isinstance(stated, int):
+        return stated
     first = next((m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)), None)
     return 3 if first is None else first.in_channels
 

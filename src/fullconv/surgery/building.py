@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +87,7 @@ class Builder:
             return windows
         if windows.window != (1, 1):
             raise Refused("it reads the cells of the map in an order, or a part of them, that no convolution reads")
-        node = self.call(torch.index_select, windows.node, 1, self.buffer("channel_order", windows.order))
+        node = self.call(operator.getitem, windows.node, (slice(None), self.buffer("channel_order", windows.order)))
         return Windows.of_channels(node, windows.shape)
 
     def aligned(self, constant: fx.Node, windows: Windows) -> fx.Node:

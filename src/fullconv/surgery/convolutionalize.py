@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from fractions import Fraction
 
@@ -68,7 +69,9 @@ def convolutionalize(
     """
     if pool not in ("window", "none"):
         raise NetworkError(f'pool is "window" or "none", not {pool!r}')
-    name = type(classifier).__name__
+    name, precision = type(classifier).__name__, _precision(classifier)
+    if precision != torch.float32:
+        classifier = copy.deepcopy(classifier).float()
     channels, *sides = native_input(classifier, input_size=input_size)
     native = (sides[0], sides[1])
     trace = freeze(specialize(classifier, native, channels))
@@ -90,6 +93,7 @@ def convolutionalize(
     assert plane is not None
     conversion = Conversion(
         classifier=name,
+        channels=channels,
         native_size=native,
         pool=pool,
         classes=classes,
@@ -107,7 +111,7 @@ def convolutionalize(
     _check(conversion)
     dense.conversion = conversion
     _warn(conversion)
-    return dense
+    return dense if precision == torch.float32 else dense.to(precision)
 
 
 def _refused(name: str, obstacle: Obstacle) -> NotConvolutional:
@@ -164,6 +168,10 @@ def _size_of_result(dense: DenseClassifier, channels: int, size: tuple[int, int]
         return None
     rows, cols = next(value for node, value in values.items() if node.op == "output").shape[-2:]
     return Fraction(rows), Fraction(cols)
+
+
+def _precision(net: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _parameters(net: nn.Module) -> int:

@@ -20,6 +20,7 @@ class Conversion:
 
     Args:
         classifier: its type.
+        channels: of the images.
         native_size: (height, width) of the classifier's images, the window that is slid.
         pool: "window" or "none".
         classes: channels of the result.
@@ -34,6 +35,7 @@ class Conversion:
     """
 
     classifier: str
+    channels: int
     native_size: tuple[int, int]
     pool: Pool
     classes: int
@@ -75,7 +77,13 @@ class DenseClassifier(fx.GraphModule):
     def __init__(self, root: nn.Module, graph: fx.Graph, conversion: Conversion | None = None) -> None:
         super().__init__(root, graph, "DenseClassifier")
         self.conversion = conversion
+        self._tracer_cls = None  # or a copy from a file would need the tracer that made this one
         self.register_forward_pre_hook(_refuse_small_images)
+
+    @property
+    def image_channels(self) -> int | None:
+        """Bands of the images; None while it is being made."""
+        return None if self.conversion is None else self.conversion.channels
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DenseClassifier:
         other: Any = super().__deepcopy__(memo)

@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from fullconv.geometry.operations import Operation
 from fullconv.surgery.building import Builder
+from fullconv.surgery.owners import owner
 from fullconv.surgery.window_product import WindowProduct
 from fullconv.surgery.windows import Refused, Windows
 
@@ -29,23 +30,12 @@ def linear(builder: Builder, op: Operation, args: list[Any], named: dict[str, An
         return Windows.of_channels(_convolution(builder, str(op.node.target), source), op.shapes[0])
     weight = named["weight"] if "weight" in named else args[1]
     bias = named.get("bias", args[2] if len(args) > 2 else None)
-    path = _owner(builder, weight, bias)
+    path = owner(builder.root, weight, bias)
     if path is not None:
         return Windows.of_channels(_convolution(builder, path, source), op.shapes[0])
     source = builder.ordered(source)
     kernel = builder.call(torch.reshape, weight, (-1, source.channels, *source.window))
     return Windows.of_channels(builder.call(F.conv2d, source.node, kernel, bias), op.shapes[0])
-
-
-def _owner(builder: Builder, weight: fx.Node, bias: fx.Node | None) -> str | None:
-    """The path of the linear layer whose weights are used by a function as they are, and by nothing else."""
-    path, _, name = str(weight.target).rpartition(".")
-    if weight.op != "get_attr" or name != "weight" or not path or (bias is not None and bias.op != "get_attr"):
-        return None
-    tensors = {f"{path}.{inner}" for inner in builder.root.get_submodule(path).state_dict()}
-    used = [str(node.target) for node in builder.graph.nodes if node.op == "get_attr" and str(node.target) in tensors]
-    wanted = {str(node.target) for node in (weight, bias) if node is not None}
-    return path if tensors == wanted and len(used) == len(wanted) else None
 
 
 def _convolution(builder: Builder, path: str, source: Windows) -> fx.Node:

@@ -62,9 +62,9 @@ def _same(
             return type(value)(each(part) for part in value)
         return stands_for(value)
 
+    arguments, settings = tuple(each(value) for value in args), {name: each(value) for name, value in named.items()}
     node = builder.copied(op, lambda source: None)
-    node.args = tuple(each(value) for value in args)
-    node.kwargs = {name: each(value) for name, value in named.items()}
+    node.args, node.kwargs = arguments, settings
     return node
 
 
@@ -89,6 +89,7 @@ def movement(builder: Builder, op: Operation, args: list[Any], named: dict[str, 
     source, *rest = args
     if isinstance(source, tuple | list):
         return source[rest[0]] if op.kind == "getitem" else _joining(builder, op, args, named)
+    rest = [value.layout if isinstance(value, Windows) else value for value in rest]
     if op.module is not None:
         return moved(source, op.module)
     if op.node.op == "call_method":

@@ -7,10 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 import torch.nn.functional as F
-from torch import fx
+from torch import fx, nn
 
 from fullconv.geometry.operations import Operation, operation
 from fullconv.geometry.tracing import Trace, trace_of
+from fullconv.surgery.owners import owner
 
 _WINDOWED = ("pad", "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "lp_pool2d")
 
@@ -35,6 +36,10 @@ def freeze(trace: Trace) -> Trace:
             _hold_factor(op, trace)
         elif op.kind == "adaptive_pool":
             _hold_windows(op, trace)
+    trace.graph.graph.eliminate_dead_code()
+    for node in list(trace.graph.graph.nodes):
+        if node.op == "call_function" and operation(trace, node, {}).kind == "conv2d":
+            _adopt(operation(trace, node, {}), trace)
     trace.graph.graph.lint()
     trace.graph.recompile()
     return trace_of(trace.graph, trace.opaque, input_size=trace.sizes[0], channels=trace.channels)
@@ -67,11 +72,35 @@ def _replace(op: Operation, trace: Trace, function: Any, *arguments: Any, **name
     graph = trace.graph.graph
     with graph.inserting_after(op.node):
         other = graph.call_function(function, (_source(op), *arguments), named)
+    _exchange(op, trace, other)
+
+
+def _exchange(op: Operation, trace: Trace, other: fx.Node) -> None:
     other.meta.update(op.node.meta)
     for known in (trace.values, trace.names):
         known[other] = known[op.node]  # type: ignore[index]
     op.node.replace_all_uses_with(other)
-    graph.erase_node(op.node)
+    trace.graph.graph.erase_node(op.node)
+
+
+def _adopt(op: Operation, trace: Trace) -> None:
+    """A convolution by a function becomes one by a module, at the path of the layer that the weights belong to."""
+    graph, settings = trace.graph.graph, ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+    given: dict[str, Any] = {**dict(zip(settings, op.node.args, strict=False)), **op.node.kwargs}
+    source, weight, bias = (given.pop(name, None) for name in settings[:3])
+    path = owner(trace.graph, weight, bias)
+    if path is None or any(isinstance(value, fx.Node) for value in given.values()):
+        return
+    old = trace.graph.get_submodule(path)
+    own, groups = old.get_parameter("weight"), given.get("groups", 1)
+    kernel = (own.shape[2], own.shape[3])
+    new = nn.Conv2d(own.shape[1] * groups, own.shape[0], kernel, bias=bias is not None, device="meta", **given)
+    new.weight = own
+    if bias is not None:
+        new.bias = old.get_parameter("bias")
+    trace.graph.add_submodule(path, new.eval())
+    with graph.inserting_after(op.node):
+        _exchange(op, trace, graph.call_module(path, (source,)))
 
 
 def _tell_global(op: Operation, trace: Trace) -> None:

@@ -117,3 +117,6 @@ class Head:
             return RULES[op.kind](self.builder, op, args, named)
         except Refused as refused:
             raise HeadObstacle(Obstacle(name, kind, refused.reason)) from refused
+        except (TypeError, ValueError, IndexError, RuntimeError) as problem:
+            reason = f"{op.called} cannot be followed for many windows ({str(problem).strip().splitlines()[0]})"
+            raise HeadObstacle(Obstacle(name, kind, reason)) from problem

@@ -32,18 +32,24 @@ def refusal(trace: Trace, states: dict[fx.Node, State], obstacles: dict[fx.Node,
             return Obstacle(op.name, "attention", "every cell attends to all others (attention)")
         if op is not None and op.kind == "product" and sum(map(depends, op.states)) > 1:
             return Obstacle(op.name, "attention", "it multiplies values of the map with each other (attention)")
-    return next((found for found in _in_body(needed, states, obstacles) if found.kind not in READS_WHOLE_IMAGE), None)
+    body = _in_body(needed, states, obstacles)
+    return next((obstacles[node] for node in body if not _stays(trace, states, obstacles, node)), None)
 
 
 def kept(trace: Trace, states: dict[fx.Node, State], obstacles: dict[fx.Node, Obstacle]) -> list[Obstacle]:
     """Operations of the body that read the whole image and stay: squeeze-excite, group and instance norm."""
-    found = _in_body(_needed(trace), states, obstacles)
-    return [obstacle for obstacle in found if obstacle.kind in READS_WHOLE_IMAGE]
+    body = _in_body(_needed(trace), states, obstacles)
+    return [obstacles[node] for node in body if _stays(trace, states, obstacles, node)]
 
 
-def _in_body(needed: list[fx.Node], states: dict[fx.Node, State], obstacles: dict[fx.Node, Obstacle]) -> list[Obstacle]:
+def _stays(trace: Trace, states: dict[fx.Node, State], obstacles: dict[fx.Node, Obstacle], node: fx.Node) -> bool:
+    """Layer norm over the map does not: its weights have the size of the map."""
+    return obstacles[node].kind in READS_WHOLE_IMAGE and operation(trace, node, states).kind != "layer_norm"
+
+
+def _in_body(needed: list[fx.Node], states: dict[fx.Node, State], obstacles: dict[fx.Node, Obstacle]) -> list[fx.Node]:
     returning = _returning(needed, states)
-    return [obstacles[node] for node in needed if node in obstacles and node in returning]
+    return [node for node in needed if node in obstacles and node in returning]
 
 
 def _needed(trace: Trace) -> list[fx.Node]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
 
@@ -47,9 +45,6 @@ def random_images(channels: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _scores(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    halves = any(p.is_floating_point() and p.dtype != torch.float32 for p in net.parameters())
-    if halves:
-        net = copy.deepcopy(net).float()
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:

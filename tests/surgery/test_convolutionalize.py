@@ -1,0 +1,388 @@
+"""Classifiers made dense, against the classifier itself slid over the image."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+import fullconv as fc
+from fullconv.errors import NetworkError, NotConvolutional
+from fullconv.geometry.geometry import geometry_of
+from fullconv.surgery.convolutionalize import DependentWindows, convolutionalize
+from small_classifiers import HEADS, NATIVE, STRIDE, Classifier, classifier, randomize, unpadded_body
+
+NATIVE_SIZE = (NATIVE, NATIVE)
+
+
+def slid(net: nn.Module, image: torch.Tensor, window: tuple[int, int], stride: int) -> torch.Tensor:
+    """(classes, rows, columns): the classifier on one crop after the other, the definition of the dense network."""
+    height, width = window
+    rows = range(0, image.shape[-2] - height + 1, stride)
+    cols = range(0, image.shape[-1] - width + 1, stride)
+    crops = torch.stack([image[:, y : y + height, x : x + width] for y in rows for x in cols])
+    with torch.no_grad():
+        return net(crops).T.reshape(-1, len(rows), len(cols))
+
+
+def images(*shape: int, seed: int = 3) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-5) -> None:
+    assert found.shape == wanted.shape
+    assert float(wanted.std()) > 0
+    assert float((found - wanted).abs().max()) <= tolerance * float(wanted.abs().max())
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_without_padding_every_score_is_the_classifiers_own_for_that_window(head: str) -> None:
+    net = classifier(head)
+    dense = convolutionalize(net, input_size=NATIVE_SIZE)
+    conversion = dense.conversion
+    assert conversion is not None
+    image = images(3, NATIVE + 22, NATIVE + 13)
+    with torch.no_grad():
+        found = dense(image[None])[0]
+    assert_close(found, slid(net, image, NATIVE_SIZE, conversion.stride[0]))
+    assert conversion.stride == ((2 * STRIDE,) * 2 if head.startswith("two windows") else (STRIDE,) * 2)
+    assert conversion.parameters_before == conversion.parameters_after == sum(p.numel() for p in dense.parameters())
+    assert conversion.multiply_adds_before == conversion.multiply_adds_after > 0
+    assert geometry_of(dense).is_local
+
+
+def test_alexnet_is_the_network_of_the_paper() -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.alexnet().eval()
+    dense = fc.convolutionalize(net)
+    fc6 = dense.get_submodule("classifier.1")
+    assert isinstance(fc6, nn.Conv2d)
+    assert fc6.kernel_size == (6, 6)
+    assert sum(p.numel() for p in fc6.parameters()) == 37_752_832
+    geometry = geometry_of(dense)
+    assert geometry["classifier.1"].receptive_field == (355, 355)
+    assert geometry["classifier.6"].stride == (32, 32)
+    image = images(1, 3, 224, 224)
+    with torch.no_grad():
+        assert_close(dense(image)[:, :, 0, 0], net(image))
+        assert dense(images(1, 3, 500, 300)).shape == (1, 1000, 9, 3)
+    assert dense.state_dict().keys() == net.state_dict().keys()
+    assert dense.conversion.multiply_adds_after == 714_188_480
+    assert "61,100,840 →       61,100,840" in str(dense.conversion)
+
+
+def test_windows_need_not_be_square() -> None:
+    net = Classifier(unpadded_body(), lambda x, fc: fc(x.flatten(1)), fc=nn.Linear(6 * 3 * 5, 4)).eval()
+    dense = convolutionalize(net, input_size=(21, 29))
+    image = images(3, 40, 50)
+    with torch.no_grad():
+        assert_close(dense(image[None])[0], slid(net, image, (21, 29), STRIDE))
+
+
+def test_windows_that_hang_over_the_far_edge_have_scores_where_only_unread_pixels_are_missing() -> None:
+    net = classifier("mean")
+    dense = convolutionalize(net, input_size=(27, 27))
+    image = images(3, 49, 40)
+    with torch.no_grad():
+        scores = dense(image[None])[0]
+    wanted = slid(net, image, (27, 27), STRIDE)
+    assert scores.shape[1:] == (7, 4)
+    assert_close(scores[:, : wanted.shape[1], : wanted.shape[2]], wanted)
+
+
+def padded_body() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
+    )
+
+
+def test_with_padding_scores_whose_field_lies_inside_the_window_are_the_classifiers() -> None:
+    net = Classifier(padded_body(), lambda x, fc: fc(x[:, :, 2:-2, 2:-2].flatten(1)), fc=nn.Linear(6 * 4 * 4, 5))
+    net.eval()
+    dense = convolutionalize(net, input_size=(32, 32))
+    output = geometry_of(dense).output
+    assert output is not None
+    first, last = output.rows.extent(0) or (-1, 99)
+    assert 0 <= first <= last < 32
+    image = images(3, 61, 50)
+    with torch.no_grad():
+        assert_close(dense(image[None])[0], slid(net, image, (32, 32), 4))
+
+
+def test_with_padding_cells_agree_exactly_where_their_field_lies_inside_the_window() -> None:
+    torch.manual_seed(0)
+    net = classifier("mean", nn.Sequential(padded_body()))
+    dense = convolutionalize(net, input_size=(32, 32), pool="none")
+    image = images(1, 3, 64, 64)
+    weight, bias = net.layers["fc"].weight, net.layers["fc"].bias
+    with torch.no_grad():
+        whole = dense(image)[..., 4:12, 4:12]
+        window = F.conv2d(net.body(image[..., 16:48, 16:48]), weight[:, :, None, None], bias)
+    rows = geometry_of(dense).output.rows
+    inside = torch.tensor([rows.extent(o)[0] >= 0 and rows.extent(o)[1] < 32 for o in range(8)])
+    equal = (whole - window).abs().amax((0, 1)) <= 1e-6
+    assert bool(inside.any())
+    assert torch.equal(equal, inside[:, None] & inside[None])
+
+
+def test_without_pooling_the_mean_of_the_class_activation_map_is_the_classifiers_score() -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18(num_classes=7).eval()
+    randomize(net)
+    dense = convolutionalize(net, pool="none")
+    image = images(2, 3, 224, 224)
+    with torch.no_grad():
+        scores = dense(image)
+        assert scores.shape == (2, 7, 7, 7)
+        assert_close(scores.mean((2, 3)), net(image))
+        assert dense(images(1, 3, 225, 417)).shape == (1, 7, 8, 14)
+    conversion = dense.conversion
+    assert conversion.multiply_adds_after - conversion.multiply_adds_before == 48 * 512 * 7
+    assert conversion.receptive_field == (435, 435)
+
+
+@pytest.mark.parametrize("head", ["maximum", "layer norm", "softmax", "convolution after pooling", "generalized mean"])
+def test_pooling_stays_where_the_head_is_not_linear_behind_it(head: str) -> None:
+    with pytest.raises(NotConvolutional, match=r'not linear|cannot be left out.*"window"'):
+        convolutionalize(classifier(head), input_size=NATIVE_SIZE, pool="none")
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(channels, 4, 1), nn.Conv2d(4, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.up(F.adaptive_avg_pool2d(x, 1).flatten(1).relu()[:, :4, None, None].sigmoid()).sigmoid()
+
+
+class Gate(nn.Module):
+    """Squeeze-excite with linear layers."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(channels, 4), nn.Linear(4, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, _, _ = x.shape
+        return x * self.up(self.down(x.mean((2, 3))).relu()).sigmoid().view(n, c, 1, 1).expand_as(x)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"), [(Gate(6), "body.1.mean"), (nn.GroupNorm(2, 6), "body.1"), (nn.InstanceNorm2d(6), "body.1")]
+)
+def test_parts_that_read_the_whole_image_stay_and_a_warning_names_them(part: nn.Module, named: str) -> None:
+    net = classifier("mean", nn.Sequential(unpadded_body(), part))
+    with pytest.warns(DependentWindows, match=rf"{named} reads the whole image, so windows are not independent"):
+        dense = convolutionalize(net, input_size=NATIVE_SIZE)
+    assert dense.conversion.dependent == (named,)
+    assert not geometry_of(dense).is_local
+    image = images(1, 3, NATIVE, NATIVE)
+    with torch.no_grad():
+        assert_close(dense(image)[:, :, 0, 0], net(image))
+        assert dense(images(1, 3, 50, 60)).shape == (1, 5, 7, 9)
+
+
+class SamePadding(nn.Conv2d):
+    """As TensorFlow pads: as much as this size needs, more of it at the end."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        missing = [max((-(-size // 2) - 1) * 2 + 3 - size, 0) for size in (width, height)]
+        if any(missing):
+            x = F.pad(x, [missing[0] // 2, missing[0] - missing[0] // 2, missing[1] // 2, missing[1] - missing[1] // 2])
+        return F.conv2d(x, self.weight, self.bias, stride=2)
+
+
+@pytest.mark.parametrize("side", [16, 17])
+def test_padding_computed_from_the_size_is_held_at_that_of_the_window(side: int) -> None:
+    torch.manual_seed(0)
+    net = classifier("mean", nn.Sequential(SamePadding(3, 6, 3), nn.ReLU(), SamePadding(6, 6, 3)))
+    assert not geometry_of(net).is_local
+    dense = convolutionalize(net, input_size=(side, side))
+    assert geometry_of(dense).is_local
+    with torch.no_grad():
+        image = images(1, 3, side, side)
+        assert_close(dense(image)[:, :, 0, 0], net(image))
+        assert dense(images(1, 3, side + 4, side + 11)).shape[-2:] == (2, 3)
+
+
+class DownAndUp(nn.Module):
+    """Two branches that meet only where the size divides by four, as in high-resolution networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.down = nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Conv2d(6, 6, 3, stride=2, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        return x + F.interpolate(self.down(x), size=x.shape[-2:], mode="nearest")
+
+
+def test_networks_for_some_sizes_only_take_every_size_trimmed() -> None:
+    net = classifier("mean", nn.Sequential(DownAndUp()))
+    dense = convolutionalize(net, input_size=(32, 32))
+    assert dense.conversion.trimmed
+    image = images(1, 3, 47, 37)
+    with torch.no_grad():
+        scores = dense(image)
+        assert torch.equal(scores, dense(image[..., :44, :36]))
+        assert dense(images(1, 3, 33, 35)).shape == (1, 5, 1, 1)
+    assert geometry_of(dense, input_size=(32, 32)).is_local
+
+
+class Attention(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cells = x.flatten(2)
+        return (cells @ (cells.transpose(1, 2) @ cells).softmax(-1)).view_as(x)
+
+
+class Tokens(nn.Module):
+    """Patches, a class token, position embeddings, an encoder layer."""
+
+    def __init__(self, *, embedded: bool) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 6))
+        self.places = nn.Parameter(torch.zeros(1, 16, 6))
+        self.encoder = nn.TransformerEncoderLayer(6, 2, batch_first=True)
+        self.embedded, self.fc = embedded, nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        if self.embedded:
+            return self.fc((tokens + self.places).mean(1))
+        return self.fc(self.encoder(torch.cat([self.token.expand(len(x[:, 0, 0, 0:1]), -1, -1), tokens], 1))[:, 0])
+
+
+class Mixing(nn.Module):
+    """One layer of an MLP mixer: weights between the cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mix(x.flatten(2)).view_as(x)
+
+
+class Places(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.zeros(1, 6, 4, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.places
+
+
+class GridOfWindows(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        windows = x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(-1, c, 2, 2)
+        return windows.softmax(0).reshape(n, h // 2, w // 2, c, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(n, c, h, w)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (Attention(), r"body\.1\.matmul.*attention"),
+        (Mixing(), r"body\.1\.mix: its weights connect all cells"),
+        (Places(), r"body\.1\.add.*position embedding"),
+        (GridOfWindows(), r"body\.1\.reshape.*window"),
+        (nn.LayerNorm([6, 4, 4]), r"body\.1: layer norm takes its statistics over rows and columns"),
+    ],
+)
+def test_what_has_no_dense_form_is_refused_by_name(part: nn.Module, message: str) -> None:
+    with pytest.raises(NotConvolutional, match=message):
+        convolutionalize(classifier("mean", nn.Sequential(unpadded_body(), part)), input_size=NATIVE_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (lambda x: x, "its result is a map already"),
+        (lambda x: (x.mean((2, 3)), x.amax((2, 3))), "several results"),
+        (lambda x: F.adaptive_avg_pool2d(x, 3).flatten(1), "unequal windows"),
+        (lambda x: x.std((2, 3)), "std of a map"),
+        (lambda x: x.mean((2, 3)).mean(0, keepdim=True), "images of the batch"),
+        (lambda x: F.normalize(x.mean((2, 3))), "nothing is known of the operation normalize"),
+    ],
+)
+def test_heads_without_a_dense_form_are_refused(head: object, message: str) -> None:
+    with pytest.raises(NotConvolutional, match=message):
+        convolutionalize(Classifier(unpadded_body(), head).eval(), input_size=NATIVE_SIZE)  # type: ignore[arg-type]
+
+
+def test_a_classifier_that_rolls_dice_fails_the_proof() -> None:
+    net = Classifier(unpadded_body(), lambda x, fc: fc(F.dropout(x.mean((2, 3)), training=True)), fc=nn.Linear(6, 5))
+    with pytest.raises(NotConvolutional, match="differs from it by"):
+        convolutionalize(net.eval(), input_size=NATIVE_SIZE)
+
+
+def test_the_classifier_is_left_as_it_was() -> None:
+    net = classifier("adaptive pooling").train()
+    before = copy.deepcopy(net.state_dict())
+    dense = convolutionalize(net, input_size=NATIVE_SIZE)
+    assert all(module.training for module in net.modules())
+    assert not any(module.training for module in dense.modules())
+    with torch.no_grad():
+        for parameter in dense.parameters():
+            parameter.zero_()
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
+
+
+def test_copies_and_pickles_know_how_they_were_made() -> None:
+    dense = convolutionalize(torchvision.models.squeezenet1_1(num_classes=5))
+    image = images(1, 3, 240, 256)
+    for other in (copy.deepcopy(dense), pickle.loads(pickle.dumps(dense))):
+        assert other.conversion == dense.conversion
+        with torch.no_grad():
+            assert torch.equal(other(image), dense(image))
+    with pytest.raises(NetworkError, match="the image has 20×20 pixels"):
+        copy.deepcopy(dense)(images(1, 3, 20, 20))
+
+
+def test_images_smaller_than_a_window_are_refused() -> None:
+    dense = convolutionalize(classifier("mean"), input_size=NATIVE_SIZE)
+    with pytest.raises(NetworkError, match=r"25×24 pixels, the windows of this classifier 25×25"):
+        dense(images(1, 3, 25, 24))
+
+
+def test_without_values_there_is_no_proof_and_the_report_says_so() -> None:
+    with torch.device("meta"):
+        net = torchvision.models.vgg16()
+    dense = convolutionalize(net)
+    assert dense.conversion.difference is None
+    assert "not compared" in str(dense.conversion)
+    assert dense.conversion.receptive_field == (404, 404)
+    assert all(parameter.is_meta for parameter in dense.parameters())
+
+
+def test_auxiliary_heads_are_left_out_and_named() -> None:
+    net = torchvision.models.googlenet(init_weights=False).eval()
+    conversion = convolutionalize(net).conversion
+    assert conversion.left_out == ("aux1", "aux2")
+    evaluated = sum(p.numel() for name, p in net.named_parameters() if not name.startswith("aux"))
+    assert conversion.parameters_before == evaluated
+
+
+def test_half_precision_is_compared_in_float32() -> None:
+    dense = convolutionalize(classifier("flatten").bfloat16(), input_size=NATIVE_SIZE)
+    assert dense.conversion.difference <= 1e-5
+    assert {parameter.dtype for parameter in dense.parameters()} == {torch.bfloat16}
+
+
+def test_ordinary_classifiers_convert_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convolutionalize(classifier("mean"), input_size=NATIVE_SIZE)
+
+
+def test_pool_has_two_values() -> None:
+    with pytest.raises(NetworkError, match="window"):
+        convolutionalize(classifier("mean"), pool="max")  # type: ignore[arg-type]
