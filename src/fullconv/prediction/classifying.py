@@ -70,7 +70,7 @@ class DenseGuess:
             place = np.floor((np.arange(side) - center) / stride + 0.5).astype(int)
             axes.append((place.clip(0, cells - 1), (place >= 0) & (place < cells)))
         (rows, row_inside), (cols, col_inside) = axes
-        found = self.probabilities[index][rows[:, None], cols].astype(np.float32)
+        found: npt.NDArray[np.float32] = self.probabilities[index][rows[:, None], cols]
         found[~(row_inside[:, None] & col_inside)] = np.nan
         return found
 

@@ -25,8 +25,10 @@ class WindowProduct(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → (N, K, h, w), as the convolution does."""
+        if isinstance(self.padding, str):
+            return super().forward(input)
         height, width = (
-            (side + 2 * int(pad) - dilation * (kernel - 1) - 1) // stride + 1
+            (side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
             for side, pad, dilation, kernel, stride in zip(
                 input.shape[-2:], self.padding, self.dilation, self.kernel_size, self.stride, strict=True
             )
@@ -34,8 +36,8 @@ class WindowProduct(nn.Conv2d):
         values = input.shape[0] * self.weight[0].numel() * height * width
         if input.device.type != "cpu" or height < 1 or width < 1 or values * input.element_size() > LARGEST_UNFOLDED:
             return super().forward(input)
-        windows = F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)  # type: ignore[arg-type]
+        windows = F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
         sums = self.weight.flatten(1) @ windows
         if self.bias is not None:
             sums = sums + self.bias[:, None]
-        return sums.unflatten(2, (height, width))
+        return sums.view(*sums.shape[:2], height, width)
