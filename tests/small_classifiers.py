@@ -126,11 +126,12 @@ def classifier(head: str, body: nn.Module | None = None, *, seed: int = 0) -> nn
 
 
 def randomize(net: nn.Module) -> None:
-    """Statistics and scales of batch norm that are not those of initialization."""
+    """Statistics of batch norm, and parameters that initialization left constant, get values."""
     with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
+                parameter += 0.1 * torch.randn(parameter.shape)
         for module in net.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.running_mean.normal_(0, 0.3)
-                module.running_var.uniform_(0.5, 1.5)
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.3)
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.8, 1.2)
