@@ -57,7 +57,7 @@ class Head:
         found = self.value(result)
         if not isinstance(found, Windows) or found.window != (1, 1):
             raise HeadObstacle(Obstacle("output", "head", "its result is a map already, or no scores at all"))
-        if found.layout[0].numel() != max(found.shape[1:]):
+        if found.layout[0].numel() != max(found.shape[1:], default=1):
             raise HeadObstacle(Obstacle("output", "head", "its result has more dimensions than classes"))
         self.classes = found.layout[0].numel()
         return self.builder.ordered(found).node
