@@ -8,14 +8,17 @@ from torch import nn
 
 
 def naive_stitch(net: nn.Module, images: torch.Tensor, total: int, stride: int, beyond: float = 0.0) -> torch.Tensor:
-    """Shift-and-stitch in its plainest form, from the paper: `beyond` is what lies after the image."""
-    shifts = range(0, total, stride)
+    """Shift-and-stitch as the paper has it: images shifted right and down by every amount, outputs interlaced.
+
+    `beyond` is what lies around the image. An image that lies `total − i` further down has its cell 1 where an image
+    that lies i further up would have its cell 0.
+    """
     rows = []
-    for down in shifts:
+    for i in range(0, total, stride):
         cols = []
-        for right in shifts:
-            shifted = F.pad(images[:, :, down:, right:], (0, right, 0, down), value=beyond)
-            cols.append(net(shifted))
+        for j in range(0, total, stride):
+            shifted = F.pad(images, (total - j, j, total - i, i), value=beyond)
+            cols.append(net(shifted)[..., 1:, 1:])
         rows.append(torch.stack(cols, dim=-1).flatten(-2))
     return torch.stack(rows, dim=-2).flatten(-3, -2)
 

@@ -90,7 +90,7 @@ class Pad(nn.Module):
     def __init__(self, amounts: tuple[int, int, int, int], mode: str) -> None:
         super().__init__()
         self.amounts, self.mode = amounts, mode
-        self.cropped = max(0, -amounts[1], -amounts[3])
+        self.cropped = max(0, *(-amount for amount in amounts))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if _TAINT[0]:
@@ -101,7 +101,7 @@ class Pad(nn.Module):
 class Thin(nn.Module):
     def __init__(self, start: int, end: int, step: int) -> None:
         super().__init__()
-        self.start, self.end, self.step, self.cropped = start, end, step, end
+        self.start, self.end, self.step, self.cropped = start, end, step, max(start, end)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]
@@ -207,7 +207,7 @@ def _block(draw: st.DrawFn, stride: int) -> nn.Module:
 
 
 def _cropped(block: nn.Module) -> int:
-    """Cells that a block may cut off at the far end."""
+    """Cells that a block may cut off at one end."""
     return max((part.cropped for part in block.modules() if hasattr(part, "cropped")), default=0)
 
 
@@ -215,7 +215,7 @@ def _cropped(block: nn.Module) -> int:
 def strided_nets(draw: st.DrawFn) -> tuple[nn.Module, int]:
     """Two to six blocks of strides 1 to 3, 12 in all at most, some of them with two branches.
 
-    The number is how many pixels at the far end of an image crops may take away: padding that comes after them begins
+    The number is how many pixels at each end of an image crops may take away: padding that comes after them begins
     inside the image, elsewhere for each shift.
     """
     blocks: list[nn.Module] = []

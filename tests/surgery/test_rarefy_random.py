@@ -52,8 +52,9 @@ def test_rarefied_is_the_original_at_its_cells_and_on_shifted_images_between(
     oracle = oracle[..., : dense.shape[2], : dense.shape[3]]
     read_inside = oracle.isfinite()
     if cropped:
-        read_inside &= _before(output.rows, stride, height - cropped - total, oracle.shape[2])[:, None]
-        read_inside &= _before(output.cols, stride, width - cropped - total, oracle.shape[3])
+        margin = cropped + total
+        read_inside &= _between(output.rows, stride, margin, height - margin, oracle.shape[2])[:, None]
+        read_inside &= _between(output.cols, stride, margin, width - margin, oracle.shape[3])
     dense = dense[..., : oracle.shape[2], : oracle.shape[3]]
     torch.testing.assert_close(dense[read_inside], oracle[read_inside], atol=tolerance, rtol=0)
 
@@ -67,11 +68,13 @@ def test_rarefied_is_the_original_at_its_cells_and_on_shifted_images_between(
         )
 
 
-def _before(field: Field, stride: int, end: int, count: int) -> torch.Tensor:
-    """Which cells read nothing from a pixel on."""
-    last = field.highs[0]
-    assert last is not None
-    return torch.tensor([last + stride * cell < end for cell in range(count)], dtype=torch.bool)
+def _between(field: Field, stride: int, start: int, end: int, count: int) -> torch.Tensor:
+    """Which cells read nothing but pixels from `start` to `end`."""
+    low, high = field.lows[0], field.highs[0]
+    assert low is not None
+    assert high is not None
+    inside = [start <= low + stride * cell and high + stride * cell < end for cell in range(count)]
+    return torch.tensor(inside, dtype=torch.bool)
 
 
 def _output(geometry: Geometry) -> Plane:

@@ -13,8 +13,8 @@ from torch import fx
 from fullconv.geometry.operations import Operation
 from fullconv.geometry.states import Plane, Tag
 from fullconv.surgery.rewriting import AXES, Rewriting, Spacing, Spacings, cut, original_sizes, raw, refuse
-from fullconv.surgery.spaced_windows import SpacedPad2d
-from fullconv.surgery.window_rules import blocks, unruly
+from fullconv.surgery.spaced_windows import SpacedPad2d, SpacedPool2d
+from fullconv.surgery.window_rules import blocks, respaced, unruly
 
 
 def joining(work: Rewriting, op: Operation) -> Spacings:
@@ -251,6 +251,8 @@ def expanding(work: Rewriting, op: Operation) -> Spacings:
 def own(work: Rewriting, op: Operation) -> Spacings:
     """A module that says itself what it reads stays as it is where nothing lies apart, or where it looks at each cell
     alone."""
+    if isinstance(op.module, SpacedPool2d | SpacedPad2d):
+        return respaced(work, op)
     source = work.source(op)
     old, new = work.plane(source), work.plane(op.node)
     same_size = op.shapes is not None and op.shapes == work.trace.shapes(source)

@@ -100,8 +100,9 @@ def rarefy(
     states, obstacles = follow(traced)
     result = next(node for node in traced.graph.graph.nodes if node.op == "output")
     needed = _needed(traced.graph.graph)
-    _refuse_global(planes(states[result]), [obstacles[node] for node in obstacles if node in needed])
-    coarsest = _coarsest(planes(states[result]))
+    results = [plane for node in result.all_input_nodes for plane in planes(states[node])]
+    _refuse_global(results, [obstacles[node] for node in obstacles if node in needed])
+    coarsest = _coarsest(results)
     wanted = None if stride is None else _pair(stride)
     if wanted is not None:
         _check(wanted, coarsest)

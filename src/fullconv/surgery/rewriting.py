@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ class Rewriting:
     states: dict[fx.Node, State]
     choose: Choice
     spacings: dict[fx.Node, Spacings] = field(default_factory=dict)
-    replaced: dict[str, nn.Module] = field(default_factory=dict)
+    replaced: dict[tuple[str, type, str], str] = field(default_factory=dict)
 
     def source(self, op: Operation) -> fx.Node:
         """The first argument that has rows and columns."""
@@ -136,13 +137,15 @@ class Rewriting:
         node.op, node.target, node.args, node.kwargs = "call_function", function, args, kwargs
 
     def become_module(self, op: Operation, module: nn.Module, source: fx.Node) -> None:
-        """Another layer in the place of an operation, under the same path if it is a layer already."""
-        name = str(op.node.target) if op.module is not None else op.name.replace(".", "_")
-        if op.module is None or (name in self.replaced and not _alike(self.replaced[name], module)):
-            name = self._free(name)
-        self.replaced[name] = module
-        self.trace.graph.add_submodule(name, module)
-        op.node.op, op.node.target, op.node.args, op.node.kwargs = "call_module", name, (source,), {}
+        """Another layer in the place of an operation, under the same path unless other operations use the layer."""
+        path = str(op.node.target) if op.module is not None else op.name.replace(".", "_")
+        kind = (path, type(module), module.extra_repr())
+        if kind not in self.replaced:
+            others = (node for node in self.trace.graph.graph.nodes if node.op == "call_module" and node is not op.node)
+            alone = op.module is not None and all(str(node.target) != path for node in others)
+            self.replaced[kind] = path if alone else self._free(path)
+            self.trace.graph.add_submodule(self.replaced[kind], module)
+        op.node.op, op.node.target, op.node.args, op.node.kwargs = "call_module", self.replaced[kind], (source,), {}
 
     def _free(self, name: str) -> str:
         taken = {path for path, _ in self.trace.graph.named_modules()}
@@ -173,6 +176,14 @@ def raw(op: Operation, position: int, name: str, default: Any = None) -> Any:
     return op.node.args[position] if position < len(op.node.args) else default
 
 
+def twin(layer: Any) -> Any:
+    """Another layer with the same parameters, whose settings may be changed."""
+    other = copy.copy(layer)
+    for name in ("_parameters", "_buffers", "_modules"):
+        other.__dict__[name] = copy.copy(layer.__dict__[name])
+    return other
+
+
 def largest_kept(stride: int, now: Fraction, wanted: int) -> int:
     """The largest divisor of a stride with which the map stays on a divisor of the wanted stride.
 
@@ -199,7 +210,3 @@ def original_sizes(maps: torch.Tensor, spacing: Sequence[int]) -> tuple[int, ...
     (1, 3, 4, 2)
     """
     return tuple(maps.shape[dim] if cells == 1 else -(-maps.shape[dim] // cells) for dim, cells in enumerate(spacing))
-
-
-def _alike(first: nn.Module, second: nn.Module) -> bool:
-    return type(first) is type(second) and first.extra_repr() == second.extra_repr()

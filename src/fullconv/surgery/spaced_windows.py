@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,12 +76,18 @@ class SpacedWindow:
         return field.window(self.kernel, stride=self.step, padding=self.before, dilation=self.taps)
 
 
-class _SpacedPool2d(nn.Module):
+class SpacedPool2d(nn.Module):
     """A pool over (N, C, H, W) maps; a SpacedWindow for rows and one for columns."""
 
     def __init__(self, rows: SpacedWindow, cols: SpacedWindow) -> None:
         super().__init__()
         self.rows, self.cols = rows, cols
+
+    def over(self, rows: SpacedWindow, cols: SpacedWindow) -> SpacedPool2d:
+        """The same pool with other windows."""
+        other = copy.copy(self)
+        other.rows, other.cols = rows, cols
+        return other
 
     def reads(self, field: Field) -> Field:
         return self.rows.reads(field)
@@ -97,7 +104,7 @@ class _SpacedPool2d(nn.Module):
         return f"rows={self.rows}, cols={self.cols}"
 
 
-class SpacedMaxPool2d(_SpacedPool2d):
+class SpacedMaxPool2d(SpacedPool2d):
     """Max-pooling with dilation, any padding and exact rounding up.
 
     >>> window = SpacedWindow(2, 2, ceil_mode=True, spacing=1, step=1)
@@ -118,7 +125,7 @@ class SpacedMaxPool2d(_SpacedPool2d):
         return pooled
 
 
-class SpacedAvgPool2d(_SpacedPool2d):
+class SpacedAvgPool2d(SpacedPool2d):
     """Average pooling with dilation: sums of shifted slices over the number of cells that count.
 
     Args:
@@ -168,16 +175,15 @@ def _sums(padded: torch.Tensor, window: SpacedWindow, dim: int) -> torch.Tensor:
     return total[(..., slice(None, None, window.step), *[slice(None)] * (-1 - dim))]
 
 
-class SpacedLPPool2d(_SpacedPool2d):
+class SpacedLPPool2d(SpacedPool2d):
     """Power-average pooling with dilation, partial windows scaled up as in `torch.nn.functional.lp_pool2d`."""
 
     def __init__(self, rows: SpacedWindow, cols: SpacedWindow, *, norm_type: float) -> None:
         super().__init__(rows, cols)
         self.norm_type = norm_type
-        self.mean = SpacedAvgPool2d(rows, cols)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        means: torch.Tensor = self.mean(maps.pow(self.norm_type))
+        means: torch.Tensor = SpacedAvgPool2d(self.rows, self.cols)(maps.pow(self.norm_type))
         return (means * (self.rows.kernel * self.cols.kernel)).pow(1 / self.norm_type)
 
 
@@ -196,7 +202,7 @@ class SpacedPad2d(nn.Module):
 
     def __init__(self, mode: str, left: int, right: int, top: int, bottom: int, *, spacing: tuple[int, int]) -> None:
         super().__init__()
-        self.source: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = _PLACES[mode]
+        self.mode = mode
         self.amounts = ((top, bottom), (left, right))
         self.spacing = spacing
 
@@ -217,11 +223,11 @@ class SpacedPad2d(nn.Module):
         places = torch.arange(-spacing * amounts[0], size + spacing * amounts[1], device=maps.device)
         phase = places % spacing
         count = (size - phase + spacing - 1) // spacing
-        cells = self.source((places - phase) // spacing, count.clamp(min=1))
+        cells = _PLACES[self.mode]((places - phase) // spacing, count.clamp(min=1))
         return (cells * spacing + phase).clamp(max=size - 1)
 
     def extra_repr(self) -> str:
-        return f"{self.amounts}, spacing={self.spacing}"
+        return f"{self.mode}, {self.amounts}, spacing={self.spacing}"
 
 
 def _reflected(places: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
@@ -233,4 +239,7 @@ def _replicated(places: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
     return places.clamp(min=0).minimum(count - 1)
 
 
-_PLACES = {"reflect": _reflected, "replicate": _replicated}
+_PLACES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "reflect": _reflected,
+    "replicate": _replicated,
+}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import groupby, product
 from math import floor
 from typing import Any, Literal
 
@@ -27,23 +28,25 @@ def shift_and_stitch(
     grid: Literal["cells", "pixels"] = "cells",
     batch: int = 16,
 ) -> torch.Tensor:
-    """The dense result of a coarse network: run on the image shifted by 0, 1, … output stride − 1 pixels.
+    """The dense result of a coarse network: run on every shift of the image within its output stride, interlaced.
 
-    Slow, as many runs as the output stride squared, but nothing about the network need be known: an oracle for
-    `rarefy`, and a way to predict. Beyond its border the image is zero, which is the mean colour of normalised images.
+    Slow, as many runs as the output stride squared, but nothing inside the network need be known: an oracle for
+    `rarefy`, and a way to predict. Around a shifted image lie zeros, the mean colour of normalised images; the image
+    that is not shifted meets the network's own border.
 
     Args:
         net: takes (N, C, H, W) images, returns (N, K, h, w); in evaluation.
         images: (N, C, H, W) floats.
         stride: wanted of the result, a divisor of the network's output stride; (rows, columns) if they differ.
         grid: where the cells of the result lie. "cells": cell o lies on pixel `stride·o + centre`, where the centre is
-            that of the network's own cell 0 (`geometry_of(net).output.rows.center`), and every `output stride / stride`
-            cells comes one of the network's own. "pixels": cell o lies on pixel `stride·o` itself, or half a pixel
-            after it where the centre is a half, so that stride 1 gives one cell for each pixel.
+            that of the network's own cell 0 (`geometry_of(net).output.rows.center`); of k = output stride / stride
+            cells along an axis one is the network's own: `result[..., ::k, ::k]` is `net(images)`. "pixels": cell o
+            lies on pixel `stride·o` itself, or half a pixel after it where the centre is a half, so that stride 1
+            gives one cell for each pixel.
         batch: shifted images in one run.
 
     Returns:
-        (N, K, k·h, k·w) for "cells", with k = output stride / stride; for "pixels" (N, K, ⌈H / stride⌉, ⌈W / stride⌉).
+        (N, K, k·h, k·w) for "cells"; for "pixels" (N, K, ⌈H / stride⌉, ⌈W / stride⌉).
 
     Raises:
         NetworkError: the stride is no divisor of the output stride, or the result has no rows and columns.
@@ -61,38 +64,43 @@ def shift_and_stitch(
     if output is None:
         raise NetworkError("the network's result has no rows and columns: nothing to stitch")
     wanted = (stride, stride) if isinstance(stride, int) else stride
+    size = (images.shape[2], images.shape[3])
     rows, cols = (_Shifts.of(field, s, grid) for field, s in zip((output.rows, output.cols), wanted, strict=True))
-    count: Pair | None = None
-    if grid == "pixels":
-        count = (rows.needed(images.shape[2]), cols.needed(images.shape[3]))
-    size = _size_for(net, images, rows, cols, count)
+    cells, least = _cells(net, images, (rows, cols), grid)
     stitched: torch.Tensor | None = None
-    places = list(product(range(rows.count), range(cols.count)))
-    for chosen in _batches(places, max(1, batch // len(images))):
-        shifted = torch.cat([_shifted(images, (rows.pixels(i), cols.pixels(j)), size) for i, j in chosen])
-        parts = _maps(net(shifted)).chunk(len(chosen))
+    for chosen in _batches(rows, cols, max(1, batch // len(images))):
+        window = tuple(axis.size(n, k) for axis, n, k in zip((rows, cols), least, chosen[0], strict=True))
+        shifted = [_window(images, (rows.start(i), cols.start(j)), (window[0], window[1])) for i, j in chosen]
+        parts = _maps(net(torch.cat(shifted))).chunk(len(chosen))
         if stitched is None:
-            n, k, h, w = parts[0].shape
-            stitched = parts[0].new_zeros(n, k, h * rows.count, w * cols.count)
+            shape = (cells[0] * rows.count, cells[1] * cols.count)
+            stitched = parts[0].new_zeros(*parts[0].shape[:2], *shape)
         for (i, j), part in zip(chosen, parts, strict=True):
-            stitched[..., i :: rows.count, j :: cols.count] = part
+            top, left = rows.dropped(i), cols.dropped(j)
+            own = part[..., top : top + cells[0], left : left + cells[1]]
+            stitched[..., i :: rows.count, j :: cols.count] = own
     assert stitched is not None
-    if count is None:
+    if grid == "cells":
         return stitched
-    return stitched[..., : -(-images.shape[2] // wanted[0]), : -(-images.shape[3] // wanted[1])]
+    return stitched[..., : -(-size[0] // wanted[0]), : -(-size[1] // wanted[1])]
 
 
+@dataclass(frozen=True)
 class _Shifts:
-    """The shifts along one axis.
+    """The shifts along one axis: number k yields the cells `first + step·k + step·count·o` pixels after cell 0.
+
+    A shifted image begins before the image, never inside it, so that no pixel is lost; the cells that lie too far
+    before are dropped.
 
     Args:
         step: pixels from one shift to the next: the wanted stride.
         count: how many there are.
-        first: pixels that the first one cuts off; negative where it adds some.
+        first: where the first cell lies.
     """
 
-    def __init__(self, step: int, count: int, first: int) -> None:
-        self.step, self.count, self.first = step, count, first
+    step: int
+    count: int
+    first: int
 
     @classmethod
     def of(cls, field: Field, wanted: int, grid: str) -> _Shifts:
@@ -104,41 +112,65 @@ class _Shifts:
             )
         return cls(wanted, int(times), -floor(field.center) if grid == "pixels" else 0)
 
-    def pixels(self, index: int) -> int:
-        return self.first + self.step * index
+    @property
+    def total(self) -> int:
+        """The network's own stride."""
+        return self.step * self.count
 
-    def needed(self, size: int) -> int:
-        """Cells of the network for each shift, so that every pixel of the image gets one."""
-        return -(-size // (self.step * self.count))
+    def dropped(self, index: int) -> int:
+        """Cells of a shifted image that lie before the first wanted one."""
+        return max(0, -(-(self.first + self.step * index) // self.total))
+
+    def start(self, index: int) -> int:
+        """Where a shifted image begins: at pixel 0 or before."""
+        return self.first + self.step * index - self.total * self.dropped(index)
+
+    def size(self, least: int, index: int) -> int:
+        """Of a shifted image, where `least` pixels suffice for the wanted cells."""
+        return least + self.total * self.dropped(index)
 
 
-def _size_for(net: nn.Module, images: torch.Tensor, rows: _Shifts, cols: _Shifts, count: Pair | None) -> Pair:
-    """The size of shifted images at which the network yields as many cells as are needed."""
-    height, width = images.shape[2], images.shape[3]
-    while count is not None:
+def _cells(net: nn.Module, images: torch.Tensor, axes: tuple[_Shifts, _Shifts], grid: str) -> tuple[Pair, Pair]:
+    """(cells per shift, pixels that suffice for them and for the whole image)."""
+    size = (images.shape[2], images.shape[3])
+    if grid == "cells":
+        h, w = _maps(net(images[:1])).shape[-2:]
+        return (h, w), size
+    wanted = (-(-size[0] // axes[0].total), -(-size[1] // axes[1].total))
+    height, width = (side - min(0, axis.first) for side, axis in zip(size, axes, strict=True))
+    while True:
         try:
-            h, w = _maps(net(_shifted(images[:1], (rows.first, cols.first), (height, width)))).shape[-2:]
+            h, w = _maps(net(_window(images[:1], (0, 0), (height, width)))).shape[-2:]
         except RuntimeError:
-            if max(height, width) > 4 * max(images.shape[2:]) + 4096:
+            if max(height, width) > _LARGEST * max(size) + axes[0].total + axes[1].total:
                 raise
             h = w = 0  # too small for a network without padding
-        missing = (max(0, count[0] - h), max(0, count[1] - w))
+        missing = (max(0, wanted[0] - h), max(0, wanted[1] - w))
         if missing == (0, 0):
-            break
-        height += missing[0] * rows.step * rows.count
-        width += missing[1] * cols.step * cols.count
-    return height, width
+            return wanted, (height, width)
+        height, width = (side + n * axis.total for side, n, axis in zip((height, width), missing, axes, strict=True))
 
 
-def _shifted(images: torch.Tensor, by: Pair, size: Pair) -> torch.Tensor:
-    """A window of the image, zero beyond its border, that begins `by` pixels from its corner."""
+_LARGEST = 8
+"""Times the image's side: where a network still takes no image of that size, its error is another one."""
+
+
+def _window(images: torch.Tensor, start: Pair, size: Pair) -> torch.Tensor:
+    """A window that begins `start` pixels from the corner of the image, zero around it."""
     height, width = images.shape[2], images.shape[3]
-    return F.pad(images, (-by[1], by[1] + size[1] - width, -by[0], by[0] + size[0] - height))
+    return F.pad(images, (-start[1], start[1] + size[1] - width, -start[0], start[0] + size[0] - height))
 
 
-def _batches(places: list[Pair], length: int) -> Iterator[list[Pair]]:
-    for start in range(0, len(places), length):
-        yield places[start : start + length]
+def _batches(rows: _Shifts, cols: _Shifts, length: int) -> Iterator[list[Pair]]:
+    """Shifts whose images have one size, several at a time."""
+    places = sorted(
+        product(range(rows.count), range(cols.count)),
+        key=lambda place: (rows.dropped(place[0]), cols.dropped(place[1])),
+    )
+    for _, alike in groupby(places, key=lambda place: (rows.dropped(place[0]), cols.dropped(place[1]))):
+        chosen = list(alike)
+        for start in range(0, len(chosen), length):
+            yield chosen[start : start + length]
 
 
 def _maps(result: Any) -> torch.Tensor:

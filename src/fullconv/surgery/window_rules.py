@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,12 +13,13 @@ from torch import fx, nn
 
 from fullconv.geometry.operations import Operation
 from fullconv.geometry.states import Tag
-from fullconv.surgery.rewriting import AXES, Rewriting, Spacings, raw, refuse
+from fullconv.surgery.rewriting import AXES, Rewriting, Spacings, raw, refuse, twin
 from fullconv.surgery.spaced_windows import (
     SpacedAvgPool2d,
     SpacedLPPool2d,
     SpacedMaxPool2d,
     SpacedPad2d,
+    SpacedPool2d,
     SpacedWindow,
 )
 
@@ -67,7 +68,7 @@ def _convolve(work: Rewriting, op: Operation, source: fx.Node, settings: dict[st
         weight, bias, groups = raw(op, 1, "weight"), raw(op, 2, "bias"), raw(op, 6, "groups", 1)
         work.become(op.node, F.conv2d, source, weight, bias, **settings, groups=groups)
         return
-    layer: Any = copy.copy(op.module)
+    layer: Any = twin(op.module)
     for name, value in settings.items():
         setattr(layer, name, value)
     layer.padding_mode = mode
@@ -129,7 +130,7 @@ def transposed_convolution(work: Rewriting, op: Operation) -> Spacings:
         weight, bias, groups = raw(op, 1, "weight"), raw(op, 2, "bias"), raw(op, 6, "groups", 1)
         work.become(op.node, F.conv_transpose2d, source, weight, bias, **settings, groups=groups)
     else:
-        layer = copy.copy(op.module)
+        layer = twin(op.module)
         for name, value in settings.items():
             setattr(layer, name, value)
         work.become_module(op, layer, source)
@@ -180,6 +181,27 @@ def _avg_pool(op: Operation, windows: list[SpacedWindow]) -> nn.Module:
 
 def _power_pool(op: Operation, windows: list[SpacedWindow]) -> nn.Module:
     return SpacedLPPool2d(*windows, norm_type=float(op.both(1, "norm_type")[0]))
+
+
+def respaced(work: Rewriting, op: Operation) -> Spacings:
+    """A pool or a padding that an earlier rewriting put there."""
+    source, module = work.source(op), op.module
+    after = before = work.spacings[source]
+    if isinstance(module, SpacedPad2d):
+        rows, cols = module.spacing
+        layer: nn.Module = twin(module)
+        layer.spacing = (rows * before.rows.cells, cols * before.cols.cells)  # type: ignore[assignment]
+        after = unruly(work, op)
+    else:
+        assert isinstance(module, SpacedPool2d)
+        windows = []
+        for tag, window in zip(AXES, (module.rows, module.cols), strict=True):
+            step = work.step(op, tag, window.step)
+            after = after.along(tag, work.passed(op, tag, window.step, step, object()))
+            windows.append(replace(window, spacing=window.spacing * before[tag].cells, step=step))
+        layer = module.over(*windows)
+    work.become_module(op, layer, source)
+    return after
 
 
 def resizing(work: Rewriting, op: Operation) -> Spacings:
