@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fullconv.geometry.crops import crop_offset
     from fullconv.geometry.geometry import Geometry, geometry_of
     from fullconv.geometry.measuring import measure_reach
-    from fullconv.networks.fcn import fcn
+    from fullconv.networks.building import fcn
     from fullconv.networks.listing import list_networks
     from fullconv.prediction.evaluating import evaluate
     from fullconv.prediction.model import Model, load
@@ -62,7 +62,7 @@ _HOMES = {
     "convolutionalize": "surgery.convolutionalize",
     "crop_offset": "geometry.crops",
     "evaluate": "prediction.evaluating",
-    "fcn": "networks.fcn",
+    "fcn": "networks.building",
     "geometry_of": "geometry.geometry",
     "list_networks": "networks.listing",
     "load": "prediction.model",

@@ -13,9 +13,9 @@ import torch
 from fullconv.errors import NetworkError
 from fullconv.geometry.geometry import geometry_of
 from fullconv.geometry.measuring import measure_reach
-from fullconv.networks.backbones import LISTED, find_backbone
+from fullconv.networks.backbones import LISTED
+from fullconv.networks.building import fcn, found_taps
 from fullconv.networks.catalogue import build_network, names_on, parse_name
-from fullconv.networks.fcn import fcn
 from fullconv.networks.listing import CLASSES, describe, list_networks
 from fullconv.networks.upsampling import AlignedUpsampling
 from fullconv.training.losses import cross_entropy
@@ -41,7 +41,7 @@ SLOW_TO_MEASURE = ("vgg16_bn", "resnet50", "densenet121", "convnext_tiny")
 
 
 def finest(name: str) -> int:
-    return min(stride for stride in find_backbone(name).strides if stride >= 4)
+    return min(tap.stride for tap in found_taps(name) if tap.stride >= 4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +61,7 @@ def test_a_network_reads_what_its_geometry_says(name: str, fusion: Literal["scor
 @pytest.mark.parametrize("name", NAMES)
 def test_upsampling_puts_scores_where_their_cells_are(name: str) -> None:
     """Oracle: scores that equal their own pixel coordinate stay equal to it on every finer grid."""
-    grids = [(1, Fraction(0)), *((tap.stride, tap.center) for tap in find_backbone(name).taps)]
+    grids = [(1, Fraction(0)), *((tap.stride, tap.center) for tap in found_taps(name))]
     for fine, coarse in pairwise(grids):
         cells, wanted = 9, 9 * coarse[0] // fine[0]
         coordinate = torch.arange(cells) * float(coarse[0]) + float(coarse[1])
@@ -74,6 +74,60 @@ def test_upsampling_puts_scores_where_their_cells_are(name: str) -> None:
 def test_grids_that_do_not_line_up_are_refused() -> None:
     with pytest.raises(NetworkError, match="does not line up"):
         AlignedUpsampling((4, Fraction(1, 3)), (1, Fraction(0)))
+
+
+VARIANTS = [
+    *("fcn8s-alexnet-fc", "fcn8s-alexnet-fc-learned", "fcn8s-resnet18-d8", "fcn4s-resnet18-d16-features"),
+    *("fcn8s-squeezenet1_1-frozen", "fcn8s-mobilenet_v2-at-once-learned", "fcn4s-mobilenet_v2-d8-features-learned"),
+]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_of_head_dilation_and_upsampling(name: str) -> None:
+    """One contract: in line with the image, as far-reaching as measured, any size, zero scores at first, learning."""
+    torch.manual_seed(0)
+    net = build_network(name, classes=4).eval()
+    geometry = geometry_of(net)
+    assert geometry.output is not None
+    assert (geometry.output.rows.stride, geometry.output.rows.center) == (1, 0)
+    if "-fc" not in name:
+        assert geometry.reach == measure_reach(net)
+    images = torch.randn(2, 3, 97, 61)
+    labels = (images.mean(1) > 0).long()
+    with torch.no_grad():
+        assert cross_entropy(net(images), labels, ignore=255).item() == pytest.approx(math.log(4), abs=1e-5)
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 1e-3)
+    for _ in range(2):
+        optimizer.zero_grad()
+        cross_entropy(net(images), labels, ignore=255).backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert cross_entropy(net(images), labels, ignore=255).item() < math.log(4)
+
+
+def test_dilation_keeps_what_the_layers_compute() -> None:
+    torch.manual_seed(0)
+    plain, dilated = (build_network(f"fcn32s-resnet18{kind}", classes=2).eval() for kind in ("", "-d32"))
+    dilated.features.load_state_dict(plain.features.state_dict())
+    finer = build_network("fcn8s-resnet18-d8", classes=2).eval()
+    finer.features.load_state_dict(plain.features.state_dict())
+    images = torch.randn(1, 3, 128, 160)
+    with torch.no_grad():
+        (coarse,), (fine,) = plain.features(images).values(), finer.features(images).values()
+    torch.testing.assert_close(
+        fine[..., ::4, ::4][..., : coarse.shape[2], : coarse.shape[3]], coarse, atol=1e-4, rtol=0
+    )
+
+
+def test_a_classifier_of_ones_own_keeps_its_weights() -> None:
+    classifier = torch.nn.Sequential(
+        torch.nn.Conv2d(5, 8, 3, 2, 1), torch.nn.ReLU(), torch.nn.Conv2d(8, 12, 2, 2), torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(12, 7),
+    )  # fmt: skip
+    net = fcn(classifier, classes=3, stride=2, channels=5).eval()
+    assert net(torch.randn(1, 5, 33, 20)).shape == (1, 3, 33, 20)
+    torch.testing.assert_close(net.features.get_parameter("0.weight"), classifier[0].weight)
+    assert geometry_of(net).reach == measure_reach(net)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,8 +174,9 @@ def test_a_few_steps_lower_the_loss(name: str, fusion: Literal["scores", "featur
 
 
 def test_names_give_backbone_and_stride() -> None:
-    assert parse_name("fcn8s-vgg16_bn") == ("vgg16_bn", 8, "scores")
-    assert parse_name("fcn4s-resnet18-features") == ("resnet18", 4, "features")
+    assert parse_name("fcn8s-vgg16_bn")[:3] == ("vgg16_bn", 8, "scores")
+    assert parse_name("fcn4s-resnet18-features")[:3] == ("resnet18", 4, "features")
+    assert parse_name("fcn4s-resnet18-d8-at-once-frozen")[3:] == ("score", 8, True, "frozen")
     net = build_network("fcn8s-squeezenet1_1", classes=4, channels=5).eval()
     with torch.no_grad():
         assert net(torch.randn(1, 5, 64, 64)).shape == (1, 4, 64, 64)

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from fullconv.errors import NetworkError
 from fullconv.networks import weights as module
-from fullconv.networks.backbones import find_backbone
-from fullconv.networks.fcn import fcn
+from fullconv.networks.backbones import build_classifier
+from fullconv.networks.building import fcn
 from fullconv.networks.weights import load_weights
 from fullconv.surgery.weight_files import read_weights
 
@@ -20,7 +20,7 @@ from fullconv.surgery.weight_files import read_weights
 def classifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("weights") / "squeezenet.safetensors"
-    state = find_backbone("squeezenet1_1").build().state_dict()
+    state = build_classifier("squeezenet1_1").state_dict()
     save_file({name: value.half() for name, value in state.items()}, path)
     return path
 
@@ -29,7 +29,7 @@ def test_a_safetensors_file_fills_the_backbone(classifier_file: Path) -> None:
     net = fcn("squeezenet1_1", classes=2)
     report = load_weights(net, "squeezenet1_1", str(classifier_file))
     torch.manual_seed(3)
-    expected = find_backbone("squeezenet1_1").build().features[0].weight.half().float()
+    expected = build_classifier("squeezenet1_1").features[0].weight.half().float()
     torch.testing.assert_close(net.features.get_parameter("features.0.weight"), expected)
     assert report.pretrained
     assert set(report.initialised) == {name for name, _ in net.named_parameters() if name.startswith("head")}
@@ -37,8 +37,8 @@ def test_a_safetensors_file_fills_the_backbone(classifier_file: Path) -> None:
 
 def test_a_pickled_state_dict_is_read_and_a_pickled_object_is_not(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.pth", tmp_path / "bad.pth"
-    torch.save(find_backbone("squeezenet1_1").build().state_dict(), good)
-    torch.save(find_backbone("squeezenet1_1").build(), bad)
+    torch.save(build_classifier("squeezenet1_1").state_dict(), good)
+    torch.save(build_classifier("squeezenet1_1"), bad)
     net = fcn("squeezenet1_1", classes=2)
     assert load_weights(net, "squeezenet1_1", str(good)).pretrained
     with pytest.raises(NetworkError, match="holds more than tensors"):
@@ -68,7 +68,7 @@ def test_a_missing_or_foreign_file_is_an_error(tmp_path: Path, classifier_file: 
 def test_auto_uses_the_cache_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
-    state = find_backbone("squeezenet1_1").build().state_dict()
+    state = build_classifier("squeezenet1_1").state_dict()
     torch.save(state, tmp_path / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
     net = fcn("squeezenet1_1", classes=2)
     assert load_weights(net, "squeezenet1_1", "auto").pretrained
@@ -97,7 +97,7 @@ def test_the_real_weights_recognise_a_hot_dog(shared: Path) -> None:
     from fullconv.data.resizing import resize_image, to_tensor
     from fullconv.networks.normalization import Normalization
 
-    classifier = find_backbone("mobilenet_v2").build().eval()
+    classifier = build_classifier("mobilenet_v2").eval()
     classifier.load_state_dict(read_weights(shared / "weights" / "mobilenet_v2-imagenet.safetensors"))
     photo = to_tensor(read_image(shared / "data" / "photos" / "hot_dog.jpg"))
     side = min(photo.shape[-2:])

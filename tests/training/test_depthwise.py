@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fullconv.networks.fcn import fcn
+from fullconv.networks.building import fcn
 from fullconv.training.depthwise import strided_depthwise_in_float32
 
 

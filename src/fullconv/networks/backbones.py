@@ -5,17 +5,14 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import Any, cast
 
 import torch
 import torchvision
-from torch import fx, nn
+from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.networks.compact import CompactNet
-from fullconv.networks.taps import Tap, features_of, find_taps, smallest_side
 
 LISTED = (
     "alexnet",
@@ -37,56 +34,6 @@ LISTED = (
 """The backbones of the catalogue; any other convolutional classifier of torchvision or timm can be named too."""
 
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A classifier without its classifying end.
-
-    Args:
-        name: torchvision's or timm's, or "compact".
-        taps: deepest layer per stride, finest first.
-    """
-
-    name: str
-    taps: tuple[Tap, ...]
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        return tuple(tap.stride for tap in self.taps)
-
-    def build(self, channels: int = 3) -> nn.Module:
-        """The classifier with random weights (no download), reading `channels` bands.
-
-        >>> find_backbone("resnet18").build(channels=4).conv1.weight.shape
-        torch.Size([64, 4, 7, 7])
-        """
-        return build_classifier(self.name, channels)
-
-    def features(self, classifier: nn.Module, taps: tuple[Tap, ...]) -> fx.GraphModule:
-        """The part of the classifier that computes these taps: image → {node: feature map}."""
-        return features_of(classifier, taps)
-
-
-@lru_cache
-def find_backbone(name: str) -> Backbone:
-    """The backbone of that name, with its taps found by geometry.
-
-    Raises:
-        NetworkError: there is none, or it is not convolutional.
-
-    >>> [(tap.stride, tap.node) for tap in find_backbone("vgg16").taps]
-    [(2, 'features.8'), (4, 'features.15'), (8, 'features.22'), (16, 'features.29'), (32, 'features')]
-    """
-    return Backbone(name, find_taps(without_weights(partial(build_classifier, name)).eval()))
-
-
-@lru_cache
-def minimum_side(name: str, coarsest: str) -> int:
-    """The side of the smallest image that leaves a cell at the tap of that node."""
-    source = find_backbone(name)
-    taps = tuple(tap for tap in source.taps if tap.node == coarsest)
-    return smallest_side(source.features(without_weights(partial(build_classifier, name)), taps), 3)
 
 
 def without_weights(build: Callable[[], nn.Module]) -> nn.Module:

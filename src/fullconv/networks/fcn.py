@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
@@ -9,30 +10,42 @@ from typing import Literal
 import torch
 from torch import nn
 
-from fullconv.errors import NetworkError
-from fullconv.networks.backbones import find_backbone, minimum_side
 from fullconv.networks.compact import convolution
 from fullconv.networks.taps import Tap
-from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum
+from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum, TransposedUpsampling
 
 PIXELS = (1, Fraction(0))
+Upsampling = Literal["bilinear", "frozen", "learned"]
+"""By interpolation; by transposed convolutions that stay bilinear; by ones that start so and are trained."""
 
 
 class ScoreFusion(nn.Module):
     """The paper's skips: a 1×1 score layer per tap, summed from coarse to fine (section 4.2).
 
     Score layers start at zero, so that an untrained network says every class is equally likely.
+
+    Args:
+        taps: finest first.
+        classes: how many scores.
+        upsampling: how coarse scores reach finer ones.
+        at_once: scale what finer taps yield by 0.01, 0.0001 …, so that all strides can be trained together.
     """
 
-    def __init__(self, taps: tuple[Tap, ...], classes: int) -> None:
+    def __init__(
+        self, taps: tuple[Tap, ...], classes: int, upsampling: Upsampling = "bilinear", *, at_once: bool = False
+    ) -> None:
         super().__init__()
         self.nodes = tuple(tap.node for tap in taps)
+        self.scales = tuple(0.01**level if at_once else 1.0 for level in reversed(range(len(taps))))
         self.scores = nn.ModuleList(nn.Conv2d(tap.channels, classes, 1) for tap in taps)
-        self.upsampling = _between(taps)
+        self.upsampling = between(taps, upsampling, [classes] * (len(taps) - 1))
         _zero(self.scores)
 
     def forward(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
-        skips = [score(maps[node]) for node, score in zip(self.nodes, self.scores, strict=True)]
+        skips = [
+            score(maps[node] if scale == 1 else maps[node] * scale)
+            for node, score, scale in zip(self.nodes, self.scores, self.scales, strict=True)
+        ]
         total: torch.Tensor = skips.pop()
         for fine, up in zip(reversed(skips), reversed(self.upsampling), strict=True):
             total = fine + up(total, _size(fine))
@@ -50,7 +63,7 @@ class FeatureFusion(nn.Module):
         width: channels of the sums; half as many at stride 2, where cells are many.
     """
 
-    def __init__(self, taps: tuple[Tap, ...], classes: int, width: int) -> None:
+    def __init__(self, taps: tuple[Tap, ...], classes: int, width: int, upsampling: Upsampling = "bilinear") -> None:
         super().__init__()
         self.nodes = tuple(tap.node for tap in taps)
         sums = [width // 2 if tap.stride <= 2 else width for tap in taps]
@@ -62,7 +75,7 @@ class FeatureFusion(nn.Module):
         self.refinements = nn.ModuleList(
             convolution(before, after) for before, after in zip(sums[:-1], finer[:-1], strict=True)
         )
-        self.upsampling = _between(taps)
+        self.upsampling = between(taps, upsampling, entering[1:])
         self.score = nn.Conv2d(sums[0], classes, 1)
         _zero(self.score)
 
@@ -86,15 +99,18 @@ class FCN(nn.Module):
         head: feature maps → scores at the finest tap.
         finest: that tap.
         minimum: smallest side that the features take; smaller images are padded.
+        to_pixels: scores at the finest tap → scores at the pixels.
     """
 
-    def __init__(self, features: nn.Module, head: nn.Module, finest: Tap, minimum: int) -> None:
+    def __init__(
+        self, features: nn.Module, head: nn.Module, finest: Tap, minimum: int, to_pixels: AlignedUpsampling
+    ) -> None:
         super().__init__()
         self.features = features
         self.head = head
         self.stride = finest.stride
         self.at_least = PadToMinimum(minimum)
-        self.to_pixels = AlignedUpsampling((finest.stride, finest.center), PIXELS)
+        self.to_pixels = to_pixels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         padded = self.at_least(images)
@@ -102,51 +118,20 @@ class FCN(nn.Module):
         return pixels[..., : images.shape[-2], : images.shape[-1]]
 
 
-def fcn(
-    backbone: str,
-    *,
-    classes: int,
-    stride: int = 8,
-    channels: int = 3,
-    fusion: Literal["scores", "features"] = "scores",
-    width: int = 64,
-) -> FCN:
-    """A fully convolutional network on a classifier, with random weights.
-
-    Args:
-        backbone: torchvision's name, such as "vgg16" or "mobilenet_v2", or "compact".
-        classes: how many scores each pixel gets.
-        stride: of the finest skip: 32 (none), 16, 8, 4 or 2, where the backbone has it.
-        channels: bands of the images.
-        fusion: what the skips carry: class scores, as in the paper, or features.
-        width: channels of fused features.
-
-    Returns:
-        A network for (N, channels, H, W) images; see `networks.weights` for pretrained parameters.
-
-    Raises:
-        NetworkError: the backbone is unknown or has no layer of that stride.
-
-    Source: Long, Shelhamer, Darrell, CVPR 2015, section 4.
-
-    >>> net = fcn("mobilenet_v2", classes=11, stride=4).eval()
-    >>> net(torch.zeros(1, 3, 97, 61)).shape
-    torch.Size([1, 11, 97, 61])
-    """
-    source = find_backbone(backbone)
-    taps = tuple(tap for tap in source.taps if tap.stride >= stride)
-    if not taps or taps[0].stride != stride:
-        offered = ", ".join(str(value) for value in source.strides)
-        raise NetworkError(f"{backbone} has no layer of stride {stride}", remedy=f"choose one of {offered}")
-    extractor = source.features(source.build(channels), taps)
-    head = ScoreFusion(taps, classes) if fusion == "scores" else FeatureFusion(taps, classes, width)
-    return FCN(extractor, head, taps[0], minimum_side(backbone, taps[-1].node))
-
-
-def _between(taps: tuple[Tap, ...]) -> nn.ModuleList:
-    """Upsampling from each tap to the next finer one, finest pair first."""
+def between(taps: tuple[Tap, ...], kind: Upsampling, channels: Sequence[int]) -> nn.ModuleList:
+    """Upsampling from each tap to the next finer one, finest pair first; `channels` of what is brought up."""
     grids = [(tap.stride, tap.center) for tap in taps]
-    return nn.ModuleList(AlignedUpsampling(coarse, fine) for fine, coarse in pairwise(grids))
+    pairs = zip(pairwise(grids), channels, strict=True)
+    return nn.ModuleList(upsampling_of(kind, coarse, fine, count) for (fine, coarse), count in pairs)
+
+
+def upsampling_of(
+    kind: Upsampling, coarse: tuple[int, Fraction], fine: tuple[int, Fraction], channels: int
+) -> AlignedUpsampling:
+    """Interpolation, or a transposed convolution that starts as one; grids of one stride need neither."""
+    if kind == "bilinear" or coarse[0] == fine[0]:
+        return AlignedUpsampling(coarse, fine)
+    return TransposedUpsampling(coarse, fine, channels, learned=kind == "learned")
 
 
 def _zero(module: nn.Module) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.fcn import FCN
+from fullconv.networks.upsampling import bilinear_kernel
 
 PADDING = 100
 """Of the first convolution, so that even a small image leaves cells after the convolutions without padding."""
@@ -28,20 +29,6 @@ class Crop(nn.Module):
 
     def extra_repr(self) -> str:
         return f"offset={self.offset}"
-
-
-def bilinear_kernel(size: int) -> torch.Tensor:
-    """(size, size) weights that interpolate linearly by a factor of size // 2, rounded up.
-
-    >>> bilinear_kernel(4)[1]
-    tensor([0.1875, 0.5625, 0.5625, 0.1875])
-
-    Source: Long, Shelhamer, Darrell, CVPR 2015, section 3.3; Caffe's bilinear filler.
-    """
-    factor = (size + 1) // 2
-    center = factor - 1 if size % 2 else factor - 0.5
-    line = 1 - (torch.arange(size) - center).abs() / factor
-    return line[:, None] * line[None, :]
 
 
 def deconvolution(classes: int, kernel: int, stride: int) -> nn.ConvTranspose2d:

@@ -12,6 +12,20 @@ from fullconv.errors import NetworkError
 from fullconv.geometry.fields import Field
 
 
+def bilinear_kernel(size: int) -> torch.Tensor:
+    """(size, size) weights that interpolate linearly by a factor of size // 2, rounded up.
+
+    >>> bilinear_kernel(4)[1]
+    tensor([0.1875, 0.5625, 0.5625, 0.1875])
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 3.3; Caffe's bilinear filler.
+    """
+    factor = (size + 1) // 2
+    center = factor - 1 if size % 2 else factor - 0.5
+    line = 1 - (torch.arange(size) - center).abs() / factor
+    return line[:, None] * line[None, :]
+
+
 class AlignedUpsampling(nn.Module):
     """Scores on a coarse grid → the same scores on a finer grid, cell centres where they belong.
 
@@ -44,13 +58,8 @@ class AlignedUpsampling(nn.Module):
 
     def forward(self, scores: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """(N, C, h, w) → (N, C, *size)."""
-        height, width = scores.shape[-2:]
         if self.factor > 1:
-            if self.corners:
-                grown = ((height - 1) * self.factor + 1, (width - 1) * self.factor + 1)
-                scores = F.interpolate(scores, size=grown, mode="bilinear", align_corners=True)
-            else:
-                scores = F.interpolate(scores, scale_factor=self.factor, mode="bilinear", align_corners=False)
+            scores = self.grown(scores)
         bottom, right = (wanted - have - self.shift for wanted, have in zip(size, scores.shape[-2:], strict=True))
         if (self.shift, bottom, right) == (0, 0, 0):
             return scores
@@ -58,15 +67,62 @@ class AlignedUpsampling(nn.Module):
             scores = _extended(scores, axis, before=self.shift, after=missing)
         return scores
 
+    def grown(self, scores: torch.Tensor) -> torch.Tensor:
+        """Scores on a grid finer by the factor, before the shift."""
+        if not self.corners:
+            return F.interpolate(scores, scale_factor=self.factor, mode="bilinear", align_corners=False)
+        height, width = ((side - 1) * self.factor + 1 for side in scores.shape[-2:])
+        return F.interpolate(scores, size=(height, width), mode="bilinear", align_corners=True)
+
     def reads(self, field: Field) -> Field:
         """What the finer cells read, for the geometry of whole networks."""
         if self.factor > 1:
-            first = Fraction(0) if self.corners else Fraction(1 - self.factor, 2 * self.factor)
-            field = field.interpolated(self.factor, first)
+            field = self.grown_reads(field)
         return field.moved(-self.shift)
+
+    def grown_reads(self, field: Field) -> Field:
+        """What the cells read before the shift."""
+        first = Fraction(0) if self.corners else Fraction(1 - self.factor, 2 * self.factor)
+        return field.interpolated(self.factor, first)
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}, shift={self.shift}"
+
+
+class TransposedUpsampling(AlignedUpsampling):
+    """The same by a transposed convolution that starts as bilinear interpolation, one kernel per channel.
+
+    It adds zeros where the grid ends, so the outermost half cell fades, as in the paper's nets.
+
+    Args:
+        coarse, fine: as there.
+        channels: of the scores.
+        learned: whether the kernels are trained or stay frozen.
+
+    >>> up = TransposedUpsampling((8, Fraction(7, 2)), (4, Fraction(3, 2)), channels=21)
+    >>> up.kernels.weight.shape, up.kernels.weight.requires_grad
+    (torch.Size([21, 1, 4, 4]), True)
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 3.3.
+    """
+
+    def __init__(
+        self, coarse: tuple[int, Fraction], fine: tuple[int, Fraction], channels: int, *, learned: bool = True
+    ) -> None:
+        super().__init__(coarse, fine)
+        size = 2 * self.factor - (1 if self.corners else self.factor % 2)
+        padding = self.factor - 1 if self.corners else self.factor // 2
+        self.kernels = nn.ConvTranspose2d(channels, channels, size, self.factor, padding, groups=channels, bias=False)
+        with torch.no_grad():
+            self.kernels.weight.copy_(bilinear_kernel(size).expand_as(self.kernels.weight))
+        self.kernels.requires_grad_(learned)
+
+    def grown(self, scores: torch.Tensor) -> torch.Tensor:
+        grown: torch.Tensor = self.kernels(scores)
+        return grown
+
+    def grown_reads(self, field: Field) -> Field:
+        return field.spread(self.kernels.kernel_size[0], stride=self.factor, padding=int(self.kernels.padding[0]))
 
 
 class PadToMinimum(nn.Module):

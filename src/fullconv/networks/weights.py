@@ -61,7 +61,7 @@ def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
     Raises:
         NetworkError: the file is missing, unreadable or belongs to another network; the network is then as before.
 
-    >>> from fullconv.networks.fcn import fcn
+    >>> from fullconv.networks.building import fcn
     >>> load_weights(fcn("squeezenet1_1", classes=2), "squeezenet1_1", "random").pretrained
     False
     """

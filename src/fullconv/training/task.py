@@ -103,17 +103,22 @@ class SegmentationTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         plan = self.optimization
         rate = plan.pretrained_learning_rate if self.pretrained else plan.learning_rate
+        known = list(self.net.features.parameters())
+        carried = {id(parameter) for parameter in known}
+        new = [parameter for parameter in self.net.parameters() if id(parameter) not in carried]
         groups = [
-            *parameter_groups(self.net.features, rate, plan.weight_decay),
-            *parameter_groups(self.net.head, plan.learning_rate, plan.weight_decay),
+            *parameter_groups(known, rate, plan.weight_decay),
+            *parameter_groups(new, plan.learning_rate, plan.weight_decay),
         ]
         optimizer = torch.optim.AdamW(groups, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, self.steps, plan.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def parameter_groups(module: nn.Module, learning_rate: float, weight_decay: float) -> Iterable[dict[str, Any]]:
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+) -> Iterable[dict[str, Any]]:
     """Weights that decay, and biases and normalisation parameters that do not; groups with nothing in them left out."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = (([p for p in trained if p.ndim > 1], weight_decay), ([p for p in trained if p.ndim <= 1], 0.0))
     return [{"params": found, "lr": learning_rate, "weight_decay": decay} for found, decay in groups if found]

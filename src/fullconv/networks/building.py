@@ -1,0 +1,132 @@
+"""From a classifier to a fully convolutional network: taps, head, fusion, upsampling, dilation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Literal
+
+from torch import nn
+
+from fullconv.errors import NetworkError
+from fullconv.networks.backbones import build_classifier, without_weights
+from fullconv.networks.fcn import FCN, PIXELS, FeatureFusion, ScoreFusion, Upsampling, upsampling_of
+from fullconv.networks.taps import Tap, features_of, find_taps, smallest_side
+from fullconv.surgery.convolutionalize import convolutionalize
+from fullconv.surgery.rarefy import rarefy
+from fullconv.surgery.window_product import WindowProduct
+
+Head = Literal["score", "fc"]
+
+
+def fcn(
+    backbone: str | nn.Module,
+    *,
+    classes: int,
+    stride: int = 8,
+    channels: int = 3,
+    fusion: Literal["scores", "features"] = "scores",
+    width: int = 64,
+    upsampling: Upsampling = "bilinear",
+    head: Head = "score",
+    at_once: bool = False,
+    dilated: int | None = None,
+) -> FCN:
+    """A fully convolutional network on a classifier.
+
+    Args:
+        backbone: torchvision's or timm's name, such as "vgg16" or "mobilenet_v2", "compact", or a classifier of one's
+            own, whose weights are kept; by name they are random.
+        classes: how many scores each pixel gets.
+        stride: of the finest skip: 32 (none), 16, 8, 4 or 2, where the backbone has it.
+        channels: bands of the images; a classifier of one's own must read as many.
+        fusion: what the skips carry: class scores, as in the paper, or features.
+        width: channels of fused features.
+        upsampling: "bilinear" by a fixed factor, or a transposed convolution, "frozen" or "learned".
+        head: "score" reads the last feature map; "fc" keeps the fully connected layers, as convolutions.
+        at_once: with scores, scale finer skips by 0.01, 0.0001 …, so that all strides can be trained together.
+        dilated: strides beyond this become dilation (à trous), so that no map is coarser.
+
+    Returns:
+        A network for (N, channels, H, W) images; see `networks.weights` for pretrained parameters.
+
+    Raises:
+        NetworkError: the backbone is unknown, not convolutional, or has no layer of that stride.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 4; PAMI 2016 for at_once.
+
+    >>> import torch
+    >>> net = fcn("mobilenet_v2", classes=11, stride=4).eval()
+    >>> net(torch.zeros(1, 3, 97, 61)).shape
+    torch.Size([1, 11, 97, 61])
+    """
+    name = backbone if isinstance(backbone, str) else type(backbone).__name__
+    classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
+    training = classifier.training
+    every = (
+        found_taps(backbone, head) if isinstance(backbone, str) else find_taps(with_head(classifier, head), channels)
+    )
+    taps = chosen_taps(every, stride, dilated, name)
+    features: nn.Module = features_of(with_head(classifier, head), taps)
+    if isinstance(backbone, str):
+        minimum = minimum_side(backbone, head, taps[-1].node)
+    else:
+        minimum = smallest_side(features_of(with_head(classifier, head), taps), channels)
+    if dilated is not None and taps[-1].stride > dilated:
+        features = rarefy(features.eval(), stride=dilated, channels=channels)
+        taps = (*taps[:-1], replace(taps[-1], stride=dilated))
+    if fusion == "scores":
+        top: nn.Module = ScoreFusion(taps, classes, upsampling, at_once=at_once)
+    else:
+        top = FeatureFusion(taps, classes, width, upsampling)
+    to_pixels = upsampling_of(upsampling, (taps[0].stride, taps[0].center), PIXELS, classes)
+    return FCN(features.train(training), top, taps[0], minimum, to_pixels)
+
+
+def chosen_taps(every: tuple[Tap, ...], stride: int, dilated: int | None, name: str) -> tuple[Tap, ...]:
+    """The taps from a stride on; with dilation, those finer than it and the deepest.
+
+    Raises:
+        NetworkError: there is none of that stride.
+    """
+    offered = [tap.stride for tap in every]
+    if stride not in offered:
+        strides = ", ".join(map(str, offered))
+        raise NetworkError(f"{name} has no layer of stride {stride}", remedy=f"choose one of {strides}")
+    if dilated is None:
+        return tuple(tap for tap in every if tap.stride >= stride)
+    if dilated not in offered or dilated < stride:
+        raise NetworkError(f"the deepest layers of {name} cannot have stride {dilated} beside a skip of {stride}")
+    return (*(tap for tap in every[:-1] if stride <= tap.stride < dilated), every[-1])
+
+
+def with_head(classifier: nn.Module, head: Head) -> nn.Module:
+    """The classifier, or with "fc" one whose fully connected layers are convolutions that keep the map's size."""
+    if head == "score":
+        return classifier
+    dense = convolutionalize(classifier)
+    for module in dense.modules():
+        if isinstance(module, WindowProduct):
+            module.padding = "same"
+    return dense
+
+
+@lru_cache
+def found_taps(name: str, head: Head = "score") -> tuple[Tap, ...]:
+    """The taps of a classifier by name.
+
+    >>> [(tap.stride, tap.node) for tap in found_taps("vgg16")]
+    [(2, 'features.8'), (4, 'features.15'), (8, 'features.22'), (16, 'features.29'), (32, 'features')]
+    """
+    return find_taps(_probe(name, head))
+
+
+@lru_cache
+def minimum_side(name: str, head: Head, coarsest: str) -> int:
+    """The side of the smallest image that leaves a cell at the tap of that node."""
+    taps = tuple(tap for tap in found_taps(name, head) if tap.node == coarsest)
+    return smallest_side(features_of(_probe(name, head), taps), 3)
+
+
+def _probe(name: str, head: Head) -> nn.Module:
+    return with_head(without_weights(partial(build_classifier, name)).eval(), head)
