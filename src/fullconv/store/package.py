@@ -17,6 +17,7 @@ from fullconv.data.resizing import Resize
 from fullconv.errors import PackageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import disk_errors, dump_yaml, read_document, staged_directory, write_atomically
+from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
@@ -63,11 +64,37 @@ class PackageScores(BaseModel):
 
 
 class Geometry(BaseModel):
-    """What is known of the network's grid, in pixels."""
+    """What is known of the network's grid, in pixels.
+
+    Args:
+        stride: of the finest scores.
+        total_stride: tiles are exact where their origins lie on multiples of it.
+        reach: how far up, down, left and right an output can read; none where it reads the whole image.
+        obstacles: what makes it read the whole image, by module.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stride: int
+    total_stride: int | None = None
+    reach: tuple[int, int, int, int] | None = None
+    obstacles: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, net: AnyFCN) -> Geometry:
+        """The geometry of a network; it is put into evaluation.
+
+        >>> Geometry.of(build_network("fcn8s-squeezenet1_1", classes=2)).reach
+        (118, 127, 118, 127)
+        """
+        found = geometry_of(net.eval())
+        reach = found.reach if found.is_local else None
+        return cls(
+            stride=net.stride,
+            total_stride=max(found.total_stride),
+            reach=None if reach is None else (reach.up, reach.down, reach.left, reach.right),
+            obstacles=tuple(str(obstacle) for obstacle in found.obstacles),
+        )
 
 
 class HistoryEntry(BaseModel):

@@ -240,7 +240,7 @@ def _finish(job: Job) -> Run:
         image_dtype=data.dtype,
         normalization=job.normalization,
         resize=plan.resize,
-        geometry=Geometry(stride=job.net.stride),
+        geometry=Geometry.of(job.net),
         history=(learnt,),
     )
     split = "test" if len(data.test) else "val"
