@@ -14,7 +14,7 @@ from fullconv.errors import NetworkError, NotConvolutional
 from fullconv.geometry.following import follow
 from fullconv.geometry.operations import Operation, operation
 from fullconv.geometry.states import Obstacle, Plane, Tag, planes
-from fullconv.geometry.tracing import trace, values_at
+from fullconv.geometry.tracing import BATCH, trace, values_at
 from fullconv.surgery import place_rules as place
 from fullconv.surgery import window_rules as window
 from fullconv.surgery.rewriting import AXES, Rewriting, Spacing, Spacings, largest_kept, refuse
@@ -228,23 +228,21 @@ def _rewrite(work: Rewriting, operations: dict[fx.Node, Operation]) -> None:
 
 
 def _compare(work: Rewriting, result: fx.Node) -> None:
-    """The shapes of the result, against those of the original."""
+    """The shapes of the result for an image without content, against those of the original."""
     traced = work.trace
-    for index, size in enumerate(traced.sizes):
-        try:
-            values = values_at(traced.graph, torch.empty(2, traced.channels, *size, device="meta"))
-        except Exception as problem:  # torch raises many kinds
-            raise NotConvolutional(f"the rewritten network does not run: {problem}") from problem
-        for node in result.all_input_nodes:
-            spacings, old, new = work.spacings.get(node), traced.values[node][index], values[node]
-            if spacings is None or not isinstance(old, torch.Tensor):
-                continue
-            apart = tuple(spacings[tag].cells if tag in AXES else 1 for tag in work.plane(node).tags)
-            if "cells" not in work.plane(node).tags and not place.consistent(tuple(old.shape), new.shape, apart):
-                raise NotConvolutional(
-                    f"its rewritten result has shape {tuple(new.shape)} for {tuple(old.shape)}",
-                    where=traced.name(node),
-                )
+    try:
+        values = values_at(traced.graph, torch.empty(BATCH, traced.channels, *traced.sizes[0], device="meta"))
+    except Exception as problem:  # torch raises many kinds
+        raise NotConvolutional(f"the rewritten network does not run: {problem}") from problem
+    for node in result.all_input_nodes:
+        spacings, old, new = work.spacings.get(node), traced.values[node][0], values[node]
+        if spacings is None or not isinstance(old, torch.Tensor) or "cells" in work.plane(node).tags:
+            continue
+        apart = tuple(spacings[tag].cells if tag in AXES else 1 for tag in work.plane(node).tags)
+        if not place.consistent(tuple(old.shape), tuple(new.shape), apart):
+            raise NotConvolutional(
+                f"its rewritten result has shape {tuple(new.shape)} for {tuple(old.shape)}", where=traced.name(node)
+            )
 
 
 def _check_reached(work: Rewriting, result: fx.Node, wanted: tuple[int, int]) -> None:

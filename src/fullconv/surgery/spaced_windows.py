@@ -172,7 +172,8 @@ def _sums(padded: torch.Tensor, window: SpacedWindow, dim: int) -> torch.Tensor:
     total = padded.narrow(dim, 0, length)
     for tap in range(1, window.kernel):
         total = total + padded.narrow(dim, tap * window.taps, length)
-    return total[(..., slice(None, None, window.step), *[slice(None)] * (-1 - dim))]
+    every = slice(None, None, window.step)
+    return total[..., every] if dim == -1 else total[..., every, :]
 
 
 class SpacedLPPool2d(SpacedPool2d):
