@@ -166,23 +166,14 @@ def _needed(graph: fx.Graph) -> set[fx.Node]:
 
 
 def _refuse_global(results: list[Plane], obstacles: list[Obstacle]) -> None:
+    headless = "make a classifier dense with convolutionalize first, or take its features alone"
     if obstacles:
         first, *others = obstacles
-        more = f" (and {len(others)} more operations like it)" if others else ""
-        raise NotConvolutional(
-            f"{first.reason}: it has no à trous form{more}", where=first.name, remedy=_ADVICE.get(first.kind)
-        )
+        more = f" ({len(others)} more obstacles follow)" if others else ""
+        remedy = "call .eval() first" if first.kind == "batch-statistics" else None if results else headless
+        raise NotConvolutional(f"{first.reason}, which has no à trous form{more}", where=first.name, remedy=remedy)
     if not results:
-        raise NotConvolutional("the network's result has no rows and columns", remedy="take its features alone")
-
-
-_ADVICE = {
-    "batch-statistics": "call .eval() first",
-    **dict.fromkeys(
-        ("flattening", "global-pooling", "adaptive-pooling"),
-        "make a classifier dense with convolutionalize first, or take its features alone",
-    ),
-}
+        raise NotConvolutional("the network's result has no rows and columns", remedy=headless)
 
 
 def _coarsest(results: list[Plane]) -> Plane:
