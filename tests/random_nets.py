@@ -129,7 +129,7 @@ def _still(draw: st.DrawFn) -> Block:
 
 @st.composite
 def nets(draw: st.DrawFn) -> nn.Module:
-    """Up to five blocks, some of them with two branches, of a stride between 1/4 and 12."""
+    """Up to five blocks, some of them with two branches, of a stride between 1/4 and 8."""
     blocks: list[nn.Module] = []
     stride = Fraction(1)
     for _ in range(draw(st.integers(1, 5))):
@@ -138,7 +138,7 @@ def nets(draw: st.DrawFn) -> nn.Module:
             other, other_step = draw(st.sampled_from((_windows, _still)))(draw)
             if other_step == step:
                 block = Branches(block, other, draw(st.sampled_from(("add", "mul", "cat"))))
-        if Fraction(1, 4) <= stride * step <= 12:
+        if Fraction(1, 4) <= stride * step <= 8:
             blocks.append(block)
             stride *= step
     return nn.Sequential(*blocks).eval()

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from fullconv.prediction.model import Model, load
     from fullconv.prediction.result import Prediction
     from fullconv.surgery.convolutionalize import convolutionalize
+    from fullconv.surgery.rarefy import rarefy
+    from fullconv.surgery.stem import with_stem_stride
+    from fullconv.surgery.stitching import shift_and_stitch
+    from fullconv.surgery.transplant import transplant
     from fullconv.training.experiment import Experiment
     from fullconv.training.fit import Run, resume, train
 
@@ -46,8 +50,12 @@ __all__ = [
     "list_networks",
     "load",
     "measure_reach",
+    "rarefy",
     "resume",
+    "shift_and_stitch",
     "train",
+    "transplant",
+    "with_stem_stride",
 ]
 
 _HOMES = {
@@ -67,8 +75,12 @@ _HOMES = {
     "list_networks": "networks.listing",
     "load": "prediction.model",
     "measure_reach": "geometry.measuring",
+    "rarefy": "surgery.rarefy",
     "resume": "training.fit",
+    "shift_and_stitch": "surgery.stitching",
     "train": "training.fit",
+    "transplant": "surgery.transplant",
+    "with_stem_stride": "surgery.stem",
 }
 
 

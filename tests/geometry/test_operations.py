@@ -36,6 +36,24 @@ def test_operations_cell_by_cell_are_local(function: object) -> None:
     assert geometry.output.rows.extent(0) == (0, 2)
 
 
+class Embedded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.scale, self.places = (
+            nn.Conv2d(3, 4, 3),
+            nn.Parameter(torch.ones(4)),
+            nn.Parameter(torch.ones(64)),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) * self.scale.reshape(1, -1, 1, 1) + self.places.reshape(1, 1, 8, 8)
+
+
+def test_weights_are_weights_however_they_are_shaped() -> None:
+    obstacles = geometry_of(Embedded(), input_size=(10, 10)).obstacles
+    assert [(found.name, found.kind) for found in obstacles] == [("add", "fixed-size")]
+
+
 def test_a_norm_over_places_is_named() -> None:
     geometry = geometry_of(Net(lambda x: F.normalize(x, dim=-1)))
     assert [(found.name, found.kind) for found in geometry.obstacles] == [("normalize", "attention")]
