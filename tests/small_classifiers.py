@@ -99,6 +99,11 @@ HEADS: dict[str, Callable[[], tuple[Callable[..., torch.Tensor], dict[str, nn.Mo
         lambda x, norm, fc: fc(norm(x.mean((2, 3)))),
         {"norm": nn.LayerNorm(CHANNELS), "fc": _linear()},
     ),
+    "root mean square norm": lambda: (
+        lambda x, fc: fc((x := x.mean((2, 3), keepdim=True)).mul(x.pow(2).mean(1, keepdim=True).rsqrt()).flatten(1)),
+        {"fc": _linear()},
+    ),
+    "cosine": lambda: (lambda x, fc: F.linear(F.normalize(x.mean((2, 3))), fc.weight), {"fc": _linear()}),
     "softmax": lambda: (lambda x, fc: fc(x.mean((2, 3))).softmax(-1), {"fc": _linear()}),
     "squeezed": lambda: (lambda x, fc: fc(F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1)), {"fc": _linear()}),
     "halves exchanged": lambda: (

@@ -147,7 +147,18 @@ def test_without_pooling_the_mean_of_the_class_activation_map_is_the_classifiers
     assert conversion.receptive_field == (435, 435)
 
 
-@pytest.mark.parametrize("head", ["maximum", "layer norm", "softmax", "convolution after pooling", "generalized mean"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "maximum",
+        "layer norm",
+        "softmax",
+        "cosine",
+        "root mean square norm",
+        "convolution after pooling",
+        "generalized mean",
+    ],
+)
 def test_pooling_stays_where_the_head_is_not_linear_behind_it(head: str) -> None:
     with pytest.raises(NotConvolutional, match=r'not linear|cannot be left out.*"window"'):
         convolutionalize(classifier(head), input_size=NATIVE_SIZE, pool="none")
@@ -310,7 +321,7 @@ def test_what_has_no_dense_form_is_refused_by_name(part: nn.Module, message: str
         (lambda x: F.adaptive_avg_pool2d(x, 3).flatten(1), "unequal windows"),
         (lambda x: x.std((2, 3)), "std of a map"),
         (lambda x: x.mean((2, 3)).mean(0, keepdim=True), "images of the batch"),
-        (lambda x: F.normalize(x.mean((2, 3))), "nothing is known of the operation normalize"),
+        (lambda x: x.mean((2, 3)).cumprod(1), "nothing is known of the operation cumprod"),
     ],
 )
 def test_heads_without_a_dense_form_are_refused(head: object, message: str) -> None:

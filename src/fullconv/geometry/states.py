@@ -95,7 +95,7 @@ def planes(states: Any) -> list[Plane]:
 
 
 def depends(states: Any) -> bool:
-    """Whether any of the states depends on the image."""
+    """Whether any of the states depends on the image; numbers among them do not."""
     if isinstance(states, list | tuple):
         return any(depends(state) for state in states)
-    return states is not None
+    return isinstance(states, Plane | Whole)

@@ -45,7 +45,7 @@ def _convolution(builder: Builder, path: str, source: Windows) -> fx.Node:
         if not torch.equal(builder.replaced[path], source.order):
             raise Refused("it is used twice, on values in different orders")
         return builder.module(path, old, source.node)
-    weight, bias = old.weight, old.bias
+    weight, bias = old.weight, getattr(old, "bias", None)
     assert isinstance(weight, nn.Parameter)
     outputs = weight.shape[0]
     kind = nn.Conv2d if source.window == (1, 1) else WindowProduct

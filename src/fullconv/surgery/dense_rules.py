@@ -35,9 +35,9 @@ def elementwise(builder: Builder, op: Operation, args: list[Any], named: dict[st
     first = found[0]
     if any(other.window != first.window or not torch.equal(other.layout, first.layout) for other in found):
         found = [builder.ordered(window) for window in found]
-        if len({(window.window, window.shape) for window in found}) > 1:
+        first = max(found, key=lambda window: window.size)
+        if any(window.window != first.window or window.shape not in (first.shape, _one(first)) for window in found):
             raise Refused("it joins values of different shapes")
-        first = found[0]
     if op.shapes is None or op.shapes[0] != first.shape:
         raise Refused("it changes the number of values")
     if isinstance(op.module, _CHANNELWISE) and not first.per_channel:
@@ -52,6 +52,11 @@ def elementwise(builder: Builder, op: Operation, args: list[Any], named: dict[st
         return builder.aligned(value, first) if isinstance(value, fx.Node) else value
 
     return first.on(_same(builder, op, args, named, stands_for))
+
+
+def _one(windows: Windows) -> tuple[int, ...]:
+    """The shape of a single value that meets all channels of a cell."""
+    return (windows.shape[0], *(1 for _ in windows.shape[1:]))
 
 
 def _same(
@@ -152,6 +157,16 @@ def softmax(builder: Builder, op: Operation, args: list[Any], named: dict[str, A
     return source.on(builder.call(function, source.node, dim=1))
 
 
+def normalize(builder: Builder, op: Operation, args: list[Any], named: dict[str, Any]) -> Windows:
+    """Division by the norm over the channels."""
+    refuse_nonlinear(builder, op)
+    source = builder.ordered(args[0])
+    order, dim, eps = op.both(1, "p", 2.0)[0], op.both(2, "dim", 1)[0], op.both(3, "eps", 1e-12)[0]
+    if source.window != (1, 1) or source.shape[int(dim)] != source.channels:
+        raise Refused("it takes a norm over something else than the channels")
+    return source.on(builder.call(F.normalize, source.node, p=order, dim=1, eps=eps))
+
+
 def adaptive_pool(builder: Builder, op: Operation, args: list[Any], named: dict[str, Any]) -> Windows:
     """Global pooling to one cell."""
     source: Windows = args[0]
@@ -169,8 +184,17 @@ def reduction(builder: Builder, op: Operation, args: list[Any], named: dict[str,
     if op.called not in ("mean", "sum", "amax") or dims is None or op.shapes is None:
         raise Refused(f"the {op.called} of a map has no sliding form here")
     chosen = list(dims) if isinstance(dims, list | tuple) else [int(dims)]
+    if source.window == (1, 1) and [source.shape[dim] for dim in chosen] == [source.channels] != [1]:
+        return _over_channels(builder, op, builder.ordered(source))
     how = pooling(source, chosen, keepdim=len(op.shapes[0]) == len(source.shape))
     return _pooled(builder, op, source, how, op.called)
+
+
+def _over_channels(builder: Builder, op: Operation, source: Windows) -> Windows:
+    refuse_nonlinear(builder, op)
+    assert op.shapes is not None
+    node = builder.call(getattr(torch, op.called), source.node, dim=1, keepdim=True)
+    return Windows.of_channels(node, op.shapes[0])
 
 
 def _pooled(builder: Builder, op: Operation, source: Windows, found: Pooling, how: str) -> Windows:
@@ -206,6 +230,7 @@ RULES: dict[str, Callable[[Builder, Operation, list[Any], dict[str, Any]], Any]]
     "batch_norm": batch_norm,
     "layer_norm": normalization,
     "softmax": softmax,
+    "normalize": normalize,
     "adaptive_pool": adaptive_pool,
     "reduce": reduction,
 }
