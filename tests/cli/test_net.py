@@ -47,7 +47,10 @@ def test_the_catalogue_is_listed_with_its_numbers() -> None:
         "fcn8s-at-once-vgg16-reference",
     ]
     assert all(entry["reach"] is not None and entry["exact_tiling"] for entry in entries)
-    assert "exact tiles on" in run.invoke(app, ["net", "list", "compact"], env={"COLUMNS": "120"}).output
+    lines = [
+        line.split() for line in run.invoke(app, ["net", "list", "compact"], env={"COLUMNS": "80"}).output.splitlines()
+    ]
+    assert ["fcn8s-compact", "8", "0.62", "M", "0.14", "G", "179", "32"] in lines
 
 
 @pytest.mark.parametrize(

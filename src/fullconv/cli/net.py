@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -34,17 +35,20 @@ def list_(
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return
-    title = f"parameters for {CLASSES} classes, multiply-adds for {SIZE[1]}×{SIZE[0]} pixels, reach in pixels"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("network")
-    for name in ("stride", "parameters", "multiply-adds", "reach", "exact tiles on"):
-        table.add_column(name, justify="right")
+    table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("network", no_wrap=True)
+    for name in ("stride", "params", "MACs", "reach", "tiles"):
+        table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:
-        reach = "whole image" if entry.reach is None else str(max(entry.reach))
-        tiles = f"multiples of {entry.total_stride}" if entry.exact_tiling else "no"
+        reach = "all" if entry.reach is None else str(max(entry.reach))
+        tiles = str(entry.total_stride) if entry.exact_tiling else "–"
         numbers = (f"{entry.parameters / 1e6:.2f} M", f"{entry.multiply_adds / 1e9:.2f} G")
         table.add_row(entry.name, str(entry.stride), *numbers, reach, tiles)
     Console().print(table)
+    print(
+        f"Parameters for {CLASSES} classes; multiply-adds (MACs) for {SIZE[1]}×{SIZE[0]} pixels; reach: pixels around its\n"
+        "own place that an output can read; tiles are exact from origins on multiples of that."
+    )
 
 
 @app.command()
