@@ -46,8 +46,8 @@ def list_(
         table.add_row(entry.name, str(entry.stride), *numbers, reach, tiles)
     Console().print(table)
     print(
-        f"Parameters for {CLASSES} classes; multiply-adds (MACs) for {SIZE[1]}×{SIZE[0]} pixels; reach: pixels around its\n"
-        "own place that an output can read; tiles are exact from origins on multiples of that."
+        f"Parameters for {CLASSES} classes; multiply-adds (MACs) for {SIZE[1]}×{SIZE[0]} pixels; reach: pixels around\n"
+        "its own place that an output can read; tiles are exact from origins on multiples of that."
     )
 
 
