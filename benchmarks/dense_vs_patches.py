@@ -32,7 +32,7 @@ IMAGE, CROP, STRIDE, GRID = 500, 227, 32, 10
 SIDE = CROP + STRIDE * (GRID - 1)
 """Pixels that hold 10×10 whole windows."""
 BATCHES = (1, 10, 100)
-ROUNDS = 5
+ROUNDS = 3
 FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
