@@ -80,8 +80,8 @@ def main() -> None:
         print(line, flush=True)
     lines = [
         *("# Reach by arithmetic and by measurement", "", (__doc__ or "").split("\n\n")[1], ""),
-        "Reach: pixels up, down, left, right of its own place that an output can read, in the worst phase. Measured: a NaN",
-        "in one row or column after the other. "
+        "Reach: pixels up, down, left, right of its own place that an output can read, in the worst phase. Measured:",
+        "a NaN in one row or column after the other. "
         f"{verdicts.count(True)} equal, {verdicts.count(False)} different, {verdicts.count(None)} without reach.",
         "",
         "| network | arithmetic | measured | | s | s to measure |",
