@@ -23,6 +23,9 @@ def predict(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Go on where an earlier call stopped.")
     ] = False,
+    shift_and_stitch: Annotated[
+        bool, typer.Option("--shift-and-stitch", help="Compute every pixel, upsample none; many times slower.")
+    ] = False,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
     workspace: Home = None,
     as_json: AsJson = False,
@@ -34,7 +37,13 @@ def predict(
     with one_sentence():
         loaded = Model.load(model, workspace=Workspace.find(workspace), device=device)
         done = predict_files(
-            loaded, images, out, overlay=overlay, probabilities=probabilities, skip_existing=skip_existing
+            loaded,
+            images,
+            out,
+            overlay=overlay,
+            probabilities=probabilities,
+            skip_existing=skip_existing,
+            shift_and_stitch=shift_and_stitch,
         )
     for file, reason in done.failed:
         typer.echo(f"{file}: {reason}", err=True)

@@ -93,6 +93,7 @@ def predict_files(
     overlay: bool = True,
     probabilities: bool = False,
     skip_existing: bool = False,
+    shift_and_stitch: bool = False,
 ) -> PredictedFiles:
     """Predict image files into a folder: `<name>.png` (the dataset's own ids), `<name>_overlay.png`, shares.csv.
 
@@ -104,6 +105,7 @@ def predict_files(
         overlay: write pictures with a legend.
         probabilities: write `<name>_probabilities.npy`, (classes, H, W) float16.
         skip_existing: leave images whose label map is there.
+        shift_and_stitch: compute scores for every pixel instead of upsampling them; many times slower.
 
     Raises:
         DataError: no images were found.
@@ -122,7 +124,7 @@ def predict_files(
             skipped += 1
             continue
         try:
-            prediction = model.predict(path, probabilities=probabilities)
+            prediction = model.predict(path, probabilities=probabilities, shift_and_stitch=shift_and_stitch)
         except DataError as problem:
             failed.append((path, problem.problem))
             continue

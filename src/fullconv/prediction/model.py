@@ -17,6 +17,7 @@ from fullconv.data.resizing import resize_image, to_tensor
 from fullconv.errors import DataError, PlanError
 from fullconv.networks.reference import AnyFCN
 from fullconv.prediction.result import Prediction
+from fullconv.prediction.stitched import stitched_scores
 from fullconv.store.package import ModelCard, find_package, load_package
 from fullconv.workspace import Workspace
 
@@ -55,12 +56,15 @@ class Model:
     def classes(self) -> ClassTable:
         return self.card.classes
 
-    def predict(self, image: str | Path | npt.NDArray[Any], *, probabilities: bool = False) -> Prediction:
+    def predict(
+        self, image: str | Path | npt.NDArray[Any], *, probabilities: bool = False, shift_and_stitch: bool = False
+    ) -> Prediction:
         """Label every pixel of an image.
 
         Args:
             image: a file, or an array (H, W, C) or (H, W) of the dtype that the model was trained on.
             probabilities: keep the probability of every class.
+            shift_and_stitch: compute scores for every pixel instead of upsampling them; many times slower.
 
         Returns:
             A `Prediction` of the image's own size.
@@ -71,7 +75,7 @@ class Model:
         path = Path(image) if isinstance(image, str | Path) else None
         pixels = read_image(path) if path is not None else np.asarray(image)
         pixels = self.checked(pixels[..., None] if pixels.ndim == 2 else pixels, where=path or "the image")
-        scores = self.scores(pixels)
+        scores = self.scores(pixels, shift_and_stitch=shift_and_stitch)
         return Prediction(
             image=pixels,
             labels=self._labels(scores),
@@ -88,12 +92,14 @@ class Model:
         return scores.max(0).indices.cpu().numpy().astype(self.classes.label_dtype)
 
     @torch.inference_mode()
-    def scores(self, pixels: npt.NDArray[Any]) -> torch.Tensor:
+    def scores(self, pixels: npt.NDArray[Any], *, shift_and_stitch: bool = False) -> torch.Tensor:
         """Class scores (classes, H, W) float32 of one image (H, W, C), at the image's size."""
         size = (pixels.shape[0], pixels.shape[1])
         tensor = resize_image(to_tensor(pixels), self.card.resize.size(*size))
         batch = self.card.normalization.apply(tensor.unsqueeze(0).to(self.device)).nan_to_num()
-        scores: torch.Tensor = self.net(batch.contiguous(memory_format=torch.channels_last)).float()
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        scores: torch.Tensor = stitched_scores(self.net, batch) if shift_and_stitch else self.net(batch)
+        scores = scores.float()
         if scores.shape[-2:] != size:
             scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
         return scores[0].contiguous()
