@@ -15,9 +15,12 @@ from fullconv.surgery.window_product import WindowProduct
     "settings", [{}, {"padding": 3, "stride": 2}, {"dilation": 2, "bias": False}, {"padding": (1, 0)}]
 )
 @pytest.mark.parametrize("size", [(2, 5, 17, 23), (1, 5, 14, 14)])
-def test_it_equals_the_convolution_forward_and_backward(settings: dict[str, int], size: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_it_equals_the_convolution_forward_and_backward(
+    settings: dict[str, int], size: tuple[int, ...], memory: torch.memory_format
+) -> None:
     torch.manual_seed(0)
-    layer = WindowProduct(5, 7, (6, 3), **settings).double()
+    layer = WindowProduct(5, 7, (6, 3), **settings).double().to(memory_format=memory)
     images = torch.randn(size, dtype=torch.float64, requires_grad=True)
     found = layer(images)
     expected = F.conv2d(images, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation)
@@ -34,7 +37,7 @@ def test_maps_too_large_to_unfold_are_convolved(monkeypatch: pytest.MonkeyPatch)
     images = torch.randn(1, 3, 20, 20)
     expected = layer(images)
     monkeypatch.setattr(window_product, "LARGEST_UNFOLDED", 0)
-    monkeypatch.setattr(F, "unfold", None)
+    monkeypatch.setattr(F, "linear", None)
     torch.testing.assert_close(layer(images), expected)
 
 

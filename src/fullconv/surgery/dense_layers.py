@@ -48,8 +48,7 @@ def _convolution(builder: Builder, path: str, source: Windows) -> fx.Node:
     weight, bias = old.weight, getattr(old, "bias", None)
     assert isinstance(weight, nn.Parameter)
     outputs = weight.shape[0]
-    kind = nn.Conv2d if source.window == (1, 1) else WindowProduct
-    new = kind(source.channels, outputs, source.window, bias=bias is not None, device="meta")
+    new = WindowProduct(source.channels, outputs, source.window, bias=bias is not None, device="meta")
     order = source.order.to(weight.device)
     values = weight.detach()
     if not source.in_order:
