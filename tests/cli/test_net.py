@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torchvision
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import fullconv as fc
 from fullconv.cli.main import app
 
 run = CliRunner()
@@ -53,12 +56,27 @@ def test_the_catalogue_is_listed_with_its_numbers() -> None:
     assert ["fcn8s-compact", "8", "0.62", "M", "0.14", "G", "179", "32"] in lines
 
 
+def test_a_classifier_is_converted_with_proof(tmp_path: Path) -> None:
+    path = tmp_path / "dense.safetensors"
+    result = run.invoke(app, ["net", "convert", "squeezenet1_1", "--out", str(path), "--json"])
+    content = json.loads(result.output)
+    assert content["parameters_before"] == content["parameters_after"] == 1_235_496
+    assert content["multiply_adds_before"] == content["multiply_adds_after"]
+    assert content["difference"] < 1e-5
+    dense = fc.convolutionalize(torchvision.models.squeezenet1_1())
+    assert dense.load_state_dict(load_file(path))
+    plain = run.invoke(app, ["net", "convert", "squeezenet1_1", "--pool", "none"])
+    assert "stride 16×16" in plain.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["show", "no_such_net"], "no backbone is named 'no_such_net'"),
         (["show", "fcn8s-vit_b_16"], "is not convolutional"),
         (["show", "fcn-alexnet-reference", "--size", "large"], "is no size"),
+        (["convert", "vit_b_16"], "attention"),
+        (["convert", "resnet18", "--weights", "missing.safetensors"], "no such weight file"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], sentence: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fullconv.cli.console import AsJson, one_sentence, parse_size, print_json
-from fullconv.files import disk_errors
+from fullconv.files import disk_errors, write_atomically
 
 if TYPE_CHECKING:
     from fullconv.geometry.geometry import Geometry
@@ -53,7 +54,10 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NET", help="Network of the catalogue, or a classifier by its name.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NET", help="Network of the catalogue, a classifier by its name, or my_net.py:build."),
+    ],
     size: Annotated[
         str, typer.Option("--size", metavar="WxH", help="Image that shapes and costs are for.")
     ] = "224x224",
@@ -85,6 +89,59 @@ def show(
         console.print(line, highlight=False)
     if svg is not None:
         console.print(f"Drawn: {svg}", soft_wrap=True)
+
+
+class Pooling(StrEnum):
+    """What becomes of global pooling."""
+
+    window = "window"
+    none = "none"
+
+
+@app.command()
+def convert(
+    classifier: Annotated[str, typer.Argument(help="A classifier of torchvision or timm.")],
+    *,
+    weights: Annotated[
+        str, typer.Option("--weights", help="imagenet (cached or downloaded), random, or a weight file of it.")
+    ] = "random",
+    pool: Annotated[
+        Pooling, typer.Option("--pool", help="window: global pooling slides; none: a class activation map.")
+    ] = Pooling.window,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="Its own image size; found if not given.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the weights as .safetensors, in their new shapes."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a classifier dense and prove it: parameters, multiply-adds and the largest difference, before and after."""
+    import warnings
+
+    from safetensors.torch import save
+
+    from fullconv.networks.weights import load_classifier
+    from fullconv.surgery.convolutionalize import convolutionalize
+
+    with one_sentence():
+        native = None if size is None else parse_size(size)
+        net = load_classifier(classifier, weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the report says it
+            dense = convolutionalize(net, pool=pool.value, input_size=native)
+        if out is not None:
+            state = {name: value.contiguous() for name, value in dense.state_dict().items()}
+            write_atomically(out, save(state))
+    conversion = dense.conversion
+    assert conversion is not None
+    if as_json:
+        print_json(asdict(conversion))
+        return
+    print(conversion)
+    if out is not None:
+        print(f"weights        {out}")
 
 
 def _draw(geometry: Geometry, path: Path, photo: Path | None) -> None:

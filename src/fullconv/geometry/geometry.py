@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import fx, nn
 
@@ -16,6 +16,9 @@ from fullconv.geometry.following import follow
 from fullconv.geometry.operations import Operation, operation
 from fullconv.geometry.states import Obstacle, Plane, State, planes
 from fullconv.geometry.tracing import BATCH, Trace, trace
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Number = int | Fraction
 Pair = tuple[Number, Number]
@@ -114,6 +117,16 @@ class Geometry:
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
+
+    def table(self, *, every: bool = False) -> Table:
+        """Layer by layer, for a terminal: `rich.print(geometry.table())`.
+
+        Args:
+            every: also operations that leave the cells as they are, such as activations.
+        """
+        from fullconv.geometry.tables import layer_table
+
+        return layer_table(self, every=every)
 
     @property
     def is_local(self) -> bool:
