@@ -5,6 +5,7 @@ Run: python docs/reference/generate.py [--networks]
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fullconv.cli.main import app
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
 from fullconv.networks import listing
-from fullconv.networks.catalogue import network_names
+from fullconv.networks.catalogue import network_names, parse_name
 from fullconv.networks.listing import CLASSES, describe, list_networks
 from fullconv.progress import track
 from fullconv.training.experiment import Experiment, Optimization
@@ -74,8 +75,10 @@ def networks() -> str:
         "Reach: how many pixels up, down, left, right of its own place an output can read. Where it is bounded, an\n"
     )
     reach += "image of any size can be predicted tile by tile with no difference, from origins on the multiples given."
+    grammar = inspect.cleandoc((parse_name.__doc__ or "").split("Raises:")[0]).strip()
     rows = [
         f"{title}\n{reach}\n",
+        f"{grammar}\n",
         "| network | stride | parameters | multiply-adds | reach | exact tiles on multiples of |",
     ]
     rows.append("|---|---:|---:|---:|---|---|")
