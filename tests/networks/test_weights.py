@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.networks import weights as module
 from fullconv.networks.backbones import build_classifier
 from fullconv.networks.building import fcn
+from fullconv.networks.reference import ReferenceFCN
 from fullconv.networks.weights import load_weights
 from fullconv.surgery.weight_files import read_weights
 
@@ -51,6 +54,17 @@ def test_other_bands_get_the_mean_of_the_colour_filters(classifier_file: Path) -
     weight = net.features.get_parameter("features.0.weight")
     torch.testing.assert_close(weight[:, 3], weight[:, :3].mean(1))
     assert report.adapted == (("features.features.0.weight", "mean of the colour filters"),)
+
+
+def test_the_report_on_a_reference_net_names_its_own_parameters(tmp_path: Path) -> None:
+    encoder = nn.Sequential(OrderedDict(conv1=nn.Conv2d(3, 8, 3), pool1=nn.MaxPool2d(2, 2, ceil_mode=True)))
+    net = ReferenceFCN(encoder, nn.Sequential(OrderedDict(fc6=nn.Conv2d(8, 6, 2))), 6, classes=2, upsampling=(4, 2))
+    ones = tmp_path / "ones.safetensors"
+    save_file({name: torch.ones_like(value) for name, value in net.features.state_dict().items()}, ones)
+    report = load_weights(net, "tiny", str(ones))
+    assert report.copied == ("conv1.weight", "conv1.bias", "fc6.weight", "fc6.bias")
+    assert set(report.initialised) == {"score_fr.weight", "score_fr.bias", "upscore.weight"}
+    assert all((net.get_parameter(name) == 1).all() for name in report.copied)
 
 
 def test_a_missing_or_foreign_file_is_an_error(tmp_path: Path, classifier_file: Path) -> None:

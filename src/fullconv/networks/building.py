@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Literal
+from typing import Literal, overload
 
 from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.networks.backbones import build_classifier, without_weights
 from fullconv.networks.fcn import FCN, PIXELS, FeatureFusion, ScoreFusion, Upsampling, upsampling_of
+from fullconv.networks.several_heads import SeveralHeads
 from fullconv.networks.taps import Tap, features_of, find_taps, smallest_side
+from fullconv.networks.upsampling import AlignedUpsampling
 from fullconv.surgery.convolutionalize import convolutionalize
 from fullconv.surgery.rarefy import rarefy
 from fullconv.surgery.window_product import WindowProduct
@@ -19,6 +22,7 @@ from fullconv.surgery.window_product import WindowProduct
 Head = Literal["score", "fc"]
 
 
+@overload
 def fcn(
     backbone: str | nn.Module,
     *,
@@ -31,13 +35,41 @@ def fcn(
     head: Head = "score",
     at_once: bool = False,
     dilated: int | None = None,
-) -> FCN:
+) -> FCN: ...
+@overload
+def fcn(
+    backbone: str | nn.Module,
+    *,
+    classes: Sequence[int],
+    stride: int = 8,
+    channels: int = 3,
+    fusion: Literal["scores", "features"] = "scores",
+    width: int = 64,
+    upsampling: Upsampling = "bilinear",
+    head: Head = "score",
+    at_once: bool = False,
+    dilated: int | None = None,
+) -> SeveralHeads: ...
+def fcn(
+    backbone: str | nn.Module,
+    *,
+    classes: int | Sequence[int],
+    stride: int = 8,
+    channels: int = 3,
+    fusion: Literal["scores", "features"] = "scores",
+    width: int = 64,
+    upsampling: Upsampling = "bilinear",
+    head: Head = "score",
+    at_once: bool = False,
+    dilated: int | None = None,
+) -> FCN | SeveralHeads:
     """A fully convolutional network on a classifier.
 
     Args:
         backbone: torchvision's or timm's name, such as "vgg16" or "mobilenet_v2", "compact", or a classifier of one's
             own, whose weights are kept; by name they are random.
-        classes: how many scores each pixel gets.
+        classes: how many scores each pixel gets; several numbers make a network with a head for each, such as (33, 3)
+            for semantic and geometric classes.
         stride: of the finest skip: 32 (none), 16, 8, 4 or 2, where the backbone has it.
         channels: bands of the images; a classifier of one's own must read as many.
         fusion: what the skips carry: class scores, as in the paper, or features.
@@ -48,10 +80,11 @@ def fcn(
         dilated: strides beyond this become dilation (à trous), so that no map is coarser.
 
     Returns:
-        A network for (N, channels, H, W) images; see `networks.weights` for pretrained parameters.
+        A network for (N, channels, H, W) images; with several numbers of classes it returns a tuple of scores. See
+        `networks.weights` for pretrained parameters.
 
     Raises:
-        NetworkError: the backbone is unknown, not convolutional, or has no layer of that stride.
+        NetworkError: the backbone is unknown, not convolutional, or lacks that stride; or a head has no classes.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, section 4; PAMI 2016 for at_once.
 
@@ -60,6 +93,10 @@ def fcn(
     >>> net(torch.zeros(1, 3, 97, 61)).shape
     torch.Size([1, 11, 97, 61])
     """
+    if not isinstance(classes, int) and (not classes or min(classes) < 1):
+        raise NetworkError(
+            f"{classes!r} leaves a head without classes", remedy="give every head at least one, as (33, 3)"
+        )
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
     training = classifier.training
@@ -75,12 +112,21 @@ def fcn(
     if dilated is not None and taps[-1].stride > dilated:
         features = rarefy(features.eval(), stride=dilated, channels=channels)
         taps = (*taps[:-1], replace(taps[-1], stride=dilated))
-    if fusion == "scores":
-        top: nn.Module = ScoreFusion(taps, classes, upsampling, at_once=at_once)
-    else:
-        top = FeatureFusion(taps, classes, width, upsampling)
-    to_pixels = upsampling_of(upsampling, (taps[0].stride, taps[0].center), PIXELS, classes)
-    return FCN(features.train(training), top, taps[0], minimum, to_pixels)
+    finest = (taps[0].stride, taps[0].center)
+
+    def head_for(count: int) -> tuple[nn.Module, AlignedUpsampling]:
+        if fusion == "scores":
+            top: nn.Module = ScoreFusion(taps, count, upsampling, at_once=at_once)
+        else:
+            top = FeatureFusion(taps, count, width, upsampling)
+        return top, upsampling_of(upsampling, finest, PIXELS, count)
+
+    features.train(training)
+    if isinstance(classes, int):
+        top, to_pixels = head_for(classes)
+        return FCN(features, top, taps[0], minimum, to_pixels)
+    tops, ups = zip(*(head_for(count) for count in classes), strict=True)
+    return SeveralHeads(features, tops, taps[0], minimum, ups)
 
 
 def chosen_taps(every: tuple[Tap, ...], stride: int, dilated: int | None, name: str) -> tuple[Tap, ...]:

@@ -13,12 +13,15 @@ from fullconv.errors import NetworkError
 from fullconv.networks.backbones import LISTED, build_classifier, without_weights
 from fullconv.networks.building import Head, fcn, found_taps
 from fullconv.networks.fcn import Upsampling
+from fullconv.networks.late_fusion import late_fusion
 from fullconv.networks.reference import AnyFCN, ReferenceFCN, fcn_alexnet, fcn_vgg16
 
 _NAME = re.compile(
     r"fcn(?P<stride>\d+)s-(?P<backbone>[\w.]+)"
     r"(?P<fc>-fc)?(?P<dilated>-d\d+)?(?P<once>-at-once)?(?P<features>-features)?(?P<upsampling>-frozen|-learned)?"
 )
+
+_LATE = re.compile(r"(?P<tower>fcn((?!-late).)+)-late(?P<bands>\d+)")
 
 REFERENCE: dict[str, Callable[..., ReferenceFCN]] = {
     "fcn-alexnet-reference": fcn_alexnet,
@@ -56,7 +59,9 @@ def parse_name(name: str) -> NetworkName:
     """The parts of `fcn<stride>s-<backbone>`, with any of these behind it, in this order:
 
     `-fc` keeps the fully connected layers, `-d8` turns strides beyond 8 into dilation, `-at-once` scales finer skips
-    down, `-features` lets skips carry features, `-frozen` or `-learned` upsamples by transposed convolutions.
+    down, `-features` lets skips carry features, `-frozen` or `-learned` upsamples by transposed convolutions, `-late3`
+    takes two such networks, one for the first 3 bands and one for the rest, and sums their scores; the parts are those
+    of each.
 
     Raises:
         NetworkError: the name is not of that form.
@@ -65,7 +70,10 @@ def parse_name(name: str) -> NetworkName:
     ('mobilenet_v2', 4, 'scores')
     >>> parse_name("fcn8s-vgg16-fc-learned")[3:]
     ('fc', None, False, 'learned')
+    >>> parse_name("fcn8s-vgg16-late3") == parse_name("fcn8s-vgg16")
+    True
     """
+    name, _ = split_late(name)
     if name in REFERENCE:
         stride = 32 if name == "fcn-alexnet-reference" else int(name.partition("s-")[0].removeprefix("fcn"))
         return NetworkName("alexnet" if "alexnet" in name else "vgg16", stride, "scores", "fc")
@@ -83,28 +91,51 @@ def parse_name(name: str) -> NetworkName:
     )
 
 
+def split_late(name: str) -> tuple[str, int | None]:
+    """A network name without `-late`, and how many bands the first of two networks reads; None for one network.
+
+    >>> split_late("fcn32s-vgg16-reference-late3")
+    ('fcn32s-vgg16-reference', 3)
+    """
+    match = _LATE.fullmatch(name)
+    return (name, None) if match is None else (match["tower"], int(match["bands"]))
+
+
 def build_network(name: str, *, classes: int, channels: int = 3) -> AnyFCN:
     """The network of that name with random weights.
+
+    Raises:
+        NetworkError: there is none of that name, or the image has no bands for the second of two networks.
 
     >>> build_network("fcn8s-squeezenet1_1", classes=2).stride
     8
     """
+    tower, bands = split_late(name)
+    if bands is not None:
+        return late_fusion(lambda count: build_network(tower, classes=classes, channels=count), channels, first=bands)
     if name in REFERENCE:
         return REFERENCE[name](classes, channels)
     return fcn(**parse_name(name)._asdict(), classes=classes, channels=channels)
 
 
-def any_network(name: str, *, classes: int = 21, channels: int = 3) -> nn.Module:
+def any_network(name: str, *, classes: int = 21, channels: int | None = None) -> nn.Module:
     """A network of the catalogue, or a classifier of torchvision or timm, in evaluation and without weights to look at.
+
+    Args:
+        name: of the network.
+        classes: how many scores each pixel gets.
+        channels: bands of the images; if not given 3, or as many for each of two networks.
 
     >>> next(any_network("resnet18").parameters()).is_meta
     True
     """
+    tower, late = split_late(name)
+    bands = channels or (3 if late is None else 2 * late)
 
     def build() -> nn.Module:
-        if name in REFERENCE or _NAME.fullmatch(name):
-            return build_network(name, classes=classes, channels=channels)
-        return build_classifier(name, channels)
+        if tower in REFERENCE or _NAME.fullmatch(tower):
+            return build_network(name, classes=classes, channels=bands)
+        return build_classifier(name, bands)
 
     return without_weights(build).eval()
 

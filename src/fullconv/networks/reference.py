@@ -10,6 +10,7 @@ from torch import nn
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.fcn import FCN
+from fullconv.networks.late_fusion import LateFusion
 from fullconv.networks.upsampling import bilinear_kernel
 
 PADDING = 100
@@ -203,5 +204,5 @@ def _head(channels: int, kernel: int) -> nn.Sequential:
     )
 
 
-AnyFCN = FCN | ReferenceFCN
+AnyFCN = FCN | ReferenceFCN | LateFusion
 """What the catalogue builds: (N, channels, H, W) → (N, classes, H, W), with `stride`, `features` and `head`."""

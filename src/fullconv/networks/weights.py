@@ -7,6 +7,7 @@ import socket
 import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.networks.backbones import build_classifier
+from fullconv.networks.late_fusion import LateFusion
 from fullconv.networks.reference import AnyFCN
 from fullconv.surgery.transplant import transplant
 from fullconv.surgery.weight_files import read_weights
@@ -49,7 +51,7 @@ class TransferReport:
 
 
 def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
-    """Fill the backbone of a network.
+    """Fill the backbone of a network; of two networks fused late, both.
 
     Args:
         net: changed in place; its score layers keep their zeros.
@@ -138,13 +140,27 @@ def _network_timeout(seconds: float) -> Iterator[None]:
 
 
 def _fill(net: AnyFCN, given: Path | dict[str, torch.Tensor], source: str) -> TransferReport:
-    """Transplant into the feature extractor, which must be filled; the image layer is adapted to other bands."""
-    report = transplant(given, net.features, strict=True)
-    taken = {f"features.{name}" for name in report.taken}
-    adapted = (transfer for transfer in report.transfers if transfer.status in ("reshaped", "expanded"))
-    return TransferReport(
-        source,
-        copied=tuple(f"features.{name}" for name in report.copied),
-        adapted=tuple((f"features.{transfer.name}", transfer.note) for transfer in adapted),
-        initialised=tuple(name for name, _ in net.named_parameters() if name not in taken),
-    )
+    """Transplant into the feature extractor, which must be filled; the image layer is adapted to other bands.
+
+    Of two networks fused late both are filled.
+    """
+    called = {id(value): name for name, value in net.state_dict(keep_vars=True).items()}
+    towers = (net.first, net.second) if isinstance(net, LateFusion) else (net,)
+    before = deepcopy(net.first.features.state_dict()) if isinstance(net, LateFusion) else {}
+    copied: list[str] = []
+    adapted: list[tuple[str, str]] = []
+    for tower in towers:
+        features = tower.features
+        try:
+            report = transplant(given, features, strict=True)
+        except NetworkError:
+            if isinstance(net, LateFusion):
+                net.first.features.load_state_dict(before)
+            raise
+        own = {name: called[id(value)] for name, value in features.state_dict(keep_vars=True).items()}
+        copied += [own[name] for name in report.copied]
+        changed = (transfer for transfer in report.transfers if transfer.status in ("reshaped", "expanded"))
+        adapted += [(own[transfer.name], transfer.note) for transfer in changed]
+    taken = {*copied, *(name for name, _ in adapted)}
+    initialised = tuple(name for name, _ in net.named_parameters() if name not in taken)
+    return TransferReport(source, tuple(copied), tuple(adapted), initialised)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from fullconv.errors import PlanError
+
 
 def cross_entropy(
     scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None
@@ -31,6 +33,42 @@ def cross_entropy(
         return scores.sum() * 0.0
     # torch divides the weighted sum by the weights of the pixels that count.
     return F.cross_entropy(scores.float().contiguous(), target, weight=weight, ignore_index=ignore)
+
+
+def cross_entropy_of_heads(
+    scores: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    *,
+    ignore: Sequence[int],
+    weights: Sequence[torch.Tensor | None] | None = None,
+) -> torch.Tensor:
+    """One cross-entropy per head, summed; each is a mean over the pixels that count for that head.
+
+    For networks with several heads (`networks.several_heads`), such as semantic and geometric classes.
+
+    Args:
+        scores: per head (N, classes, H, W) floating point.
+        labels: per head (N, H, W) integer class ids.
+        ignore: per head the id that counts nowhere.
+        weights: per head (classes,) factors per true class, or None; None for no weights at all.
+
+    Raises:
+        PlanError: labels, ignored ids or weights are not given for every head.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 5 (SIFT Flow).
+
+    >>> scores = torch.zeros(1, 4, 1, 2), torch.zeros(1, 2, 1, 2)
+    >>> labels = torch.tensor([[[1, 255]]]), torch.tensor([[[0, 1]]])
+    >>> round(cross_entropy_of_heads(scores, labels, ignore=(255, 255)).item(), 4)
+    2.0794
+    """
+    per_head = [None] * len(scores) if weights is None else weights
+    for what, given in (("labels", labels), ("ignored ids", ignore), ("class weights", per_head)):
+        if len(given) != len(scores):
+            raise PlanError(f"{len(given)} {what} for {len(scores)} heads", remedy="give one for every head")
+    heads = zip(scores, labels, ignore, per_head, strict=True)
+    losses = [cross_entropy(found, truth, ignore=other, weight=weight) for found, truth, other, weight in heads]
+    return torch.stack(losses).sum()
 
 
 def inverse_log_weights(pixels: Sequence[int], *, offset: float = 1.02) -> torch.Tensor:

@@ -1,0 +1,57 @@
+"""One backbone, several heads: every pixel gets scores for each of several sets of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fullconv.networks.taps import Tap
+from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum
+
+
+class SeveralHeads(nn.Module):
+    """An FCN with one head per set of classes, all on the same features: semantic and geometric classes, say.
+
+    Takes (N, channels, H, W) float images of any size, normalised; returns a tuple of (N, classes, H, W) scores, one
+    per head, for `training.losses.cross_entropy_of_heads`. Datasets carry one label map, so `fc.train` and model
+    packages do not take such a network yet: train it in a loop of your own.
+
+    Args:
+        features: images → feature map per tap.
+        heads: feature maps → scores at the finest tap, one per set of classes.
+        finest: that tap.
+        minimum: smallest side that the features take; smaller images are padded.
+        to_pixels: scores at the finest tap → scores at the pixels, one per head.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 5 (SIFT Flow: 33 semantic and 3 geometric classes).
+
+    >>> from fullconv.networks.building import fcn
+    >>> net = fcn("squeezenet1_1", classes=(33, 3)).eval()
+    >>> [scores.shape for scores in net(torch.zeros(1, 3, 97, 61))]
+    [torch.Size([1, 33, 97, 61]), torch.Size([1, 3, 97, 61])]
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        heads: Sequence[nn.Module],
+        finest: Tap,
+        minimum: int,
+        to_pixels: Sequence[AlignedUpsampling],
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.head = nn.ModuleList(heads)
+        self.stride = finest.stride
+        self.at_least = PadToMinimum(minimum)
+        self.to_pixels = nn.ModuleList(to_pixels)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        padded = self.at_least(images)
+        maps, size = self.features(padded), (padded.shape[-2], padded.shape[-1])
+        height, width = images.shape[-2:]
+        return tuple(
+            up(head(maps), size)[..., :height, :width] for head, up in zip(self.head, self.to_pixels, strict=True)
+        )
