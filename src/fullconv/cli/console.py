@@ -18,6 +18,9 @@ Home = Annotated[
     Path | None, typer.Option("--workspace", help="Folder of datasets, runs and models.", envvar="FULLCONV_HOME")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Run the Python file in a model whose network is somebody's own.")
+]
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def list_(
 def show(
     name: Annotated[
         str,
-        typer.Argument(metavar="NET", help="Network of the catalogue, a classifier by its name, or my_net.py:build."),
+        typer.Argument(metavar="NET", help="Network of the catalogue, classifier, or my_net.py:build."),
     ],
     size: Annotated[
         str, typer.Option("--size", metavar="WxH", help="Image that shapes and costs are for.")

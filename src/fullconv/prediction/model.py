@@ -41,15 +41,18 @@ class Model:
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def load(cls, where: str | Path, *, workspace: Workspace | None = None, device: str | None = None) -> Model:
-        """A model from a package folder, a run, or a name in the workspace.
-
-        Raises:
-            PackageError: there is none, or it is damaged.
-        """
+    def load(
+        cls,
+        where: str | Path,
+        *,
+        workspace: Workspace | None = None,
+        device: str | None = None,
+        allow_code: bool = False,
+    ) -> Model:
+        """A model from a package folder, a run, or a name in the workspace; see `load`."""
         home = workspace or Workspace.find()
         directory = find_package(where, home.models, home.runs)
-        net, card = load_package(directory)
+        net, card = load_package(directory, allow_code=allow_code)
         return cls(net, card, directory, device=device)
 
     @property
@@ -135,10 +138,18 @@ def usable_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-def load(where: str | Path, *, workspace: Workspace | None = None, device: str | None = None) -> Model:
+def load(
+    where: str | Path, *, workspace: Workspace | None = None, device: str | None = None, allow_code: bool = False
+) -> Model:
     """A trained model from a package folder, a run, or a name in the workspace.
 
+    Args:
+        where: the folder or name.
+        workspace: where names are looked up; `Workspace.find()` if not given.
+        device: "cpu" or "cuda"; the GPU if there is one.
+        allow_code: run the package's network.py, where its network is from a Python file.
+
     Raises:
-        PackageError: there is none, or it is damaged.
+        PackageError: there is none, it is damaged, or its network is code that was not allowed.
     """
-    return Model.load(where, workspace=workspace, device=device)
+    return Model.load(where, workspace=workspace, device=device, allow_code=allow_code)

@@ -1,4 +1,4 @@
-"""Model packages: a folder with everything that prediction needs, and no code."""
+"""Model packages: a folder with everything that prediction needs, and no code but a network's own file."""
 
 from __future__ import annotations
 
@@ -7,36 +7,99 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from fullconv._version import VERSION
 from fullconv.data.classes import ClassTable
 from fullconv.data.resizing import Resize
-from fullconv.errors import PackageError
+from fullconv.errors import NetworkError, PackageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import disk_errors, dump_yaml, read_document, staged_directory, write_atomically
 from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
+from fullconv.networks.own_file import COPY, OwnFile, OwnNetwork, is_own_file
 from fullconv.networks.reference import AnyFCN
 
 CARD = "model.yaml"
 WEIGHTS = "model.safetensors"
 
 
+class NetworkCode(BaseModel):
+    """What the network needs run: a function in the package's network.py.
+
+    Args:
+        function: builds the network.
+        sha256: of the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    function: str = Field(pattern=r"^\w+$")
+    sha256: str
+
+    @classmethod
+    def of(cls, file: OwnFile) -> NetworkCode:
+        return cls(function=file.function, sha256=file.sha256)
+
+
 class NetworkRecipe(BaseModel):
-    """How to build the network again: its catalogue name and arguments."""
+    """How to build the network again.
+
+    Args:
+        name: in the catalogue; with code, file and function as they were called in training.
+        classes: how many scores each pixel gets.
+        channels: bands of the images.
+        code: none for a network of the catalogue.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     classes: int = Field(ge=1)
     channels: int = Field(ge=1)
+    code: NetworkCode | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> NetworkRecipe:
+        if is_own_file(self.name) != (self.code is not None):
+            raise ValueError("code belongs to networks named as a Python file, and to no others")
+        return self
 
     def build(self) -> AnyFCN:
+        """A network of the catalogue; runs no code that is not FullConv's.
+
+        Raises:
+            NetworkError: there is none of that name.
+        """
         return build_network(self.name, classes=self.classes, channels=self.channels)
+
+    def build_from(self, directory: Path, *, allow_code: bool) -> AnyFCN:
+        """The network of the package in a folder.
+
+        Raises:
+            PackageError: it needs code that may not be run, or that is not the code it was saved with.
+        """
+        if self.code is None:
+            return self.build()
+        where = directory / COPY
+        if not allow_code:
+            raise PackageError(
+                f"this network ({self.name}) is Python code, and loading the model would run it",
+                where=where,
+                remedy="read the file; if you trust it, say --allow-code (in Python, allow_code=True)",
+            )
+        remedy = "copy the package again from where it came"
+        try:
+            file = OwnFile.read(f"{where}:{self.code.function}")
+        except NetworkError as problem:
+            raise PackageError("the network's code is missing or unreadable", where=where, remedy=remedy) from problem
+        if file.sha256 != self.code.sha256:
+            raise PackageError("is not the code that the model was saved with", where=where, remedy=remedy)
+        return file.build(self.classes, self.channels)
 
 
 class PackageScores(BaseModel):
@@ -87,7 +150,10 @@ class Geometry(BaseModel):
         >>> Geometry.of(build_network("fcn8s-squeezenet1_1", classes=2)).reach
         (118, 127, 118, 127)
         """
-        found = geometry_of(net.eval())
+        try:
+            found = geometry_of(net.eval())
+        except NetworkError as problem:  # a network of the user's may do what no arithmetic follows
+            return cls(stride=net.stride, obstacles=(problem.problem,))
         reach = found.reach if found.is_local else None
         return cls(
             stride=net.stride,
@@ -133,6 +199,8 @@ class ModelCard(BaseModel):
 def save_package(directory: Path, net: AnyFCN, card: ModelCard, *, replace: bool = False) -> Path:
     """Write model.yaml and model.safetensors into a new folder; nothing is left behind when that fails.
 
+    With a network of the user's own its file is written too, as network.py.
+
     Args:
         directory: the folder to make.
         replace: take the place of a package that is there already.
@@ -150,9 +218,13 @@ def save_package(directory: Path, net: AnyFCN, card: ModelCard, *, replace: bool
             fresh.rename(directory)
         shutil.rmtree(old, ignore_errors=True)
         return directory
-    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # Copies, since one tensor under two names is none that safetensors writes.
+    state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
+    tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     with staged_directory(directory) as folder:
         write_atomically(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+        if isinstance(net, OwnNetwork):
+            write_atomically(folder / COPY, net.file.content)
         write_atomically(folder / CARD, dump_yaml(card.model_dump(mode="json", exclude_none=True)))
     return directory
 
@@ -168,14 +240,18 @@ def read_card(directory: Path) -> ModelCard:
     return read_document(directory / CARD, ModelCard, PackageError)
 
 
-def load_package(directory: Path) -> tuple[AnyFCN, ModelCard]:
-    """The network with its weights, in evaluation mode, and the description. Runs no code from the package.
+def load_package(directory: Path, *, allow_code: bool = False) -> tuple[AnyFCN, ModelCard]:
+    """The network with its weights, in evaluation mode, and the description. No code is run unless asked.
+
+    Args:
+        directory: the package.
+        allow_code: run the package's network.py, if its network is the user's own.
 
     Raises:
-        PackageError: a file is missing, damaged or does not fit the recipe.
+        PackageError: a file is missing, damaged or does not fit the recipe, or the network needs code run.
     """
     card = read_card(directory)
-    net = card.network.build()
+    net = card.network.build_from(directory, allow_code=allow_code)
     path = directory / WEIGHTS
     remedy = "copy the package again from where it came"
     try:

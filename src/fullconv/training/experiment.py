@@ -38,8 +38,8 @@ class Experiment(BaseModel):
 
     Args:
         dataset: a name in the workspace, or the path of a dataset.yaml.
-        network: a name of the catalogue.
-        weights: "auto", "imagenet", "random" or a weight file.
+        network: a name of the catalogue, or file and function of a network of one's own, as my_net.py:build.
+        weights: "auto", "imagenet", "random" or a weight file; a network of one's own stays as built with "auto".
         regime: whole images, or large crops of them, with the loss at every pixel.
         seed: of weights, order and augmentation.
         resize: applied to every image before anything else; predictions come back at the original size.

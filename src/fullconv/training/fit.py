@@ -20,11 +20,29 @@ from fullconv.errors import FullconvError, PlanError, StorageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
+from fullconv.networks.own_file import (
+    COPY,
+    OwnNetwork,
+    absolute_name,
+    copied_name,
+    is_own_file,
+    own_network,
+    short_name,
+)
+from fullconv.networks.own_weights import load_own_weights
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
-from fullconv.store.package import Geometry, HistoryEntry, ModelCard, NetworkRecipe, PackageScores, save_package
+from fullconv.store.package import (
+    Geometry,
+    HistoryEntry,
+    ModelCard,
+    NetworkCode,
+    NetworkRecipe,
+    PackageScores,
+    save_package,
+)
 from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.engine import StopRequested, fit_network
@@ -70,7 +88,7 @@ def train(
 
     Args:
         dataset: a `Dataset`, its name or path, or a whole `Experiment` or the path of an experiment.yaml.
-        network: a name of the catalogue.
+        network: a name of the catalogue, or file and function of a network of one's own, as "my_net.py:build".
         workspace: where the run goes; `Workspace.find()` if not given.
         quiet: show no progress.
         settings, fields: fields of `Experiment`, as a mapping or by name.
@@ -89,8 +107,9 @@ def train(
     experiment, data = _experiment(dataset, asked, home)
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
     net = _network(plan, data)
-    report = load_weights(net, parse_name(plan.network).backbone, plan.weights)
-    return _execute(Job(new_run(home, data.name, plan), plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
+    report = _transfer(plan, net)
+    directory = new_run(home, data.name, plan, net.file if isinstance(net, OwnNetwork) else None)
+    return _execute(Job(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
 
 
 def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool = False) -> Run:
@@ -109,8 +128,8 @@ def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool =
     if begun_with not in (None, data.fingerprint):
         remedy = "undo the change, or train again from the start"
         raise PlanError("the dataset has changed since the run began", where=plan.dataset, remedy=remedy)
-    net = _network(plan, data)
-    report = _recorded_transfer(directory) or load_weights(net, parse_name(plan.network).backbone, plan.weights)
+    net = _network(plan, data, directory)
+    report = _recorded_transfer(directory) or _transfer(plan, net)
     return _execute(Job(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
 
 
@@ -123,6 +142,8 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
             asked = source.model_dump(mode="json")
         elif Path(source).suffix in (".yaml", ".yml") and Path(source).name != FILE_NAME:
             asked = read_document(Path(source), Experiment, PlanError).model_dump(mode="json")
+            if is_own_file(asked["network"]) and (Path(source).parent / COPY).is_file():  # a run's plan, to run again
+                asked["network"] = copied_name(asked["network"], Path(source).parent)
         else:
             asked = {"dataset": str(source)}
         data = Dataset.load(asked["dataset"], home)
@@ -134,6 +155,8 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
     if experiment.weights not in NAMED_WEIGHTS:
         weights = str(Path(experiment.weights).expanduser().absolute())
         experiment = experiment.model_copy(update={"weights": weights})
+    if is_own_file(experiment.network):
+        experiment = experiment.model_copy(update={"network": absolute_name(experiment.network)})
     return experiment, data
 
 
@@ -151,9 +174,20 @@ def _overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _network(plan: Plan, data: Dataset) -> AnyFCN:
+def _network(plan: Plan, data: Dataset, run: Path | None = None) -> AnyFCN:
+    """The network with its start values; one of the user's own comes from the copy in the run, if there is a run."""
     lightning.seed_everything(plan.seed, verbose=False)
-    return build_network(plan.network, classes=len(data.classes), channels=data.channels)
+    classes, channels = len(data.classes), data.channels
+    if is_own_file(plan.network):
+        name = plan.network if run is None else copied_name(plan.network, run)
+        return own_network(name, classes=classes, channels=channels)
+    return build_network(plan.network, classes=classes, channels=channels)
+
+
+def _transfer(plan: Plan, net: AnyFCN) -> TransferReport:
+    if isinstance(net, OwnNetwork):
+        return load_own_weights(net, plan.weights)
+    return load_weights(net, parse_name(plan.network).backbone, plan.weights)
 
 
 def _recorded_transfer(directory: Path) -> TransferReport | None:
@@ -227,6 +261,14 @@ def _opening(job: Job) -> str:
     )
 
 
+def _recipe(job: Job) -> NetworkRecipe:
+    """How a package builds the network again."""
+    name, code = job.plan.network, None
+    if isinstance(job.net, OwnNetwork):
+        name, code = short_name(name), NetworkCode.of(job.net.file)
+    return NetworkRecipe(name=name, classes=len(job.data.classes), channels=job.data.channels, code=code)
+
+
 def _finish(job: Job) -> Run:
     """Score the best checkpoint and pack it."""
     directory, plan, data = job.directory, job.plan, job.data
@@ -235,7 +277,7 @@ def _finish(job: Job) -> Run:
     )
     card = ModelCard(
         name=directory.name,
-        network=NetworkRecipe(name=plan.network, classes=len(data.classes), channels=data.channels),
+        network=_recipe(job),
         classes=data.classes,
         image_dtype=data.dtype,
         normalization=job.normalization,

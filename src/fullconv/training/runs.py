@@ -12,7 +12,8 @@ from pathlib import Path
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import DataError, StorageError
-from fullconv.files import staged_directory, write_document
+from fullconv.files import staged_directory, write_atomically, write_document
+from fullconv.networks.own_file import COPY, OwnFile, is_own_file, short_name
 from fullconv.training.experiment import Plan
 from fullconv.training.status import FILE as STATUS
 from fullconv.training.status import Status, write_status
@@ -21,18 +22,27 @@ from fullconv.workspace import Workspace
 PLAN_FILE = "experiment.yaml"
 
 
-def new_run(home: Workspace, dataset: str, plan: Plan) -> Path:
+def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = None) -> Path:
     """A folder named after the time, the dataset and the network, with the plan and the state "queued".
+
+    Args:
+        home: where it goes.
+        dataset: its name.
+        plan: what will run.
+        own: the Python file of the network, which is copied into the folder.
 
     Raises:
         StorageError: the workspace cannot be written.
     """
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{plan.network}")[:90]
+    network = short_name(plan.network).replace(".py:", "-") if is_own_file(plan.network) else plan.network
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{network}")[:90]
     number = 1
     while (directory := home.run(stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1
     with staged_directory(directory) as partial:
         write_document(partial / PLAN_FILE, plan)
+        if own is not None:
+            write_atomically(partial / COPY, own.content)
         write_status(partial, Status.now("queued", epochs=plan.epochs))
     return directory
 
