@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fullconv.errors import NetworkError
+from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.catalogue import any_network, build_network
 from fullconv.networks.own_file import OwnFile, own_network
 from fullconv.networks.own_weights import load_own_weights
@@ -134,6 +135,13 @@ def test_the_catalogue_shows_it_but_never_builds_it_unasked(tmp_path: Path) -> N
     assert not any_network(name, classes=4).training
     with pytest.raises(NetworkError, match="no network is named"):
         build_network(name, classes=4)
+
+
+def test_layers_may_be_defined_in_any_order(tmp_path: Path) -> None:
+    late = NET.replace("        self.down =", "        self.score = nn.Conv2d(8, classes, 1)\n        self.down =")
+    geometry = geometry_of(any_network(written(tmp_path, late), classes=4))
+    assert geometry.channels == 3
+    assert geometry["down"].stride == (2, 2)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fullconv.networks.backbones import LISTED, build_classifier, without_weight
 from fullconv.networks.building import Head, fcn, found_taps
 from fullconv.networks.fcn import Upsampling
 from fullconv.networks.late_fusion import late_fusion
+from fullconv.networks.own_file import is_own_file, own_network
 from fullconv.networks.reference import AnyFCN, ReferenceFCN, fcn_alexnet, fcn_vgg16
 
 _NAME = re.compile(
@@ -122,13 +123,15 @@ def any_network(name: str, *, classes: int = 21, channels: int | None = None) ->
     """A network of the catalogue, or a classifier of torchvision or timm, in evaluation and without weights to look at.
 
     Args:
-        name: of the network.
+        name: of the network; that of a Python file runs it, see `own_file`.
         classes: how many scores each pixel gets.
         channels: bands of the images; if not given 3, or as many for each of two networks.
 
     >>> next(any_network("resnet18").parameters()).is_meta
     True
     """
+    if is_own_file(name):
+        return own_network(name, classes=classes, channels=channels or 3).alone().eval()
     tower, late = split_late(name)
     bands = channels or (3 if late is None else 2 * late)
 

@@ -199,6 +199,12 @@ class OwnNetwork(nn.Module):
         scores: torch.Tensor = self.head(images)
         return scores
 
+    def alone(self) -> nn.Module:
+        """The user's module itself, whose layers have the names that the user gave them."""
+        if not hasattr(self.head, "image_channels"):
+            self.head.__dict__["image_channels"] = self.image_channels  # a trace asks for it
+        return self.head
+
     @property
     def stride(self) -> int:
         """Pixels between the cells of the last layer that learns, before upsampling; 1 where that cannot be told."""

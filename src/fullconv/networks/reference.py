@@ -11,6 +11,7 @@ from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.fcn import FCN
 from fullconv.networks.late_fusion import LateFusion
+from fullconv.networks.own_file import OwnNetwork
 from fullconv.networks.upsampling import bilinear_kernel
 
 PADDING = 100
@@ -204,5 +205,5 @@ def _head(channels: int, kernel: int) -> nn.Sequential:
     )
 
 
-AnyFCN = FCN | ReferenceFCN | LateFusion
+AnyFCN = FCN | ReferenceFCN | LateFusion | OwnNetwork
 """What the catalogue builds: (N, channels, H, W) → (N, classes, H, W), with `stride`, `features` and `head`."""
