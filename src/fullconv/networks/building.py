@@ -93,7 +93,7 @@ def fcn(
     >>> net(torch.zeros(1, 3, 97, 61)).shape
     torch.Size([1, 11, 97, 61])
     """
-    if not isinstance(classes, int) and (not classes or min(classes) < 1):
+    if isinstance(classes, Sequence) and (not classes or min(classes) < 1):
         raise NetworkError(
             f"{classes!r} leaves a head without classes", remedy="give every head at least one, as (33, 3)"
         )
@@ -122,11 +122,11 @@ def fcn(
         return top, upsampling_of(upsampling, finest, PIXELS, count)
 
     features.train(training)
-    if isinstance(classes, int):
-        top, to_pixels = head_for(classes)
-        return FCN(features, top, taps[0], minimum, to_pixels)
-    tops, ups = zip(*(head_for(count) for count in classes), strict=True)
-    return SeveralHeads(features, tops, taps[0], minimum, ups)
+    if isinstance(classes, Sequence):
+        tops, ups = zip(*(head_for(count) for count in classes), strict=True)
+        return SeveralHeads(features, tops, taps[0], minimum, ups)
+    top, to_pixels = head_for(classes)
+    return FCN(features, top, taps[0], minimum, to_pixels)
 
 
 def chosen_taps(every: tuple[Tap, ...], stride: int, dilated: int | None, name: str) -> tuple[Tap, ...]:
