@@ -152,7 +152,7 @@ def with_head(classifier: nn.Module, head: Head) -> nn.Module:
         return classifier
     dense = convolutionalize(classifier)
     for module in dense.modules():
-        if isinstance(module, WindowProduct):
+        if isinstance(module, WindowProduct) and module.kernel_size != (1, 1):
             module.padding = "same"
     return dense
 
