@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import fullconv as fc
@@ -157,6 +158,46 @@ def test_the_geometry_is_shown(net: Path) -> None:
     shown = run("net", "show", "my_net.py:build")[1]
     assert "score" in shown
     assert "out of line" not in shown
+
+
+REFUSING = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.score = nn.Conv2d(channels, classes, 1)
+
+    def forward(self, images):
+        if images.shape[-1] == {width}:
+            raise ValueError("that width again")
+        return self.score(images)
+
+def build(classes, channels):
+    return Net(classes, channels)
+"""
+
+
+def test_a_network_that_fails_later_is_one_sentence_too(
+    scenes: Path, net: Path, workspace_home: Path, tmp_path: Path
+) -> None:
+    sentence = f"{net}, line 11: the network raised ValueError: that width again; mend the file."
+    net.write_text(REFUSING.format(width=64))
+    code, output, errors = run("train", scenes, "--net", "my_net.py", *QUICK)
+    assert code == 2
+    assert errors.splitlines()[-1] == sentence
+    assert "Traceback" not in errors + output
+    (failed,) = (workspace_home / "runs").iterdir()
+    status = json.loads((failed / "status.json").read_text())
+    assert (status["state"], status["error"]) == ("failed", sentence)
+    net.write_text(REFUSING.format(width=50))
+    code, output, _ = run("train", scenes, "--net", "my_net.py", *QUICK, "--json")
+    assert code == 0
+    Image.new("RGB", (50, 40)).save(tmp_path / "narrow.png")
+    words = ["predict", json.loads(output)["run"], tmp_path / "narrow.png", "--out", tmp_path / "out", "--allow-code"]
+    code, output, errors = run(*words)
+    assert code == 2
+    assert "network.py, line 11: the network raised ValueError: that width again" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

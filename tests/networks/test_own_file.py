@@ -107,6 +107,16 @@ def test_the_check_leaves_statistics_random_numbers_and_frozen_parts_alone(tmp_p
     assert not norm.training
 
 
+def test_frozen_parts_stay_frozen_in_the_check(tmp_path: Path) -> None:
+    refusing = NET.replace("        scores = ", "        assert not self.norm.training\n        scores = ")
+    frozen = refusing.replace(
+        "return Net(classes, channels)", "net = Net(classes, channels); net.norm.eval(); return net"
+    )
+    own_network(written(tmp_path, frozen), classes=5)
+    with pytest.raises(NetworkError, match="AssertionError"):
+        own_network(written(tmp_path, refusing), classes=5)
+
+
 def test_nothing_is_left_beside_the_file(tmp_path: Path) -> None:
     own_network(written(tmp_path, NET), classes=2)
     assert [path.name for path in tmp_path.iterdir()] == ["my_net.py"]

@@ -148,13 +148,17 @@ class OwnFile:
         try:
             yield
         except (Exception, SystemExit) as problem:
-            where = str(self.path) if (line := self._line(problem)) is None else f"{self.path}, line {line}"
-            said = str(problem).strip().splitlines()
-            reason = f"{type(problem).__name__}: {said[0][:200]}" if said else type(problem).__name__
-            remedy = "mend the file"
-            if isinstance(problem, ModuleNotFoundError):
-                remedy = "install it; a module of your own belongs into this same file"
-            raise NetworkError(f"{what} raised {reason}", where=where, remedy=remedy) from problem
+            raise self.mistake(what, problem) from problem
+
+    def mistake(self, what: str, problem: BaseException) -> NetworkError:
+        """The sentence for an error that came out of the file."""
+        where = str(self.path) if (line := self._line(problem)) is None else f"{self.path}, line {line}"
+        said = str(problem).strip().splitlines()
+        reason = f"{type(problem).__name__}: {said[0][:200]}" if said else type(problem).__name__
+        remedy = "mend the file"
+        if isinstance(problem, ModuleNotFoundError):
+            remedy = "install it; a module of your own belongs into this same file"
+        return NetworkError(f"{what} raised {reason}", where=where, remedy=remedy)
 
     def _line(self, problem: BaseException) -> int | None:
         """The last line of the file on the way to the error."""
@@ -190,7 +194,6 @@ class OwnNetwork(nn.Module):
         self.head = module
         if any(is_lazy(parameter) for parameter in module.parameters()):
             self._run(_SIZES[0], training=False)
-        module.to(memory_format=torch.channels_last)  # as it will be trained
         if not any(parameter.requires_grad for parameter in module.parameters()):
             problem = f"the network of {file.function} has no parameter to train"
             raise NetworkError(problem, where=file.path, remedy="leave requires_grad on where it shall learn")
@@ -286,6 +289,22 @@ def own_network(name: str, *, classes: int, channels: int = 3) -> OwnNetwork:
     net = OwnFile.read(name).build(classes, channels)
     net.check()
     return net
+
+
+@contextmanager
+def own_mistakes(net: nn.Module) -> Iterator[None]:
+    """While it lasts, an error within the forward of a network of the user's is one sentence; lack of memory is not
+    the network's fault."""
+    try:
+        yield
+    except Exception as problem:
+        short = isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
+        if not isinstance(net, OwnNetwork) or short:
+            raise
+        frames = traceback.extract_tb(problem.__traceback__)
+        if not any((frame.filename, frame.name) == (__file__, "forward") for frame in frames):
+            raise
+        raise net.file.mistake("the network", problem) from problem
 
 
 @contextmanager

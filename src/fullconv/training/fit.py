@@ -26,6 +26,7 @@ from fullconv.networks.own_file import (
     absolute_name,
     copied_name,
     is_own_file,
+    own_mistakes,
     own_network,
     short_name,
 )
@@ -215,7 +216,7 @@ def _execute(job: Job) -> Run:
         if job.transfer.warning:
             status = status.model_copy(update={"warnings": (job.transfer.warning,)})
             display.say(f"Warning: {job.transfer.warning}.")
-        with display:
+        with display, own_mistakes(job.net):
             fit_network(job, status)
         run = _finish(job)
     except BaseException as problem:
