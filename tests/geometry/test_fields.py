@@ -64,19 +64,27 @@ def test_branches_of_two_strides_cannot_be_joined() -> None:
         Field.image().joined(Field.image().window(1, stride=2))
 
 
-@pytest.mark.parametrize(("mode", "taps"), [("nearest", 1), ("bilinear", 2), ("bicubic", 4)])
-@pytest.mark.parametrize("factor", [2, 4, 0.5, 0.25])
+@pytest.mark.parametrize(("mode", "taps"), [("nearest", 1), ("nearest-exact", 1), ("bilinear", 2), ("bicubic", 4)])
+@pytest.mark.parametrize("factor", [2, 4, 1.5, 2.5, 0.75, 0.5, 0.25])
 @pytest.mark.parametrize("antialias", [False, True])
 def test_interpolation_reads_what_torch_reads(mode: str, taps: int, factor: float, antialias: bool) -> None:
-    if mode == "nearest" and antialias:
+    if taps == 1:
         antialias = False
     rows = torch.zeros(40, 1, 40, 3)
     rows[range(40), 0, range(40)] = float("nan")
     read = F.interpolate(rows, scale_factor=(factor, 1), mode=mode, antialias=antialias).isnan().any(3)[:, 0]
-    field = Field.image().resized(Fraction(factor), taps=taps, antialias=antialias)
+    field = Field.image().resized(Fraction(factor), taps=taps, antialias=antialias, half=mode == "nearest-exact")
     for cell in range(read.shape[1] // 3, 2 * read.shape[1] // 3):
         hit = read[:, cell].nonzero().flatten()
         assert (int(hit[0]), int(hit[-1])) == field.extent(cell)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("factor", ["2", "3", "3/2", "5/2", "3/4", "1/2", "1/3", "2/3", "1/4"])
+def test_the_centre_of_nearest_cells_is_what_they_read_on_average(factor: str, half: bool) -> None:
+    field = Field.image().resized(Fraction(factor), taps=1, half=half)
+    away = [low - (field.stride * cell + field.center) for cell, low in enumerate(field.lows) if low is not None]
+    assert sum(away) == 0
 
 
 WINDOWS = st.lists(

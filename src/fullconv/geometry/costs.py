@@ -26,13 +26,14 @@ def multiply_adds(op: Operation, batch: int) -> int:
     if op.kind not in _PRODUCTS or op.shapes is None:
         return 0
     out = op.shapes[0]
-    arguments = [value for value in op.values[0][0] if isinstance(value, torch.Tensor)]
+    positional, named = op.values[0]
+    arguments = [value for value in (*positional, *named.values()) if isinstance(value, torch.Tensor)]
     if op.kind == "product":
         return prod(out) * int(arguments[0].shape[-1]) // batch if len(arguments) > 1 else 0
-    weight: Any = op.module.weight if op.module is not None else arguments[1]
+    weight: Any = op.module.weight if op.module is not None else named.get("weight", arguments[1])
     if op.kind == "linear":
         return prod(out) * int(weight.shape[-1]) // batch
-    cells = prod((arguments[0].shape if op.kind == "conv_transpose2d" else out)[-2:])
+    cells = prod((named.get("input", arguments[0]).shape if op.kind == "conv_transpose2d" else out)[-2:])
     return cells * int(weight.numel())
 
 

@@ -126,7 +126,7 @@ class Field:
         """Depth to space, or nearest-neighbour upsampling: cell o is what was cell ⌊o / factor⌋."""
         return self._reading(Fraction(1, factor), Fraction(1 - factor, 2 * factor), lambda o: [o // factor])
 
-    def resized(self, factor: Fraction, *, taps: int, antialias: bool = False) -> Field:
+    def resized(self, factor: Fraction, *, taps: int, antialias: bool = False, half: bool = False) -> Field:
         """Interpolation by a fixed factor with half-pixel centres, as torch does it with `align_corners=False`.
 
         A pixel counts as read also where its weight happens to be zero, as it is in torch's own arithmetic.
@@ -135,20 +135,23 @@ class Field:
             factor: cells of the result per cell.
             taps: cells that one output reads: 1 for nearest, 2 for bilinear, 4 for bicubic.
             antialias: the kernel widens when cells become fewer.
+            half: for nearest, whether the middle of a cell counts (torch's nearest-exact) or its start (nearest).
 
         >>> Field.image().resized(Fraction(2), taps=2).lows
         (-1, 0)
         """
         step = 1 / factor
-        first = (step - 1) / 2
+        middle = first = (step - 1) / 2
+        if taps == 1 and not (half and step.numerator % 2):  # what is read, on average over the phases
+            first = Fraction((step.numerator if half else 0) + 1 - step.denominator, 2 * step.denominator)
 
         def cells(o: int) -> Iterable[int]:
-            place = step * o + first
+            place = step * o + middle
             if antialias:
                 support = Fraction(taps, 2) * max(Fraction(1), step)
                 return range(_floor(place + 1 - support), _floor(place + 1 + support))
             if taps == 1:
-                return [_floor(step * o)]
+                return [_floor(step * o + (step / 2 if half else 0))]
             base = _floor(place)
             return range(base - taps // 2 + 1, base + taps // 2 + 1)
 

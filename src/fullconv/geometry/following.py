@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import fx
 
 from fullconv.geometry import local_rules as local
@@ -57,6 +58,9 @@ _RULES: dict[str, Callable[[Operation], State]] = {
     "split": shape.splitting,
     "permute": shape.permutation,
     "reduce": shape.reduction,
+    "attribute": shape.attribute,
+    "choose": local.choosing,
+    "glu": shape.gating,
     "batch_norm": shape.batch_norm,
     "layer_norm": shape.layer_norm,
     "linear": shape.linear,
@@ -82,6 +86,7 @@ def follow(trace: Trace) -> tuple[dict[fx.Node, State], dict[fx.Node, Obstacle]]
     """
     states: dict[fx.Node, State] = {}
     obstacles: dict[fx.Node, Obstacle] = {}
+    sized: set[fx.Node] = set()
     image_seen = False
     for node in trace.graph.graph.nodes:
         if node.op == "placeholder":
@@ -93,21 +98,57 @@ def follow(trace: Trace) -> tuple[dict[fx.Node, State], dict[fx.Node, Obstacle]]
             states[node] = filled(node.args[0], states.get)
         else:
             op = operation(trace, node, states)
-            states[node] = _state(op, trace, obstacles)
+            states[node] = _state(op, trace, obstacles, sized)
+            if states[node] is None and _of_size(node, trace, sized):
+                sized.add(node)
     return states, obstacles
 
 
-def _state(op: Operation, trace: Trace, obstacles: dict[fx.Node, Obstacle]) -> State:
+def _of_size(node: fx.Node, trace: Trace, sized: set[fx.Node]) -> bool:
+    """Whether a value that does not depend on the image's content depends on its size."""
+    first, second = trace.values[node]
+    if _holds_tensor(first):
+        return any(source in sized for source in node.all_input_nodes)
+    return type(first) in (int, float, tuple, list, torch.Size) and bool(first != second)
+
+
+def _state(op: Operation, trace: Trace, obstacles: dict[fx.Node, Obstacle], sized: set[fx.Node]) -> State:
     result = trace.values[op.node][0]
     if op.kind == "size" or not _holds_tensor(result) or not depends(op.states):
         return None
-    if not planes(op.states) and op.kind != "getitem":
+    if not planes(op.states) and op.kind not in ("getitem", "attribute"):
         return _wholes(result)
     try:
-        return _RULES.get(op.kind, _unknown)(op)
+        state = _RULES.get(op.kind, _unknown)(op)
+        if op.kind in _WITH_VALUES and any(source in sized for source in op.node.all_input_nodes):
+            raise Blocked("size-dependent", "it uses a value computed from the size of the image", state)
+        _check(state, trace, *trace.values[op.node])
     except Blocked as found:
         obstacles[op.node] = Obstacle(op.name, found.kind, found.reason)
         return _wholes(result) if isinstance(found.state, Whole) else found.state
+    return state
+
+
+_WITH_VALUES = frozenset(("elementwise", "cat", "stack", "product", "linear", "conv2d", "conv_transpose2d", "reduce"))
+"""Kinds whose arguments are values to compute with, not sizes to move dimensions by."""
+
+
+def _check(state: State, trace: Trace, first: Any, second: Any) -> None:
+    """A result's dimensions are those that the rule says, and run over all of the image or nothing of it.
+
+    Raises:
+        Blocked: a map of fixed size was cut out, such as the first row, or the rule does not fit.
+    """
+    if isinstance(state, tuple) and isinstance(first, list | tuple):
+        for part in zip(state, first, second, strict=True):
+            _check(part[0], trace, *part[1:])
+    if not isinstance(state, Plane) or not isinstance(first, torch.Tensor) or trace.sizes[0] == trace.sizes[1]:
+        return
+    if len(state.tags) != first.ndim:
+        raise Blocked("unknown", "it has other dimensions than expected")
+    for dim, tag in enumerate(state.tags):
+        if (dim in state.spatial) != (first.shape[dim] != second.shape[dim]):
+            raise Blocked("fixed-size", f"it has a fixed number of {tag}" if tag else "its size changes with the image")
 
 
 def _wholes(result: Any) -> State:
@@ -117,4 +158,6 @@ def _wholes(result: Any) -> State:
 def _holds_tensor(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_holds_tensor(part) for part in value)
+    if isinstance(value, Mapping):
+        return _holds_tensor(list(value.values()))
     return hasattr(value, "shape")

@@ -195,11 +195,15 @@ def geometry_of_trace(traced: Trace) -> Geometry:
         layers.append(_layer(op, state, traced, counted=str(node.target) not in seen))
         if node.op == "call_module":
             seen.add(str(node.target))
+    known = tuple(obstacle for node, obstacle in obstacles.items() if node in needed)
+    if traced.sizes[0] == traced.sizes[1] and not known:
+        height, width = traced.sizes[0]
+        known = (Obstacle("network", "fixed-size", f"of the sizes tried, it takes images of {width}×{height} only"),)
     strides = [plane for node in needed for plane in planes(states[node])]
     return Geometry(
         layers=tuple(layers),
         output=found[0] if found else None,
-        obstacles=tuple(obstacle for node, obstacle in obstacles.items() if node in needed),
+        obstacles=known,
         total_stride=(
             lcm(*(plane.rows.stride.numerator for plane in strides)),
             lcm(*(plane.cols.stride.numerator for plane in strides)),

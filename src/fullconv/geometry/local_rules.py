@@ -23,6 +23,8 @@ def _each_axis(operation: Operation, change: Callable[[Field, int], Field]) -> S
     plane = one_plane(operation)
     if isinstance(plane, Whole):
         return WHOLE
+    if len(planes(operation.states)) > 1:
+        raise Blocked("attention", "its weights are cells of the map")
     if len(plane.tags) < 3 or not {plane.tags[-2], plane.tags[-1]} <= {"rows", "cols"} or plane.tags[-3]:
         raise Blocked("unknown", "it slides over dimensions that are not the rows and columns of the image")
     for axis, dimension in enumerate((-2, -1)):
@@ -119,8 +121,12 @@ def resizing(operation: Operation) -> State:
     factor = operation.fixed(2, "scale_factor")
     factors = [factor, factor] if isinstance(factor, int | float) else [factor[0], factor[-1]]
     exact = [Fraction(value).limit_denominator(1000) for value in factors]
-    antialias = bool(operation.both(6, "antialias", False)[0])
-    return _each_axis(operation, lambda field, i: field.resized(exact[i], taps=_TAPS[mode], antialias=antialias))
+    if operation.both(5, "recompute_scale_factor")[0] and any(value.denominator > 1 for value in exact):
+        raise Blocked("resizing", "it works its factor out anew from the size of the image", WHOLE)
+    antialias, half = bool(operation.both(6, "antialias", False)[0]), mode != "nearest"
+    return _each_axis(
+        operation, lambda field, i: field.resized(exact[i], taps=_TAPS[mode], antialias=antialias, half=half)
+    )
 
 
 def shuffling(operation: Operation) -> State:
@@ -209,6 +215,17 @@ def narrowing(operation: Operation) -> State:
     return plane
 
 
+def choosing(operation: Operation) -> State:
+    """`select(dim, index)` and `index_select(dim, indices)` of channels."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    dim = int(operation.fixed(1, "dim")) % len(plane.tags)
+    if plane.tags[dim]:
+        raise Blocked("unknown", "it picks single cells of the map")
+    return plane if operation.called == "index_select" else plane.tagged(*plane.tags[:dim], *plane.tags[dim + 1 :])
+
+
 def unfolding(operation: Operation) -> State:
     """`tensor.unfold(dim, size, step)`: windows along one dimension, their cells in a new last one."""
     plane = one_plane(operation)
@@ -250,8 +267,22 @@ def joined(operation: Operation, states: list[State]) -> State:
         wide = first.cols if first.cols.size >= other.cols.size else other.cols
         first = replace(
             first,
+            tags=_met(first.tags, other.tags),
             rows=replace(first.rows.joined(other.rows), center=wider.center),
             cols=replace(first.cols.joined(other.cols), center=wide.center),
             skew=skew,
         )
     return first
+
+
+def _met(tags: tuple[Tag, ...], others: tuple[Tag, ...]) -> tuple[Tag, ...]:
+    """The tags of a tensor that two make, the last dimensions on one another; one without a tag is spread out."""
+    found = list(tags)
+    for back, other in enumerate(reversed(others), 1):
+        if found[-back] and other and found[-back] != other:
+            raise Blocked("misaligned", "maps meet in it whose dimensions lie in another order")
+        found[-back] = found[-back] or other
+    met = [tag for tag in found if tag]
+    if len(met) > len(set(met)):
+        raise Blocked("attention", "every cell meets all others in it")
+    return tuple(found)

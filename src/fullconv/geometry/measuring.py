@@ -11,7 +11,7 @@ from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.geometry import Reach, geometry_of
-from fullconv.geometry.tracing import bands_of
+from fullconv.geometry.tracing import bands_of, dtype_of
 
 _ROWS_AT_ONCE = 8
 _FIRST_LENGTH, _LONGEST = 256, 8192
@@ -110,7 +110,7 @@ def _image(count: int, channels: int, axis: int, length: int, width: int) -> tor
 
 def _output(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        result: Any = net(images)
+        result: Any = net(images.to(dtype_of(net)))
     while not isinstance(result, torch.Tensor):
         result = result.get("out", next(iter(result.values()))) if isinstance(result, Mapping) else result[0]
     return result

@@ -32,6 +32,7 @@ _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.Flatten,), "flatten"),
     ((nn.Unflatten,), "reshape"),
     ((nn.MultiheadAttention,), "attention"),
+    ((nn.GLU,), "glu"),
     ((nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Softmin), "softmax"),
     ((nn.LocalResponseNorm, nn.Identity, nn.Sequential, nn.ChannelShuffle), "elementwise"),
 )
@@ -53,6 +54,8 @@ _FUNCTION_KINDS = {
             "min",
             "norm",
             "vector_norm",
+            "linalg_norm",
+            "linalg_vector_norm",
             "std",
             "var",
             "logsumexp",
@@ -72,13 +75,13 @@ _FUNCTION_KINDS = {
     **dict.fromkeys(("chunk", "split", "tensor_split", "unbind", "split_with_sizes"), "split"),
     **dict.fromkeys(("permute", "transpose", "swapaxes", "swapdims", "movedim"), "permute"),
     **dict.fromkeys(("size", "getattr", "dim", "numel", "ndim"), "size"),
-    **dict.fromkeys(("swapaxes",), "permute"),
+    **dict.fromkeys(("select", "index_select"), "choose"),
     **{
         name: name
         for name in (
             *("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "lp_pool2d", "pad", "pixel_shuffle"),
             *("pixel_unshuffle", "batch_norm", "instance_norm", "group_norm", "linear", "flatten", "getitem"),
-            *("unsqueeze", "squeeze", "expand", "stack", "narrow", "roll", "repeat", "rot90", "flip", "unfold"),
+            *("unsqueeze", "squeeze", "expand", "stack", "narrow", "roll", "repeat", "rot90", "flip", "unfold", "glu"),
         )
     },
 }
@@ -140,7 +143,6 @@ _ELEMENTWISE = frozenset(
             "rrelu",
             "threshold",
             "erf",
-            "glu",
         ),
         *("dropout", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "stochastic_depth"),
         *(
@@ -154,6 +156,9 @@ _ELEMENTWISE = frozenset(
             "contiguous",
             "clone",
             "detach",
+            "ones_like",
+            "zeros_like",
+            "full_like",
             "local_response_norm",
         ),
         *(
@@ -192,6 +197,7 @@ class Operation:
         values: (args, kwargs) with what the nodes yield at each of the two image sizes.
         shapes: of the result at both sizes; None where it is no tensor.
         parts: how many tensors the result is.
+        dimensions: of the result, or of the first tensor that it is made of.
     """
 
     node: fx.Node
@@ -203,6 +209,7 @@ class Operation:
     values: tuple[tuple[Sequence[Any], dict[str, Any]], tuple[Sequence[Any], dict[str, Any]]]
     shapes: tuple[tuple[int, ...], tuple[int, ...]] | None
     parts: int = 1
+    dimensions: int = 0
 
     @property
     def called(self) -> str:
@@ -277,6 +284,8 @@ def operation(trace: Trace, node: fx.Node, states: dict[fx.Node, State]) -> Oper
     """The operation of a node whose arguments have these states."""
     module = trace.module(node)
     args, kwargs = filled((node.args, node.kwargs), states.get)
+    result = trace.values[node][0]
+    leading = result[0] if isinstance(result, list | tuple) and result else result
     first = filled((node.args, node.kwargs), lambda n: trace.values[n][0])
     second = filled((node.args, node.kwargs), lambda n: trace.values[n][1])
     return Operation(
@@ -288,7 +297,8 @@ def operation(trace: Trace, node: fx.Node, states: dict[fx.Node, State]) -> Oper
         kwargs=dict(kwargs),
         values=(first, second),
         shapes=trace.shapes(node),
-        parts=len(result) if isinstance(result := trace.values[node][0], list | tuple) else 1,
+        parts=len(result) if isinstance(result, list | tuple) else 1,
+        dimensions=leading.ndim if isinstance(leading, torch.Tensor) else 0,
     )
 
 
@@ -306,6 +316,8 @@ def _kind(trace: Trace, node: fx.Node, module: nn.Module | None) -> str:
         family = type(module).__module__
         return "elementwise" if family in ("torch.nn.modules.activation", "torch.nn.modules.dropout") else "unknown"
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    if name == "getattr" and isinstance(trace.values[node][0], torch.Tensor):
+        return "attribute"
     if name in _FUNCTION_KINDS:
         return _FUNCTION_KINDS[name]
     return "elementwise" if name in _ELEMENTWISE else "unknown"

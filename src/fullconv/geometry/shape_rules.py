@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
+from typing import Any
+
+import torch
+from torch import nn
 
 from fullconv.geometry.local_rules import joined, one_plane
 from fullconv.geometry.operations import Operation
@@ -17,8 +22,18 @@ def elementwise(operation: Operation) -> State:
     state = joined(operation, operation.states)
     if isinstance(state, Plane) and operation.shapes is not None:
         state = _broadcast(state, operation)
-        _refuse_spatial_constants(state, operation)
+        if operation.called in _ALONG_CHANNELS:
+            if len(state.tags) > 1 and state.tags[1] in _PLACES:
+                raise Blocked("unknown", f"it works along the {_words(state.tags[1])}, not along channels")
+        else:
+            _refuse_spatial_constants(state, operation)
     return state
+
+
+_ALONG_CHANNELS = frozenset(
+    ("LocalResponseNorm", "local_response_norm", "ChannelShuffle", "channel_shuffle", "PReLU", "prelu")
+)
+"""Work along the second dimension, whatever that is."""
 
 
 def _broadcast(plane: Plane, operation: Operation) -> Plane:
@@ -32,7 +47,11 @@ def _broadcast(plane: Plane, operation: Operation) -> Plane:
 def _refuse_spatial_constants(plane: Plane, operation: Operation) -> None:
     """A parameter with a value of its own per row or column, such as a position embedding, fits one size only."""
     arguments = [*operation.values[0][0], *operation.values[0][1].values()]
-    for state, value in zip(operation.states, arguments, strict=True):
+    _refuse_constants(plane, operation.states, arguments)
+
+
+def _refuse_constants(plane: Plane, states: Sequence[State], arguments: Sequence[Any]) -> None:
+    for state, value in zip(states, arguments, strict=True):
         shape = getattr(value, "shape", ())
         if state is not None or not shape:
             continue
@@ -43,8 +62,7 @@ def _refuse_spatial_constants(plane: Plane, operation: Operation) -> None:
 
 def concatenation(operation: Operation) -> State:
     """Along channels; joining along rows or columns is an obstacle."""
-    tensors = operation.args[0] if operation.args else operation.kwargs["tensors"]
-    state = joined(operation, list(tensors))
+    state = _gathered(operation)
     if isinstance(state, Plane):
         tag = state.tags[int(operation.fixed(1, "dim", 0))]
         if tag:
@@ -52,10 +70,19 @@ def concatenation(operation: Operation) -> State:
     return state
 
 
+def _gathered(operation: Operation) -> State:
+    """A list of tensors of one size, cell by cell."""
+    states = list(operation.args[0] if operation.args else operation.kwargs["tensors"])
+    state = joined(operation, states)
+    if isinstance(state, Plane):
+        positional, named = operation.values[0]
+        _refuse_constants(state, states, positional[0] if positional else named["tensors"])
+    return state
+
+
 def stacking(operation: Operation) -> State:
     """Along a new dimension."""
-    tensors = operation.args[0] if operation.args else operation.kwargs["tensors"]
-    state = joined(operation, list(tensors))
+    state = _gathered(operation)
     if not isinstance(state, Plane):
         return state
     tags = list(state.tags)
@@ -91,12 +118,34 @@ def permutation(operation: Operation) -> State:
         given = operation.values[0][0][1:] or [operation.values[0][1]["dims"]]
         order = list(given[0]) if isinstance(given[0], list | tuple) else list(given)
     elif name == "movedim":
-        raise Blocked("unknown", "it moves dimensions by movedim")
+        source, target = (_several(operation.fixed(at, key)) for at, key in ((1, "source"), (2, "destination")))
+        moved = {there % count: here % count for here, there in zip(source, target, strict=True)}
+        rest = iter(dim for dim in range(count) if dim not in moved.values())
+        order = [moved[dim] if dim in moved else next(rest) for dim in range(count)]
     else:
         order = list(range(count))
-        first, second = int(operation.fixed(1, "dim0")), int(operation.fixed(2, "dim1"))
+        keys = ("axis0", "axis1") if "axis0" in operation.kwargs or "axis1" in operation.kwargs else ("dim0", "dim1")
+        first, second = (int(operation.fixed(at, key)) for at, key in enumerate(keys, 1))
         order[first], order[second] = order[second], order[first]
     return plane.tagged(*(plane.tags[dim] for dim in order))
+
+
+def _several(dims: Any) -> list[int]:
+    return [int(dim) for dim in dims] if isinstance(dims, list | tuple) else [int(dims)]
+
+
+def attribute(operation: Operation) -> State:
+    """A tensor read from an attribute: `x.max(1).values`, `x.data`, `x.mT`."""
+    source, name = operation.args[0], operation.node.args[1]
+    if isinstance(source, tuple):
+        return source[("values", "indices").index(str(name))]  # type: ignore[no-any-return]
+    if not isinstance(source, Plane):
+        return WHOLE
+    if name in ("data", "real"):
+        return source
+    if name in ("mT", "mH"):
+        return source.tagged(*source.tags[:-2], source.tags[-1], source.tags[-2])
+    raise Blocked("unknown", f"nothing is known of the attribute {name}")
 
 
 def reshaping(operation: Operation) -> State:
@@ -161,8 +210,12 @@ def _regrouped(
     full = [tag for tag, dim in zip(tags, old, strict=True) if tag or operation.values[0][0][0].shape[dim] > 1]
     if full == ["rows", "cols"] and len(large) == 1:
         found[large[0]] = "cells"
-        return plane, found
+        across = old[tags.index("cols")]
+        first, second = (values[0][0].shape[across] for values in operation.values)
+        return replace(plane, widths=(first, second)), found
     if full == ["cells"] and len(large) == 2:
+        if plane.widths != tuple(sizes[large[1]]):
+            raise Blocked("flattening", "it cuts the flattened map into rows of another length")
         return plane, _in_order(found, large, ("rows", "cols"))
     if len(full) == 1 and len(large) <= 1:
         if large:
@@ -204,15 +257,15 @@ def reduction(operation: Operation) -> State:
     if isinstance(plane, Whole):
         return WHOLE
     name = operation.called
-    if name in ("max", "min") and len(planes(operation.states)) > 1:
+    dims = operation.both(2 if "norm" in name or name == "topk" else 1, "dim")[0]
+    if isinstance(dims, torch.Tensor) or "other" in operation.kwargs:  # the larger of two, cell by cell
         return elementwise(operation)
-    dims = operation.both(2 if name in ("norm", "topk", "vector_norm") else 1, "dim")[0]
     if dims is None or isinstance(dims, bool):
         raise Blocked("global-pooling", f"it takes the {name} of the whole map")
     chosen = {int(dim) % len(plane.tags) for dim in (dims if isinstance(dims, list | tuple) else [dims])}
     if chosen & plane.spatial:
         raise Blocked("global-pooling", f"it takes the {name} over all rows or columns")
-    keeps = operation.shapes is None or len(operation.shapes[0]) == len(plane.tags)
+    keeps = operation.dimensions == len(plane.tags)
     left = plane if keeps else plane.tagged(*(tag for dim, tag in enumerate(plane.tags) if dim not in chosen))
     return left if operation.shapes is not None else (left, left)
 
@@ -234,9 +287,12 @@ def batch_norm(operation: Operation) -> State:
 
 
 def whole_map_norm(operation: Operation) -> State:
-    """Group and instance norm."""
+    """Group and instance norm, but for an instance norm that keeps running statistics."""
+    plane, module = one_plane(operation), operation.module
+    if isinstance(module, nn.InstanceNorm2d) and module.running_mean is not None and not module.training:
+        return plane
     name = operation.kind.replace("_", " ")
-    raise Blocked("normalization", f"{name} takes its statistics from the whole map", one_plane(operation))
+    raise Blocked("normalization", f"{name} takes its statistics from the whole map", plane)
 
 
 def layer_norm(operation: Operation) -> State:
@@ -256,6 +312,8 @@ def linear(operation: Operation) -> State:
     plane = one_plane(operation)
     if isinstance(plane, Whole):
         return WHOLE
+    if len(planes(operation.states)) > 1:
+        raise Blocked("attention", "its weights are cells of the map")
     if plane.tags[-1] in _PLACES:
         raise Blocked("fixed-size", f"its weights connect all {_words(plane.tags[-1])}")
     return plane.tagged(*plane.tags[:-1], "")
@@ -266,14 +324,32 @@ def product(operation: Operation) -> State:
     found = planes(operation.states)
     if not found:
         return WHOLE if depends(operation.states) else None
-    if len(found) > 1 or operation.called == "einsum":
+    if len(found) > 1:
         raise Blocked("attention", "it multiplies cells of the map with each other (attention)")
     (plane,) = found
     name = operation.called
+    if name == "einsum":
+        return _summed(operation, plane)
     leads = isinstance(operation.args[0], Plane) and name in ("matmul", "bmm", "mm")
     if leads and plane.tags[-1] not in _PLACES:
         return plane.tagged(*plane.tags[:-1], "")
     raise Blocked("fixed-size", "it multiplies rows, columns or cells with weights of a fixed size")
+
+
+def _summed(operation: Operation, plane: Plane) -> Plane:
+    """An einsum of a map with weights that leaves rows and columns as they are."""
+    equation = operation.args[0].replace(" ", "") if isinstance(operation.args[0], str) else ""
+    entering, arrow, leaving = equation.partition("->")
+    indices = entering.split(",")
+    if not arrow or "." in equation or len(indices) != len(operation.args) - 1:
+        raise Blocked("unknown", "nothing is known of this einsum")
+    own = next(letters for letters, state in zip(indices, operation.args[1:], strict=True) if state is plane)
+    others = "".join(letters for letters, state in zip(indices, operation.args[1:], strict=True) if state is not plane)
+    tags = dict(zip(own, plane.tags, strict=True))
+    places = [letter for letter, tag in tags.items() if tag in _PLACES]
+    if len(tags) < len(own) or any(letter in others or letter not in leaving for letter in places):
+        raise Blocked("fixed-size", "it multiplies rows, columns or cells with weights of a fixed size")
+    return plane.tagged(*(tags.get(letter, "") for letter in leaving))
 
 
 def attention(operation: Operation) -> State:
@@ -318,9 +394,38 @@ def expanding(operation: Operation) -> State:
     return plane if isinstance(plane, Whole) else _broadcast(plane, operation)
 
 
+def gating(operation: Operation) -> State:
+    """One half of the channels opens and closes the other."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    tag = plane.tags[int(operation.fixed(1, "dim", -1))]
+    if tag:
+        raise Blocked("attention", f"one half of the {_words(tag)} weighs the other")
+    return plane
+
+
 def wrapping(operation: Operation) -> State:
-    """Rolls, flips and rotations of the map."""
-    raise Blocked("fixed-size", f"it turns the map around ({operation.called})", WHOLE)
+    """Rolls, flips, repetitions and rotations: of channels they are local, of the map they are not."""
+    plane = one_plane(operation)
+    if isinstance(plane, Whole):
+        return WHOLE
+    name = operation.called
+    given = list(operation.values[0][0][1:])
+    if name == "repeat":
+        times = _several(operation.values[0][1].get("repeats") or (given[0] if len(given) == 1 else given))
+        if len(times) >= len(plane.tags):
+            touched = [tag for tag, count in zip(reversed(plane.tags), reversed(times), strict=False) if count != 1]
+            if not any(touched):
+                new: list[Tag] = [""] * (len(times) - len(plane.tags))
+                return plane.tagged(*new, *plane.tags)
+    elif name in ("flip", "roll"):
+        dims = operation.both(2, "dims")[0] if name == "roll" else operation.values[0][1].get("dims") or given
+        if name == "flip" and len(dims) == 1:
+            dims = dims[0]
+        if dims not in (None, (), []) and not any(plane.tags[dim] for dim in _several(dims)):
+            return plane
+    raise Blocked("fixed-size", f"it turns the map around ({name})", WHOLE)
 
 
 def _words(tag: Tag) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -21,12 +22,14 @@ class Plane:
         rows, cols: what the cells read, per axis.
         tags: per dimension of the tensor, what it runs over.
         skew: (rows, columns) pixels by which branches that met on the way were out of line, at most.
+        widths: columns in a row at each of the two image sizes, where rows and columns are flattened into cells.
     """
 
     rows: Field
     cols: Field
     tags: tuple[Tag, ...] = ("", "", "rows", "cols")
     skew: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+    widths: tuple[int, int] | None = None
 
     def along(self, tag: Tag, field: Field) -> Plane:
         """The same with another field along rows or columns."""
@@ -91,11 +94,13 @@ def planes(states: Any) -> list[Plane]:
         return [states]
     if isinstance(states, list | tuple):
         return [plane for state in states for plane in planes(state)]
-    return []
+    return planes(list(states.values())) if isinstance(states, Mapping) else []
 
 
 def depends(states: Any) -> bool:
     """Whether any of the states depends on the image; numbers among them do not."""
     if isinstance(states, list | tuple):
         return any(depends(state) for state in states)
+    if isinstance(states, Mapping):
+        return depends(list(states.values()))
     return isinstance(states, Plane | Whole)

@@ -70,6 +70,11 @@ class NetworkTracer(fx.Tracer):
         self.failed: nn.Module | None = None
         self._inside: list[str] = []
 
+    def trace(self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        graph = super().trace(root, concrete_args)
+        _follow_changes_in_place(graph)
+        return graph
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # What behaves differently in training must stay a module: traced, it would keep the mode of today.
         if type(m) in self.opaque or hasattr(m, "reads") or type(m).__name__ in DROPS:
@@ -100,6 +105,22 @@ class NetworkTracer(fx.Tracer):
         node = super().create_node(*arguments, **named)
         node.meta[PATH] = self._inside[-1] if self._inside else ""
         return node
+
+
+def _follow_changes_in_place(graph: fx.Graph) -> None:
+    """What reads a tensor after it was changed in place reads the result of the change."""
+    place = {node: index for index, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        changes = (node.op == "call_method" or node.op == "call_function") and (
+            name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
+        )
+        if changes and node.args and isinstance(node.args[0], fx.Node):
+            for user in [user for user in node.args[0].users if place[user] > place[node]]:
+                user.replace_input_with(node.args[0], node)
+
+
+_IN_PLACE_OPERATORS = frozenset(("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow"))
 
 
 def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels: int | None = None) -> Trace:
@@ -200,6 +221,7 @@ def values_at(module: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any
     """What every node yields for images of this shape, on the meta device: shapes without arithmetic."""
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     empty = {f"module.{name}": torch.empty_like(value, device="meta") for name, value in state.items()}
+    images = images.to(dtype_of(module) if images.is_floating_point() else images.dtype)
     with torch.no_grad(), torch.device("meta"):
         found: dict[fx.Node, Any] = torch.func.functional_call(_OnMeta(module), empty, (images.to("meta"),))
     return found
@@ -228,6 +250,11 @@ def _run_twice(
 
 _USUAL_SIZES = ((224, 224), (256, 256), (288, 288), (384, 384), (512, 512), (32, 32), (1024, 1024))
 _FURTHER = (448, 896)
+
+
+def dtype_of(net: nn.Module) -> torch.dtype:
+    """In which precision a network computes: that of its first parameter."""
+    return next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
 def bands_of(net: nn.Module) -> int:

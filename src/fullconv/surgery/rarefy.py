@@ -36,7 +36,8 @@ _RULES: dict[str, Callable[[Rewriting, Operation], Spacings]] = {
     **dict.fromkeys(
         (
             *("elementwise", "cat", "stack", "reduce", "batch_norm", "layer_norm", "linear", "product", "softmax"),
-            *("split", "permute", "unsqueeze", "normalize", "adaptive_pool"),
+            *("split", "permute", "unsqueeze", "normalize", "adaptive_pool", "instance_norm"),
+            *("glu", "choose", "flip", "roll", "repeat"),
         ),
         place.joining,
     ),
