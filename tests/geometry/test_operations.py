@@ -191,3 +191,9 @@ def test_other_precisions_have_the_same_geometry(dtype: torch.dtype) -> None:
     assert geometry_of(net.to(dtype)).reach == expected
     if dtype == torch.float64:
         assert measure_reach(net) == expected
+
+
+def test_rows_that_nothing_reads_are_passed_over_when_measuring() -> None:
+    net = Wide(lambda net, x: x[..., 1::2, 2::3]).eval()
+    net.conv = nn.Conv2d(1, 4, 1)
+    assert measure_reach(net) == geometry_of(net).reach

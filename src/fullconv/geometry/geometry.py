@@ -144,7 +144,7 @@ class Geometry:
             why = str(self.obstacles[0]) if self.obstacles else "its result has no rows and columns"
             raise NetworkError(f"the network's reach has no bound: {why}")
         rows, cols = self.output.rows, self.output.cols
-        return Reach(rows.before, rows.after, cols.before, cols.after)
+        return Reach(*(max(0, side) for side in (rows.before, rows.after, cols.before, cols.after)))
 
     @property
     def multiply_adds(self) -> int:

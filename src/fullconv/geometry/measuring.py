@@ -51,9 +51,14 @@ def _along(net: nn.Module, channels: int, axis: int, period: int) -> tuple[int, 
     length += -length % (2 * period)
     width = _narrowest(net, channels, axis, length)
     while length <= _LONGEST:
-        extents = _extents(net, channels, axis, period, length, width)
+        start = length // 2
+        extents = _extents(net, channels, axis, period, length, width, start)
+        unread = next((row for row, extent in enumerate(extents or ()) if extent is not None), 0)
+        if unread:  # a network may leave rows out; one that is read tells the stride
+            start += unread
+            extents = _extents(net, channels, axis, period, length, width, start)
         if extents is not None:
-            return _reach(extents, length // 2, period)
+            return _reach(extents, start, period)
         length *= 2
     raise NetworkError(f"a NaN in one {'row' if axis == 2 else 'column'} reaches the border of every image tried")
 
@@ -69,11 +74,11 @@ def _narrowest(net: nn.Module, channels: int, axis: int, length: int) -> int:
 
 
 def _extents(
-    net: nn.Module, channels: int, axis: int, period: int, length: int, width: int
+    net: nn.Module, channels: int, axis: int, period: int, length: int, width: int, start: int
 ) -> list[tuple[int, int] | None] | None:
     """First and last output that a NaN in each of the rows reaches; None where one reaches the border."""
     found: list[tuple[int, int] | None] = []
-    rows = range(length // 2, length // 2 + period + 1)
+    rows = range(start, start + period + 1)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         chosen = rows[first : first + _ROWS_AT_ONCE]
         images = _image(len(chosen), channels, axis, length, width)
@@ -93,7 +98,7 @@ def _reach(extents: list[tuple[int, int] | None], start: int, period: int) -> tu
         later[0] - early[0] for early, later in [(extents[0], extents[-1])] if early is not None and later is not None
     ]
     if not shifts:
-        raise NetworkError("the first row tried reaches no output", remedy="give another period")
+        raise NetworkError("no row tried reaches an output", remedy="give another period")
     stride = Fraction(period, shifts[0])
     before = after = 0
     for row, extent in enumerate(extents, start):
