@@ -74,7 +74,10 @@ def networks() -> str:
     reach = (
         "Reach: how many pixels up, down, left, right of its own place an output can read. Where it is bounded, an\n"
     )
-    reach += "image of any size can be predicted tile by tile with no difference, from origins on the multiples given."
+    reach += (
+        "image of any size can be predicted tile by tile with no difference, from origins on the multiples given,\n"
+    )
+    reach += "with the reach as margin, and as many pixels more as that multiple at the image's own ends."
     grammar = inspect.cleandoc((parse_name.__doc__ or "").split("Raises:")[0]).strip()
     rows = [
         f"{title}\n{reach}\n",

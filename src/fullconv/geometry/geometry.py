@@ -74,7 +74,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Reach:
-    """How many image pixels beyond its own position an output cell can read, in the worst phase."""
+    """How many image pixels beyond its own position an output cell can read, in the worst phase.
+
+    This is inside an image. Networks that repeat their outermost cell at the image's ends, where layers without padding
+    leave no cells, read there up to one total stride further.
+    """
 
     up: int
     down: int

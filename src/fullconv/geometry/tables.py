@@ -73,7 +73,7 @@ def summary(geometry: Geometry) -> list[str]:
         lines.append(
             f"Each output reads at most {reach.up} pixels up, {reach.down} down, {reach.left} left and {reach.right} "
             f"right of its place. Tiles are exact with that margin and origins on multiples of "
-            f"{_both(geometry.total_stride)} pixels."
+            f"{_both(geometry.total_stride)} pixels; at the image's own ends add as many to the margin."
         )
     elif geometry.output is None:
         lines.append("The result has no rows and columns: it says one thing about the whole image.")
