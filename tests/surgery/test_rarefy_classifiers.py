@@ -27,7 +27,7 @@ def encoder(name: str, parts: int | None = None) -> nn.Sequential:
 
 
 def noise(height: int, width: int) -> torch.Tensor:
-    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def noise(height: int, width: int) -> torch.Tensor:
 )
 @torch.no_grad()
 def test_every_cell_of_the_original_is_there_borders_included(name: str) -> None:
-    net = randomized(encoder(name))
+    net = randomized(encoder(name)).double()
     image = noise(131, 97) if name == "alexnet" else noise(65, 67)
     original = net(image)
     output = geometry_of(net).output
@@ -77,7 +77,7 @@ def test_every_cell_of_the_original_is_there_borders_included(name: str) -> None
 )
 @torch.no_grad()
 def test_cells_between_are_those_of_shifted_images(name: str, parts: int | None, stride: int) -> None:
-    net = randomized(encoder(name, parts))
+    net = randomized(encoder(name, parts)).double()
     output = geometry_of(net).output
     assert output is not None
     total = int(output.rows.stride)
@@ -97,9 +97,9 @@ def test_cells_between_are_those_of_shifted_images(name: str, parts: int | None,
 @torch.no_grad()
 def test_torchvision_dilates_a_resnet_the_same_way() -> None:
     """`replace_stride_with_dilation` keeps the function too: the same network, made by others."""
-    net = randomized(encoder("resnet50"))
+    net = randomized(encoder("resnet50")).double()
     dilated = torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[False, True, True])
-    other = nn.Sequential(*[layer for child, layer in dilated.named_children() if child not in HEADS]).eval()
+    other = nn.Sequential(*[layer for child, layer in dilated.named_children() if child not in HEADS]).eval().double()
     other.load_state_dict(net.state_dict())
     image, rarefied = noise(97, 75), rarefy(net, 8)
     wanted = other(image)
@@ -112,7 +112,7 @@ def test_torchvision_dilates_a_resnet_the_same_way() -> None:
 @pytest.mark.parametrize("name", ["resnet18d", "mobilenetv2_050", "resnetv2_50", "vovnet39a"])
 @torch.no_grad()
 def test_timm_encoders(name: str) -> None:
-    net = randomized(timm.create_model(name, pretrained=False, num_classes=0, global_pool=""))
+    net = randomized(timm.create_model(name, pretrained=False, num_classes=0, global_pool="")).double()
     image = noise(97, 87)
     original = net(image)
     output = geometry_of(net).output
