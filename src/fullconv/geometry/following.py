@@ -13,6 +13,7 @@ from fullconv.geometry import local_rules as local
 from fullconv.geometry import shape_rules as shape
 from fullconv.geometry.fields import Field
 from fullconv.geometry.operations import Operation, filled, operation
+from fullconv.geometry.reshape_rules import reshaping
 from fullconv.geometry.states import WHOLE, Blocked, Obstacle, Plane, State, Whole, depends, planes
 from fullconv.geometry.tracing import Trace
 
@@ -72,7 +73,7 @@ _RULES: dict[str, Callable[[Operation], State]] = {
     "expand": shape.expanding,
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "lp_pool2d"), local.pooling),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), local.shuffling),
-    **dict.fromkeys(("reshape", "flatten", "squeeze"), shape.reshaping),
+    **dict.fromkeys(("reshape", "flatten", "squeeze"), reshaping),
     **dict.fromkeys(("instance_norm", "group_norm"), shape.whole_map_norm),
     **dict.fromkeys(("roll", "rot90", "flip", "repeat"), shape.wrapping),
 }

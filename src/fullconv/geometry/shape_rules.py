@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from math import prod
 from typing import Any
 
 import torch
@@ -12,7 +10,7 @@ from torch import nn
 
 from fullconv.geometry.local_rules import joined, one_plane
 from fullconv.geometry.operations import Operation
-from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, depends, planes
+from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, depends, planes, words
 
 _PLACES = ("rows", "cols", "cells")
 
@@ -24,7 +22,7 @@ def elementwise(operation: Operation) -> State:
         state = _broadcast(state, operation)
         if operation.called in _ALONG_CHANNELS:
             if len(state.tags) > 1 and state.tags[1] in _PLACES:
-                raise Blocked("unknown", f"it works along the {_words(state.tags[1])}, not along channels")
+                raise Blocked("unknown", f"it works along the {words(state.tags[1])}, not along channels")
         else:
             _refuse_spatial_constants(state, operation)
     return state
@@ -66,7 +64,7 @@ def concatenation(operation: Operation) -> State:
     if isinstance(state, Plane):
         tag = state.tags[int(operation.fixed(1, "dim", 0))]
         if tag:
-            raise Blocked("fixed-size", f"it joins maps along the {_words(tag)}")
+            raise Blocked("fixed-size", f"it joins maps along the {words(tag)}")
     return state
 
 
@@ -83,12 +81,14 @@ def _gathered(operation: Operation) -> State:
 def stacking(operation: Operation) -> State:
     """Along a new dimension."""
     state = _gathered(operation)
-    if not isinstance(state, Plane):
-        return state
-    tags = list(state.tags)
-    dim = int(operation.fixed(1, "dim", 0))
+    return _with_dimension(state, int(operation.fixed(1, "dim", 0))) if isinstance(state, Plane) else state
+
+
+def _with_dimension(plane: Plane, dim: int) -> Plane:
+    """The tags with a new dimension there."""
+    tags = list(plane.tags)
     tags.insert(dim if dim >= 0 else len(tags) + 1 + dim, "")
-    return state.tagged(*tags)
+    return plane.tagged(*tags)
 
 
 def splitting(operation: Operation) -> State:
@@ -99,7 +99,7 @@ def splitting(operation: Operation) -> State:
     removes = operation.called == "unbind"
     dim = int(operation.fixed(1 if removes else 2, "dim", 0))
     if plane.tags[dim]:
-        raise Blocked("unknown", f"it splits the map along the {_words(plane.tags[dim])}")
+        raise Blocked("unknown", f"it splits the map along the {words(plane.tags[dim])}")
     if removes:
         tags = list(plane.tags)
         del tags[dim]
@@ -146,109 +146,6 @@ def attribute(operation: Operation) -> State:
     if name in ("mT", "mH"):
         return source.tagged(*source.tags[:-2], source.tags[-1], source.tags[-2])
     raise Blocked("unknown", f"nothing is known of the attribute {name}")
-
-
-def reshaping(operation: Operation) -> State:
-    """view, reshape, flatten: rows and columns may be flattened together, divided into blocks and put together again.
-
-    Raises:
-        Blocked: rows or columns are mixed with something else.
-    """
-    plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
-    assert operation.shapes is not None
-    before = tuple(tuple(values[0][0].shape) for values in operation.values)
-    groups = _groups(before[0], operation.shapes[0])
-    if groups is None or _groups(before[1], operation.shapes[1]) != groups:
-        raise Blocked("flattening", "it reshapes the map in a way that depends on the size of the image")
-    tags: list[Tag] = []
-    for old, new in groups:
-        plane, own = _regrouped(plane, [plane.tags[dim] for dim in old], operation, old, new)
-        tags += own
-    return plane.tagged(*tags)
-
-
-def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]] | None:
-    """Dimensions before and after that hold the same values, in the smallest groups."""
-    groups: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(before) or j < len(after):
-        old, new = [], []
-        if i < len(before):
-            old.append(i)
-            i += 1
-        if j < len(after):
-            new.append(j)
-            j += 1
-        while prod(before[k] for k in old) != prod(after[k] for k in new):
-            if prod(before[k] for k in old) < prod(after[k] for k in new):
-                if i == len(before):
-                    return None
-                old.append(i)
-                i += 1
-            else:
-                if j == len(after):
-                    return None
-                new.append(j)
-                j += 1
-        groups.append((old, new))
-    return groups
-
-
-def _regrouped(
-    plane: Plane, tags: list[Tag], operation: Operation, old: list[int], new: list[int]
-) -> tuple[Plane, list[Tag]]:
-    """The tags of dimensions that came out of a group of others."""
-    assert operation.shapes is not None
-    mine = [tag for tag in tags if tag]
-    if not mine:
-        return plane, [""] * len(new)
-    sizes = [[shape[dim] for shape in operation.shapes] for dim in new]
-    large = [index for index, (first, second) in enumerate(sizes) if max(first, second) > 1]
-    found: list[Tag] = [""] * len(new)
-    full = [tag for tag, dim in zip(tags, old, strict=True) if tag or operation.values[0][0][0].shape[dim] > 1]
-    if full == ["rows", "cols"] and len(large) == 1:
-        found[large[0]] = "cells"
-        across = old[tags.index("cols")]
-        first, second = (values[0][0].shape[across] for values in operation.values)
-        return replace(plane, widths=(first, second)), found
-    if full == ["cells"] and len(large) == 2:
-        if plane.widths != tuple(sizes[large[1]]):
-            raise Blocked("flattening", "it cuts the flattened map into rows of another length")
-        return plane, _in_order(found, large, ("rows", "cols"))
-    if len(full) == 1 and len(large) <= 1:
-        if large:
-            found[large[0]] = full[0]
-        return plane, found
-    if len(full) == 1 and full[0] in ("rows", "cols") and len(large) == 2:
-        outer, inner = sizes[large[0]], sizes[large[1]]
-        if inner[0] == inner[1] and outer[0] != outer[1]:
-            tag = full[0]
-            offset: Tag = "row offset" if tag == "rows" else "col offset"
-            return plane.along(tag, plane.field(tag).blocks(inner[0])), _in_order(found, large, (tag, offset))
-        raise Blocked("attention", f"it divides the {_words(full[0])} into a fixed number of parts (a grid partition)")
-    if (
-        len(full) == 2
-        and full[0] in ("rows", "cols")
-        and full[1] in ("", "row offset", "col offset")
-        and len(large) == 1
-    ):
-        tag = full[0]
-        factor = operation.values[0][0][0].shape[old[tags.index(tag) + 1]]
-        found[large[0]] = tag
-        return plane.along(tag, plane.field(tag).repeated(int(factor))), found
-    if set(full) <= {"", "row offset", "col offset"}:
-        return plane, found
-    if {"rows", "cols"} <= set(mine) and full[0] == "" and operation.shapes[0][0] > operation.values[0][0][0].shape[0]:
-        raise Blocked("attention", "it moves windows of the map into the batch (a window partition)")
-    raise Blocked("flattening", "it flattens the map, so what follows reads all of it at a fixed size")
-
-
-def _in_order(found: list[Tag], places: Sequence[int], tags: Sequence[Tag]) -> list[Tag]:
-    for place, tag in zip(places, tags, strict=True):
-        found[place] = tag
-    return found
 
 
 def reduction(operation: Operation) -> State:
@@ -315,7 +212,7 @@ def linear(operation: Operation) -> State:
     if len(planes(operation.states)) > 1:
         raise Blocked("attention", "its weights are cells of the map")
     if plane.tags[-1] in _PLACES:
-        raise Blocked("fixed-size", f"its weights connect all {_words(plane.tags[-1])}")
+        raise Blocked("fixed-size", f"its weights connect all {words(plane.tags[-1])}")
     return plane.tagged(*plane.tags[:-1], "")
 
 
@@ -380,12 +277,7 @@ def normalizing(operation: Operation) -> State:
 def unsqueezing(operation: Operation) -> State:
     """A new dimension of size one."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
-    tags = list(plane.tags)
-    dim = int(operation.fixed(1, "dim"))
-    tags.insert(dim if dim >= 0 else len(tags) + 1 + dim, "")
-    return plane.tagged(*tags)
+    return WHOLE if isinstance(plane, Whole) else _with_dimension(plane, int(operation.fixed(1, "dim")))
 
 
 def expanding(operation: Operation) -> State:
@@ -401,7 +293,7 @@ def gating(operation: Operation) -> State:
         return WHOLE
     tag = plane.tags[int(operation.fixed(1, "dim", -1))]
     if tag:
-        raise Blocked("attention", f"one half of the {_words(tag)} weighs the other")
+        raise Blocked("attention", f"one half of the {words(tag)} weighs the other")
     return plane
 
 
@@ -426,7 +318,3 @@ def wrapping(operation: Operation) -> State:
         if dims not in (None, (), []) and not any(plane.tags[dim] for dim in _several(dims)):
             return plane
     raise Blocked("fixed-size", f"it turns the map around ({name})", WHOLE)
-
-
-def _words(tag: Tag) -> str:
-    return {"rows": "rows", "cols": "columns", "cells": "cells"}.get(tag, tag)

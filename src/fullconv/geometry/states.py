@@ -104,3 +104,8 @@ def depends(states: Any) -> bool:
     if isinstance(states, Mapping):
         return depends(list(states.values()))
     return isinstance(states, Plane | Whole)
+
+
+def words(tag: Tag) -> str:
+    """What a dimension runs over, in a sentence."""
+    return {"cols": "columns"}.get(tag, tag)

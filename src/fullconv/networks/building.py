@@ -100,15 +100,15 @@ def fcn(
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
     training = classifier.training
-    every = (
-        found_taps(backbone, head) if isinstance(backbone, str) else find_taps(with_head(classifier, head), channels)
-    )
+    body = with_head(classifier, head)
+    every = found_taps(backbone, head) if isinstance(backbone, str) else find_taps(body, channels)
     taps = chosen_taps(every, stride, dilated, name)
-    features: nn.Module = features_of(with_head(classifier, head), taps)
+    extractor = features_of(body, taps)
     if isinstance(backbone, str):
         minimum = minimum_side(backbone, head, taps[-1].node)
     else:
-        minimum = smallest_side(features_of(with_head(classifier, head), taps), channels)
+        minimum = smallest_side(extractor, channels)
+    features: nn.Module = extractor
     if dilated is not None and taps[-1].stride > dilated:
         features = rarefy(features.eval(), stride=dilated, channels=channels)
         taps = (*taps[:-1], replace(taps[-1], stride=dilated))
