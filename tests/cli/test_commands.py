@@ -11,12 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from typer.testing import CliRunner
 
+from commands import run
 from folders import write_set
-from fullconv.cli.main import app
 from fullconv.data.scenes import write_scenes
 
 QUICK = [
@@ -25,20 +23,9 @@ QUICK = [
 ]
 
 
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scenes(tmp_path_factory.mktemp("cli") / "streets", count=14, size=(96, 72), processes=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def test_four_commands_lead_from_folders_to_predictions(scenes: Path, tmp_path: Path, workspace_home: Path) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 import fullconv as fc
-from fullconv.cli.main import app
+from commands import run
 from fullconv.data.scenes import write_scenes
 from fullconv.networks.own_file import own_network
 from fullconv.training.recording import RunRecorder, StopRequested
@@ -26,20 +25,9 @@ QUICK = [
 SETTINGS = {"epochs": 3, "batch_size": 4, "crop": (64, 64), "workers": 0, "views": 1, "precision": "fp32"}
 
 
-def run(*words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scenes(tmp_path_factory.mktemp("own") / "streets", count=14, size=(96, 72), processes=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture
