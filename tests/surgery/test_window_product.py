@@ -32,12 +32,42 @@ def test_it_equals_the_convolution_forward_and_backward(
         torch.testing.assert_close(own, other)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_without_derivatives_it_equals_the_convolution_too(
+    bias: bool, memory: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    layer = WindowProduct(5, 7, (6, 3), bias=bias).to(memory_format=memory)
+    images = torch.randn(2, 5, 17, 23)
+    expected = F.conv2d(images.double(), layer.weight.double(), None if layer.bias is None else layer.bias.double())
+    with torch.no_grad():
+        torch.testing.assert_close(layer(images).double(), expected, rtol=1e-5, atol=1e-5)
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        torch.testing.assert_close(layer(images).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_under_autocast_it_computes_in_the_lower_precision() -> None:
+    layer = WindowProduct(3, 4, 5)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(1, 3, 9, 9)).dtype == torch.bfloat16
+
+
+def test_an_exported_network_holds_the_ordinary_product() -> None:
+    layer = WindowProduct(3, 4, 5).eval()
+    images = torch.randn(1, 3, 9, 9)
+    with torch.no_grad():
+        exported = torch.export.export(layer, (images,))
+        assert "mkldnn" not in str(exported.graph)
+        torch.testing.assert_close(exported.module()(images), layer(images))
+
+
 def test_maps_too_large_to_unfold_are_convolved(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = WindowProduct(3, 4, 5)
     images = torch.randn(1, 3, 20, 20)
     expected = layer(images)
     monkeypatch.setattr(window_product, "LARGEST_UNFOLDED", 0)
-    monkeypatch.setattr(F, "linear", None)
+    monkeypatch.setattr(window_product, "_product", None)
     torch.testing.assert_close(layer(images), expected)
 
 
