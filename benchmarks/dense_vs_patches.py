@@ -1,8 +1,8 @@
 """One dense pass against the same windows one by one: what convolutionalizing a classifier saves.
 
 CaffeNet's AlexNet (no padding at conv1, pools that round up) on 500×500 pixels has a 10×10 grid of scores; the same
-scores come from 100 crops of 227×227 through the original classifier. Every way is timed in turn, in rounds, and the
-median counts.
+scores come from 100 crops of 227×227 through the original classifier, or through the dense net, whose matrix products
+are faster in prediction. Every way is timed in turn, in rounds, and the median counts.
 
 Run: python benchmarks/dense_vs_patches.py
 writes benchmarks/results/dense_vs_patches.md.
@@ -86,6 +86,8 @@ def ways(backward: bool) -> dict[str, Callable[[], float]]:
             net = copy.deepcopy(classifier).eval().to(memory_format=memory)
             parts = [part.contiguous(memory_format=memory) for part in crops.split(batch)]
             found[f"crops, batches of {batch}, {label}"] = timed(net, parts, backward)
+        converted = copy.deepcopy(dense).eval().to(memory_format=memory)
+        found[f"crops, batches of {batch}, through the dense net, {label}"] = timed(converted, parts, backward)
         whole = [image.contiguous(memory_format=memory)]
         found[f"dense, {label}"] = timed(copy.deepcopy(dense).eval().to(memory_format=memory), whole, backward)
         plain = as_convolutions(dense).eval().to(memory_format=memory)
