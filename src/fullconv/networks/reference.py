@@ -94,6 +94,11 @@ class ReferenceFCN(nn.Module):
         self._derive_crops()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels: torch.Tensor = self.crop(self.upscore(self.cells(images)), images)
+        return pixels
+
+    def cells(self, images: torch.Tensor) -> torch.Tensor:
+        """Scores before the last deconvolution, one per cell; with padding the outer cells lie beyond the image."""
         value, kept = images, {}
         for name in self._down:
             value = getattr(self, name)(value)
@@ -105,8 +110,7 @@ class ReferenceFCN(nn.Module):
             value = getattr(self, f"up_to_{pool}")(value)
             skip = getattr(self, f"score_{pool}")(kept[pool] * scale if scale != 1 else kept[pool])
             value = value + getattr(self, f"crop_{pool}")(skip, value)
-        pixels: torch.Tensor = self.crop(self.upscore(value), images)
-        return pixels
+        return value
 
     @property
     def features(self) -> nn.ModuleDict:
