@@ -367,7 +367,7 @@ def test_images_smaller_than_a_window_are_refused() -> None:
 def test_without_values_there_is_no_proof_and_the_report_says_so() -> None:
     with torch.device("meta"):
         net = torchvision.models.vgg16()
-    dense = convolutionalize(net)
+        dense = convolutionalize(net)
     assert dense.conversion.difference is None
     assert "not compared" in str(dense.conversion)
     assert dense.conversion.receptive_field == (404, 404)

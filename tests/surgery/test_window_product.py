@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,19 @@ def test_it_equals_the_convolution_forward_and_backward(
     theirs = torch.autograd.grad((expected * weights).sum(), [images, *layer.parameters()])
     for own, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(own, other)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_windows_that_keep_the_size_are_those_of_the_convolution(dilation: int) -> None:
+    """Even sides have an odd zero at the right and at the bottom, of which PyTorch's own convolution warns."""
+    torch.manual_seed(0)
+    layer = WindowProduct(3, 4, (6, 3), padding="same", dilation=dilation).double()
+    images = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    found = layer(images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = F.conv2d(images, layer.weight, layer.bias, padding="same", dilation=dilation)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("bias", [True, False])

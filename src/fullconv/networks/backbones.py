@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 import torchvision
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from fullconv.errors import NetworkError
 from fullconv.networks.compact import CompactNet
@@ -36,13 +37,33 @@ LISTED = (
 _WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 
+class _EmptyOnMeta(TorchFunctionMode):
+    """`torch.empty`, which layers take for their weights, makes tensors without memory; all others stay real.
+
+    So constructors may compute with tensors, which nothing can on the meta device.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.empty and given.get("device") is None:
+            given = given | {"device": "meta"}
+        return func(*args, **given)
+
+
 def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
-    """What `build` makes, on the meta device where its construction allows that."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except NotImplementedError:  # it computes with tensors while it is built
-        return build()
+    """What `build` makes, on the meta device.
+
+    >>> next(without_weights(lambda: build_classifier("regnet_x_400mf")).buffers()).is_meta
+    True
+    """
+    with _EmptyOnMeta():
+        return build().to("meta")
 
 
 def build_classifier(name: str, channels: int = 3) -> nn.Module:

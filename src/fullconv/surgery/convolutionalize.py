@@ -83,7 +83,8 @@ def convolutionalize(
     before = (_parameters(trace.graph), geometry_of_trace(trace).multiply_adds)
     head = Head(trace, states, obstacles, drop_pooling=pool == "none")
     try:
-        scores = head.scores()
+        with torch.device("cpu"):  # whatever the default: places are counted there
+            scores = head.scores()
     except HeadObstacle as problem:
         raise _refused(name, problem.obstacle) from problem
     classes = head.classes

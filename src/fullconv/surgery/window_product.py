@@ -25,16 +25,15 @@ class WindowProduct(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → (N, K, h, w), as the convolution does."""
+        ends = self._ends()
+        padded = F.pad(input, ends) if any(ends) else input
         unusual = self.dilation != (1, 1) or self.groups != 1
-        if isinstance(self.padding, str) or unusual or input.device.type != "cpu":
-            return super().forward(input)
-        rows, cols = self.padding
-        padded = F.pad(input, (cols, cols, rows, rows)) if rows or cols else input
-        if any(side < kernel for side, kernel in zip(padded.shape[-2:], self.kernel_size, strict=True)):
-            return super().forward(input)  # which says what is wrong
+        smaller = any(side < kernel for side, kernel in zip(padded.shape[-2:], self.kernel_size, strict=True))
+        if unusual or smaller or input.device.type != "cpu":  # a convolution says what is wrong with a smaller image
+            return self._convolved(padded)
         windows = padded.unfold(2, self.kernel_size[0], self.stride[0]).unfold(3, self.kernel_size[1], self.stride[1])
         if windows.numel() * windows.element_size() > LARGEST_UNFOLDED:
-            return super().forward(input)
+            return self._convolved(padded)
         # The weights are large and the windows few, so the windows are brought into the order of the weights in memory.
         last = self.weight.is_contiguous(memory_format=torch.channels_last)
         order = (0, 2, 3, 4, 5, 1) if last else (0, 2, 3, 1, 4, 5)
@@ -42,6 +41,20 @@ class WindowProduct(nn.Conv2d):
         ordered = windows.permute(order)
         sums = _product(ordered.reshape(-1, weight[0].numel()), weight.flatten(1), self.bias)
         return sums.view(*ordered.shape[:3], self.out_channels).permute(0, 3, 1, 2)
+
+    def _ends(self) -> tuple[int, int, int, int]:
+        """Zeros at the left, the right, the top and the bottom; "same" puts the odd one at the right and bottom."""
+        if isinstance(self.padding, str):
+            rows, cols = (
+                0 if self.padding == "valid" else dilation * (kernel - 1)
+                for kernel, dilation in zip(self.kernel_size, self.dilation, strict=True)
+            )
+            return cols // 2, cols - cols // 2, rows // 2, rows - rows // 2
+        rows, cols = self.padding
+        return cols, cols, rows, rows
+
+    def _convolved(self, padded: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def _product(windows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
