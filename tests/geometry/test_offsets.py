@@ -9,7 +9,7 @@ from torch import nn
 from fullconv.errors import NetworkError
 from fullconv.geometry.geometry import geometry_of
 from fullconv.geometry.offsets import offset_rows
-from fullconv.networks.reference import fcn_alexnet, fcn_vgg16
+from fullconv.networks.reference import fcn_alexnet, fcn_vgg
 
 
 def test_the_table_of_the_convolutionalized_alexnet() -> None:
@@ -35,7 +35,7 @@ def test_the_table_of_the_convolutionalized_alexnet() -> None:
 def test_the_first_row_is_the_crop() -> None:
     for stride, crop in ((32, 19), (16, 27), (8, 31)):
         with torch.device("meta"):
-            net = fcn_vgg16(stride=stride).eval()
+            net = fcn_vgg(stride=stride).eval()
         assert offset_rows(geometry_of(net))[0].cumulative_offset == crop
 
 

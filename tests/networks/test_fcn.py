@@ -176,7 +176,7 @@ def test_a_few_steps_lower_the_loss(name: str, fusion: Literal["scores", "featur
 def test_names_give_backbone_and_stride() -> None:
     assert parse_name("fcn8s-vgg16_bn")[:3] == ("vgg16_bn", 8, "scores")
     assert parse_name("fcn4s-resnet18-features")[:3] == ("resnet18", 4, "features")
-    assert parse_name("fcn4s-resnet18-d8-at-once-frozen")[3:] == ("score", 8, True, "frozen")
+    assert parse_name("fcn4s-resnet18-d8-at-once-frozen")[3:] == ("score", 8, True, "frozen", "same")
     net = build_network("fcn8s-squeezenet1_1", classes=4, channels=5).eval()
     with torch.no_grad():
         assert net(torch.randn(1, 5, 64, 64)).shape == (1, 4, 64, 64)

@@ -11,7 +11,8 @@ from torch import nn
 
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
-from fullconv.networks.reference import ReferenceFCN, bilinear_kernel, fcn_alexnet, fcn_vgg16
+from fullconv.networks.reference import ReferenceFCN, fcn_alexnet, fcn_vgg
+from fullconv.networks.upsampling import bilinear_kernel
 from fullconv.training.losses import cross_entropy
 
 
@@ -24,13 +25,13 @@ def on_meta(build: Callable[..., ReferenceFCN], **settings: int) -> ReferenceFCN
 def test_crops_follow_from_the_layers(padding: int) -> None:
     assert on_meta(fcn_alexnet, padding=padding).crop.offset == padding - 82
     for stride, less, skips in ((32, 81, ()), (16, 73, (5,)), (8, 69, (5, 9))):
-        net = on_meta(fcn_vgg16, stride=stride, padding=padding)
+        net = on_meta(fcn_vgg, stride=stride, padding=padding)
         assert net.crop.offset == padding - less
         assert tuple(net.get_submodule(f"crop_pool{4 - index}").offset for index in range(len(skips))) == skips
 
 
 def test_the_crop_is_asked_for_by_layer_names() -> None:
-    net = on_meta(fcn_vgg16, stride=8)
+    net = on_meta(fcn_vgg, stride=8)
     geometry = geometry_of(net)
     assert crop_offset(geometry, "upscore", "data") == crop_offset(net, "upscore") == 31
     assert crop_offset(geometry, "score_pool4", "up_to_pool4") == 5
@@ -56,7 +57,7 @@ def test_sizes_are_those_of_the_published_nets(side: int) -> None:
     ]
     assert sizes["upscore"] == (pool5 - 6) * 32 + 63
     for stride in (32, 16, 8):
-        found = geometry_of(on_meta(fcn_vgg16, stride=stride), input_size=(side, side))
+        found = geometry_of(on_meta(fcn_vgg, stride=stride), input_size=(side, side))
         sizes = {layer.name: layer.shape[-1] for layer in found}
         cells = side + 198
         for pool in range(1, 6):
@@ -80,13 +81,13 @@ def test_sizes_at_500_pixels_are_the_known_ones() -> None:
         543,
     ]
     for stride, total in ((32, 544), (16, 560), (8, 568)):
-        found = geometry_of(on_meta(fcn_vgg16, stride=stride), input_size=(500, 500))
+        found = geometry_of(on_meta(fcn_vgg, stride=stride), input_size=(500, 500))
         assert found["upscore"].shape[-1] == total
         assert [found[f"pool{n}"].shape[-1] for n in range(1, 6)] == [349, 175, 88, 44, 22]
 
 
 def test_fields_and_parameters_are_the_known_ones() -> None:
-    alexnet, vgg = geometry_of(on_meta(fcn_alexnet)), geometry_of(on_meta(fcn_vgg16, stride=8))
+    alexnet, vgg = geometry_of(on_meta(fcn_alexnet)), geometry_of(on_meta(fcn_vgg, stride=8))
     assert alexnet["fc6"].receptive_field == alexnet["fc7"].receptive_field == (355, 355)
     assert vgg["fc6"].receptive_field == (404, 404)
     assert alexnet["fc6"].parameters == 37_752_832
@@ -114,7 +115,7 @@ def test_the_kernel_falls_off_linearly_from_its_middle(size: int, line: list[flo
 
 
 def test_deconvolution_interpolates_and_is_frozen() -> None:
-    net = fcn_vgg16(classes=3, stride=8)
+    net = fcn_vgg(classes=3, stride=8)
     assert not any(parameter.requires_grad for name, parameter in net.named_parameters() if name.startswith("up"))
     ramp = torch.arange(12.0).expand(1, 3, 12, 12)
     finer = net.get_submodule("up_to_pool4")(ramp)[0, 0, 12]
@@ -123,7 +124,7 @@ def test_deconvolution_interpolates_and_is_frozen() -> None:
 
 def test_zero_scores_guess_and_a_step_learns() -> None:
     torch.manual_seed(0)
-    net = fcn_vgg16(classes=21, stride=8, at_once=True, padding=100)
+    net = fcn_vgg(classes=21, stride=8, at_once=True, padding=100)
     images, labels = torch.randn(1, 3, 40, 33), torch.randint(0, 21, (1, 40, 33))
     net.eval()
     with torch.no_grad():

@@ -44,8 +44,8 @@ def net(card: ModelCard) -> FCN:
             if isinstance(module, torch.nn.Conv2d):
                 middle = module.kernel_size[0] // 2
                 module.weight[:, :, middle, middle] = 1.0 / module.in_channels
-        built.head.scores[0].weight[1] = 1.0
-        built.head.scores[0].bias[1] = -0.01
+        built.head.scores[-1].weight[1] = 1.0
+        built.head.scores[-1].bias[1] = -0.01
     return built.eval()
 
 

@@ -18,7 +18,7 @@ from fullconv.data.images import read_image
 from fullconv.data.resizing import resize_image, to_tensor
 from fullconv.errors import NetworkError
 from fullconv.networks.normalization import Normalization
-from fullconv.networks.reference import fcn_alexnet, fcn_vgg16
+from fullconv.networks.reference import fcn_alexnet, fcn_vgg
 from fullconv.surgery.key_conventions import canonical_names
 from fullconv.surgery.matching import Pair, pair_up
 from fullconv.surgery.transplant import transplant
@@ -119,7 +119,7 @@ def partners(pairs: list[Pair]) -> dict[str, str]:
 def test_torchvision_and_timm_vgg16_fill_the_reference_net() -> None:
     """Oracle: the layers by position, 13 convolutions and the two that became convolutions."""
     with torch.device("meta"):
-        reference = shapes(fcn_vgg16(stride=8))
+        reference = shapes(fcn_vgg(stride=8))
         classifiers = [torchvision.models.vgg16(weights=None), timm.create_model("vgg16")]
     wanted = [name for name in reference if name.startswith(("conv", "fc"))]
     for net in classifiers:

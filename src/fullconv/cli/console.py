@@ -21,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run the Python file in a model whose network is somebody's own.")
 ]
+Head = Annotated[str | None, typer.Option("--head", help="Whose classes, where the network has several heads.")]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fullconv.cli.console import AllowCode, AsJson, Home, one_sentence, print_json
+from fullconv.cli.console import AllowCode, AsJson, Head, Home, one_sentence, print_json
 from fullconv.cli.train import trainable
 from fullconv.data.dataset import Dataset
 from fullconv.errors import DataError
@@ -24,6 +24,7 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the report.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
+    head: Head = None,
     allow_code: AllowCode = False,
     workspace: Home = None,
     as_json: AsJson = False,
@@ -34,7 +35,7 @@ def evaluate(
 
     home = Workspace.find(workspace)
     with one_sentence():
-        loaded = Model.load(model, workspace=home, device=device, allow_code=allow_code)
+        loaded = Model.load(model, workspace=home, device=device, allow_code=allow_code, head=head)
         found = trainable(dataset, home)
         data = found if isinstance(found, Dataset) else Dataset.load(found, home)
         chosen = split or ("test" if len(data.test) else "val")

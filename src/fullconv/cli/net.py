@@ -71,7 +71,7 @@ def show(
     from fullconv.geometry.geometry import geometry_of
     from fullconv.geometry.offsets import offset_table
     from fullconv.geometry.tables import facts, layer_table, summary
-    from fullconv.networks.catalogue import REFERENCE, any_network
+    from fullconv.networks.catalogue import any_network
 
     with one_sentence():
         height, width = parse_size(size)
@@ -83,7 +83,7 @@ def show(
         return
     console = Console()
     console.print(layer_table(geometry, every=every, wide=console.width >= _WIDE))
-    if name in REFERENCE:
+    if name.endswith("-reference"):
         console.print(offset_table(geometry))
     for line in summary(geometry):
         console.print(line, highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fullconv.cli.console import AllowCode, AsJson, Home, one_sentence, print_json
+from fullconv.cli.console import AllowCode, AsJson, Head, Home, one_sentence, print_json
 from fullconv.workspace import Workspace
 
 
@@ -27,6 +27,7 @@ def predict(
         bool, typer.Option("--shift-and-stitch", help="Compute every pixel, upsample none; many times slower.")
     ] = False,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
+    head: Head = None,
     allow_code: AllowCode = False,
     workspace: Home = None,
     as_json: AsJson = False,
@@ -36,7 +37,7 @@ def predict(
     from fullconv.prediction.model import Model
 
     with one_sentence():
-        loaded = Model.load(model, workspace=Workspace.find(workspace), device=device, allow_code=allow_code)
+        loaded = Model.load(model, workspace=Workspace.find(workspace), device=device, allow_code=allow_code, head=head)
         done = predict_files(
             loaded,
             images,

@@ -5,64 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Literal, overload
+from typing import Literal, cast, get_args
 
 from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.networks.backbones import build_classifier, without_weights
-from fullconv.networks.fcn import FCN, PIXELS, FeatureFusion, ScoreFusion, Upsampling, upsampling_of
+from fullconv.networks.fcn import FCN, PIXELS, FeatureFusion, ScoreFusion, upsampling_of
+from fullconv.networks.reference import ReferenceFCN, reference_fcn
 from fullconv.networks.several_heads import SeveralHeads
 from fullconv.networks.taps import Tap, features_of, find_taps, smallest_side
-from fullconv.networks.upsampling import AlignedUpsampling
+from fullconv.networks.upsampling import AlignedUpsampling, Upsampling
 from fullconv.surgery.convolutionalize import convolutionalize
 from fullconv.surgery.rarefy import rarefy
 from fullconv.surgery.window_product import WindowProduct
 
+Fusion = Literal["scores", "features"]
 Head = Literal["score", "fc"]
+Padding = Literal["same", "reference"]
 
 
-@overload
-def fcn(
-    backbone: str | nn.Module,
-    *,
-    classes: int,
-    stride: int = 8,
-    channels: int = 3,
-    fusion: Literal["scores", "features"] = "scores",
-    width: int = 64,
-    upsampling: Upsampling = "bilinear",
-    head: Head = "score",
-    at_once: bool = False,
-    dilated: int | None = None,
-) -> FCN: ...
-@overload
-def fcn(
-    backbone: str | nn.Module,
-    *,
-    classes: Sequence[int],
-    stride: int = 8,
-    channels: int = 3,
-    fusion: Literal["scores", "features"] = "scores",
-    width: int = 64,
-    upsampling: Upsampling = "bilinear",
-    head: Head = "score",
-    at_once: bool = False,
-    dilated: int | None = None,
-) -> SeveralHeads: ...
 def fcn(
     backbone: str | nn.Module,
     *,
     classes: int | Sequence[int],
     stride: int = 8,
     channels: int = 3,
-    fusion: Literal["scores", "features"] = "scores",
+    padding: Padding = "same",
+    fusion: Fusion = "scores",
     width: int = 64,
-    upsampling: Upsampling = "bilinear",
-    head: Head = "score",
+    upsampling: Upsampling | None = None,
+    head: Head | None = None,
     at_once: bool = False,
     dilated: int | None = None,
-) -> FCN | SeveralHeads:
+) -> FCN | ReferenceFCN | SeveralHeads:
     """A fully convolutional network on a classifier.
 
     Args:
@@ -72,19 +48,27 @@ def fcn(
             for semantic and geometric classes.
         stride: of the finest skip: 32 (none), 16, 8, 4 or 2, where the backbone has it.
         channels: bands of the images; a classifier of one's own must read as many.
+        padding: "same" keeps the classifier's own padding; "reference" is the authors' construction, with pad 100 at
+            the first layer, pools that round up, fully connected layers as convolutions, frozen deconvolutions and
+            crops derived from all these. It is defined for VGG (stride 32, 16 or 8) and AlexNet (stride 32, on the
+            two-tower form) by name, with one head of scores and without dilation.
         fusion: what the skips carry: class scores, as in the paper, or features.
         width: channels of fused features.
-        upsampling: "bilinear" by a fixed factor, or a transposed convolution, "frozen" or "learned".
-        head: "score" reads the last feature map; "fc" keeps the fully connected layers, as convolutions.
+        upsampling: "bilinear" interpolates by a fixed factor; transposed convolutions are "frozen" or "learned", the
+            latter with "-dense" for all pairs of classes and "-random" for a random start, as in
+            "learned-dense-random". If not given it is "bilinear", and "frozen" with reference padding.
+        head: "score" reads the last feature map; "fc" keeps the fully connected layers, as convolutions. If not given
+            it is "score", and "fc" with reference padding.
         at_once: with scores, scale finer skips by 0.01, 0.0001 …, so that all strides can be trained together.
         dilated: strides beyond this become dilation (à trous), so that no map is coarser.
 
     Returns:
-        A network for (N, channels, H, W) images; with several numbers of classes it returns a tuple of scores. See
-        `networks.weights` for pretrained parameters.
+        A network for (N, channels, H, W) images; with several numbers of classes, `SeveralHeads`, it returns a tuple
+        of scores. See `networks.weights` for pretrained parameters.
 
     Raises:
-        NetworkError: the backbone is unknown, not convolutional, or lacks that stride; or a head has no classes.
+        NetworkError: the backbone is unknown, not convolutional, or lacks that stride; a head has no classes; an option
+            is unknown or contradicts reference padding.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, section 4; PAMI 2016 for at_once.
 
@@ -97,6 +81,20 @@ def fcn(
         raise NetworkError(
             f"{classes!r} leaves a head without classes", remedy="give every head at least one, as (33, 3)"
         )
+    _refuse_unknown(padding=padding, fusion=fusion, upsampling=upsampling, head=head)
+    if at_once and fusion == "features":
+        raise NetworkError("at_once scales scores, and these skips carry features", remedy="leave one of the two out")
+    if padding == "reference":
+        _refuse_beside_reference(backbone, classes, fusion=fusion, upsampling=upsampling, head=head, dilated=dilated)
+        return reference_fcn(
+            cast(str, backbone),
+            classes=cast(int, classes),
+            stride=stride,
+            channels=channels,
+            at_once=at_once,
+            upsampling=upsampling or "frozen",
+        )
+    upsampling, head = upsampling or "bilinear", head or "score"
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
     training = classifier.training
@@ -127,6 +125,41 @@ def fcn(
         return SeveralHeads(features, tops, taps[0], minimum, ups)
     top, to_pixels = head_for(classes)
     return FCN(features, top, taps[0], minimum, to_pixels)
+
+
+_CHOICES = {
+    "padding": get_args(Padding),
+    "fusion": get_args(Fusion),
+    "upsampling": get_args(Upsampling),
+    "head": get_args(Head),
+}
+_WITH_REFERENCE: dict[str, tuple[object, ...]] = {
+    "fusion": ("scores",),
+    "upsampling": (None, *(kind for kind in get_args(Upsampling) if kind != "bilinear")),
+    "head": (None, "fc"),
+    "dilated": (None,),
+}
+
+
+def _refuse_unknown(**options: str | None) -> None:
+    for option, value in options.items():
+        if value is not None and value not in _CHOICES[option]:
+            raise NetworkError(f"{option} cannot be {value!r}", remedy=f"say {', '.join(_CHOICES[option])}")
+
+
+def _refuse_beside_reference(
+    backbone: str | nn.Module, classes: int | Sequence[int], **options: str | int | None
+) -> None:
+    """Say which option contradicts the authors' construction, if one does."""
+    wrong = [f"{option}={value!r}" for option, value in options.items() if value not in _WITH_REFERENCE[option]]
+    if not isinstance(backbone, str):
+        wrong.append("a classifier of one's own")
+    if isinstance(classes, Sequence):
+        wrong.append("several heads")
+    if wrong:
+        raise NetworkError(
+            f"reference padding is not defined with {wrong[0]}", remedy='leave that out, or take padding="same"'
+        )
 
 
 def chosen_taps(every: tuple[Tap, ...], stride: int, dilated: int | None, name: str) -> tuple[Tap, ...]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import nn
 
 from fullconv.networks.compact import convolution
 from fullconv.networks.taps import Tap
-from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum, TransposedUpsampling
+from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum, TransposedUpsampling, Upsampling
 
 PIXELS = (1, Fraction(0))
-Upsampling = Literal["bilinear", "frozen", "learned"]
-"""By interpolation; by transposed convolutions that stay bilinear; by ones that start so and are trained."""
 
 
 class ScoreFusion(nn.Module):
     """The paper's skips: a 1×1 score layer per tap, summed from coarse to fine (section 4.2).
 
-    Score layers start at zero, so that an untrained network says every class is equally likely.
+    Score layers start at zero, so that an untrained network says every class is equally likely. Layers are kept from
+    coarse to fine, so that those of an FCN-32s have the same names in an FCN-16s, which can start from it.
 
     Args:
         taps: finest first.
@@ -35,9 +33,9 @@ class ScoreFusion(nn.Module):
         self, taps: tuple[Tap, ...], classes: int, upsampling: Upsampling = "bilinear", *, at_once: bool = False
     ) -> None:
         super().__init__()
-        self.nodes = tuple(tap.node for tap in taps)
-        self.scales = tuple(0.01**level if at_once else 1.0 for level in reversed(range(len(taps))))
-        self.scores = nn.ModuleList(nn.Conv2d(tap.channels, classes, 1) for tap in taps)
+        self.nodes = tuple(tap.node for tap in reversed(taps))
+        self.scales = tuple(0.01**level if at_once else 1.0 for level in range(len(taps)))
+        self.scores = nn.ModuleList(nn.Conv2d(tap.channels, classes, 1) for tap in reversed(taps))
         self.upsampling = between(taps, upsampling, [classes] * (len(taps) - 1))
         _zero(self.scores)
 
@@ -46,8 +44,8 @@ class ScoreFusion(nn.Module):
             score(maps[node] if scale == 1 else maps[node] * scale)
             for node, score, scale in zip(self.nodes, self.scores, self.scales, strict=True)
         ]
-        total: torch.Tensor = skips.pop()
-        for fine, up in zip(reversed(skips), reversed(self.upsampling), strict=True):
+        total: torch.Tensor = skips[0]
+        for fine, up in zip(skips[1:], self.upsampling, strict=True):
             total = fine + up(total, _size(fine))
         return total
 
@@ -65,25 +63,22 @@ class FeatureFusion(nn.Module):
 
     def __init__(self, taps: tuple[Tap, ...], classes: int, width: int, upsampling: Upsampling = "bilinear") -> None:
         super().__init__()
-        self.nodes = tuple(tap.node for tap in taps)
+        self.nodes = tuple(tap.node for tap in reversed(taps))
         sums = [width // 2 if tap.stride <= 2 else width for tap in taps]
         finer = [sums[0], *sums[:-1]]
         entering = [*sums[:-1], finer[-1]]
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(tap.channels, channels, 1) for tap, channels in zip(taps, entering, strict=True)
-        )
-        self.refinements = nn.ModuleList(
-            convolution(before, after) for before, after in zip(sums[:-1], finer[:-1], strict=True)
-        )
+        laterals = [nn.Conv2d(tap.channels, channels, 1) for tap, channels in zip(taps, entering, strict=True)]
+        refinements = [convolution(before, after) for before, after in zip(sums[:-1], finer[:-1], strict=True)]
+        self.laterals = nn.ModuleList(reversed(laterals))
+        self.refinements = nn.ModuleList(reversed(refinements))
         self.upsampling = between(taps, upsampling, entering[1:])
         self.score = nn.Conv2d(sums[0], classes, 1)
         _zero(self.score)
 
     def forward(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
         skips = [lateral(maps[node]) for node, lateral in zip(self.nodes, self.laterals, strict=True)]
-        total: torch.Tensor = skips.pop()
-        levels = zip(reversed(skips), reversed(self.upsampling), reversed(self.refinements), strict=True)
-        for fine, up, refine in levels:
+        total: torch.Tensor = skips[0]
+        for fine, up, refine in zip(skips[1:], self.upsampling, self.refinements, strict=True):
             total = refine(fine + up(total, _size(fine)))
         scores: torch.Tensor = self.score(total)
         return scores
@@ -113,25 +108,35 @@ class FCN(nn.Module):
         self.to_pixels = to_pixels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        padded = self.at_least(images)
-        pixels: torch.Tensor = self.to_pixels(self.head(self.features(padded)), _size(padded))
+        pixels: torch.Tensor = self.to_pixels(self.cells(images), _size(self.at_least(images)))
         return pixels[..., : images.shape[-2], : images.shape[-1]]
+
+    def cells(self, images: torch.Tensor) -> torch.Tensor:
+        """Scores at the finest tap, one per cell, before they are brought to the pixels."""
+        scores: torch.Tensor = self.head(self.features(self.at_least(images)))
+        return scores
 
 
 def between(taps: tuple[Tap, ...], kind: Upsampling, channels: Sequence[int]) -> nn.ModuleList:
-    """Upsampling from each tap to the next finer one, finest pair first; `channels` of what is brought up."""
+    """Upsampling from each tap to the next finer one, coarsest pair first.
+
+    Args:
+        taps: finest first.
+        channels: of what is brought up, finest pair first.
+    """
     grids = [(tap.stride, tap.center) for tap in taps]
     pairs = zip(pairwise(grids), channels, strict=True)
-    return nn.ModuleList(upsampling_of(kind, coarse, fine, count) for (fine, coarse), count in pairs)
+    steps = [upsampling_of(kind, coarse, fine, count) for (fine, coarse), count in pairs]
+    return nn.ModuleList(reversed(steps))
 
 
 def upsampling_of(
     kind: Upsampling, coarse: tuple[int, Fraction], fine: tuple[int, Fraction], channels: int
 ) -> AlignedUpsampling:
-    """Interpolation, or a transposed convolution that starts as one; grids of one stride need neither."""
+    """Interpolation or a transposed convolution; grids of one stride need neither."""
     if kind == "bilinear" or coarse[0] == fine[0]:
         return AlignedUpsampling(coarse, fine)
-    return TransposedUpsampling(coarse, fine, channels, learned=kind == "learned")
+    return TransposedUpsampling(coarse, fine, channels, kind)
 
 
 def _zero(module: nn.Module) -> None:

@@ -7,12 +7,14 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from fullconv.errors import NetworkError
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.fcn import FCN
 from fullconv.networks.late_fusion import LateFusion
 from fullconv.networks.own_file import OwnNetwork
-from fullconv.networks.upsampling import bilinear_kernel
+from fullconv.networks.several_heads import SeveralHeads
+from fullconv.networks.upsampling import Upsampling, transposed_convolution
 
 PADDING = 100
 """Of the first convolution, so that even a small image leaves cells after the convolutions without padding."""
@@ -33,21 +35,8 @@ class Crop(nn.Module):
         return f"offset={self.offset}"
 
 
-def deconvolution(classes: int, kernel: int, stride: int) -> nn.ConvTranspose2d:
-    """Bilinear upsampling as a transposed convolution, one kernel per class, frozen.
-
-    >>> deconvolution(21, 64, 32).weight.requires_grad
-    False
-    """
-    layer = nn.ConvTranspose2d(classes, classes, kernel, stride, groups=classes, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(bilinear_kernel(kernel).expand_as(layer.weight))
-    layer.requires_grad_(False)
-    return layer
-
-
 class ReferenceFCN(nn.Module):
-    """FCN-AlexNet or FCN-VGG16 with pad 100, as published.
+    """FCN-AlexNet or FCN-VGG with pad 100, as published.
 
     Takes (N, channels, H, W) images of any size; returns (N, classes, H, W) scores. The score layers start at zero.
 
@@ -58,6 +47,7 @@ class ReferenceFCN(nn.Module):
         classes: how many scores each pixel gets.
         skips: (pool, its channels, scale before scoring), coarse to fine; empty for the 32s nets.
         upsampling: (kernel, stride) of the last deconvolution; its stride is that of the finest scores.
+        kind: of all deconvolutions: frozen, as published, or one of those that learn.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, sections 4.1 to 4.3; Shelhamer, Long, Darrell, PAMI 2016, for the
     all-at-once scales.
@@ -72,6 +62,7 @@ class ReferenceFCN(nn.Module):
         classes: int,
         skips: tuple[tuple[str, int, float], ...] = (),
         upsampling: tuple[int, int],
+        kind: Upsampling = "frozen",
     ) -> None:
         super().__init__()
         for name, layer in (*encoder.named_children(), *head.named_children()):
@@ -81,10 +72,10 @@ class ReferenceFCN(nn.Module):
         self.score_fr = nn.Conv2d(width, classes, 1)
         self._skips = tuple((pool, scale) for pool, _, scale in skips)
         for pool, channels, _ in skips:
-            self.add_module(f"up_to_{pool}", deconvolution(classes, 4, 2))
+            self.add_module(f"up_to_{pool}", transposed_convolution(classes, 4, 2, kind=kind))
             self.add_module(f"score_{pool}", nn.Conv2d(channels, classes, 1))
             self.add_module(f"crop_{pool}", Crop())
-        self.upscore = deconvolution(classes, *upsampling)
+        self.upscore = transposed_convolution(classes, *upsampling, kind=kind)
         self.stride = upsampling[1]
         self.crop = Crop()
         for name, layer in self.named_children():
@@ -99,7 +90,8 @@ class ReferenceFCN(nn.Module):
 
     def cells(self, images: torch.Tensor) -> torch.Tensor:
         """Scores before the last deconvolution, one per cell; with padding the outer cells lie beyond the image."""
-        value, kept = images, {}
+        value: torch.Tensor = images
+        kept: dict[str, torch.Tensor] = {}
         for name in self._down:
             value = getattr(self, name)(value)
             kept[name] = value
@@ -130,7 +122,9 @@ class ReferenceFCN(nn.Module):
         self.crop.offset = crop_offset(geometry_of(self), "upscore")
 
 
-def fcn_alexnet(classes: int = 21, channels: int = 3, *, padding: int = PADDING) -> ReferenceFCN:
+def fcn_alexnet(
+    classes: int = 21, channels: int = 3, *, padding: int = PADDING, upsampling: Upsampling = "frozen"
+) -> ReferenceFCN:
     """FCN-AlexNet (32s) on the two-tower AlexNet, in Caffe's order of pooling and normalisation.
 
     >>> fcn_alexnet().crop.offset
@@ -155,35 +149,54 @@ def fcn_alexnet(classes: int = 21, channels: int = 3, *, padding: int = PADDING)
             pool5=nn.MaxPool2d(3, 2, ceil_mode=True),
         )
     )
-    return ReferenceFCN(encoder, _head(256, 6), 4096, classes=classes, upsampling=(63, 32))
+    return ReferenceFCN(encoder, _head(256, 6), 4096, classes=classes, upsampling=(63, 32), kind=upsampling)
 
 
-_VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+_WIDTHS = (64, 128, 256, 512, 512)
+_CONVOLUTIONS = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+"""In each of the five blocks."""
 _SKIPS = (("pool4", 512, 0.01), ("pool3", 256, 0.0001))
 
 
-def fcn_vgg16(
-    classes: int = 21, channels: int = 3, *, stride: int = 32, at_once: bool = False, padding: int = PADDING
+def fcn_vgg(
+    classes: int = 21,
+    channels: int = 3,
+    *,
+    backbone: str = "vgg16",
+    stride: int = 32,
+    at_once: bool = False,
+    padding: int = PADDING,
+    upsampling: Upsampling = "frozen",
 ) -> ReferenceFCN:
-    """FCN-32s, 16s or 8s on VGG16.
+    """FCN-32s, 16s or 8s on VGG16, as published, or on another VGG in the same way.
 
     Args:
         classes: how many scores each pixel gets.
         channels: bands of the images.
+        backbone: vgg11, vgg13, vgg16, vgg19, or one of them with _bn for batch norm behind every convolution.
         stride: 32, 16 or 8.
         at_once: scale pool4 by 0.01 and pool3 by 0.0001 before scoring, for training without stages.
         padding: of the first convolution.
+        upsampling: "frozen", as published, or one of the kinds that learn.
 
-    >>> net = fcn_vgg16(stride=8)
+    >>> net = fcn_vgg(stride=8)
     >>> net.crop_pool4.offset, net.crop_pool3.offset, net.crop.offset
     (5, 9, 31)
     """
+    plain = backbone.removesuffix("_bn")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     before = channels
-    for block, (width, count) in enumerate(_VGG16, 1):
+    for block, (width, count) in enumerate(zip(_WIDTHS, _CONVOLUTIONS[plain], strict=True), 1):
         for index in range(1, count + 1):
             first = block == index == 1
             layers[f"conv{block}_{index}"] = nn.Conv2d(before, width, 3, padding=padding if first else 1)
+            if plain != backbone:
+                layers[f"bn{block}_{index}"] = nn.BatchNorm2d(width)
             layers[f"relu{block}_{index}"] = nn.ReLU(inplace=True)
             before = width
         layers[f"pool{block}"] = nn.MaxPool2d(2, 2, ceil_mode=True)
@@ -192,8 +205,48 @@ def fcn_vgg16(
         for (pool, width, scale), finest in zip(_SKIPS, (16, 8), strict=True)
         if stride <= finest
     )
-    upsampling = (2 * stride, stride)
-    return ReferenceFCN(nn.Sequential(layers), _head(512, 7), 4096, classes=classes, skips=skips, upsampling=upsampling)
+    encoder, last = nn.Sequential(layers), (2 * stride, stride)
+    return ReferenceFCN(encoder, _head(512, 7), 4096, classes=classes, skips=skips, upsampling=last, kind=upsampling)
+
+
+REFERENCE_STRIDES = {
+    "alexnet": (32,),
+    **{f"{vgg}{norm}": (32, 16, 8) for vgg in _CONVOLUTIONS for norm in ("", "_bn")},
+}
+"""Backbones that the construction with reference padding is defined for, with the strides that it has on them."""
+
+
+def reference_fcn(
+    backbone: str,
+    *,
+    classes: int,
+    stride: int,
+    channels: int = 3,
+    at_once: bool = False,
+    upsampling: Upsampling = "frozen",
+) -> ReferenceFCN:
+    """The authors' construction on a backbone: `fcn_alexnet` (two towers) or `fcn_vgg`.
+
+    Raises:
+        NetworkError: it is not defined for that backbone, or has no such stride there.
+
+    >>> reference_fcn("vgg11", classes=21, stride=16).crop.offset
+    27
+    """
+    if backbone not in REFERENCE_STRIDES:
+        raise NetworkError(
+            f"reference padding is not defined for {backbone}",
+            remedy=f'choose one of {", ".join(REFERENCE_STRIDES)}, or padding="same"',
+        )
+    if stride not in REFERENCE_STRIDES[backbone]:
+        strides = ", ".join(map(str, REFERENCE_STRIDES[backbone]))
+        raise NetworkError(
+            f"{backbone} with reference padding has no stride {stride}",
+            remedy=f'choose one of {strides}, or padding="same"',
+        )
+    if backbone == "alexnet":
+        return fcn_alexnet(classes, channels, upsampling=upsampling)
+    return fcn_vgg(classes, channels, backbone=backbone, stride=stride, at_once=at_once, upsampling=upsampling)
 
 
 def _head(channels: int, kernel: int) -> nn.Sequential:
@@ -209,5 +262,8 @@ def _head(channels: int, kernel: int) -> nn.Sequential:
     )
 
 
-AnyFCN = FCN | ReferenceFCN | LateFusion | OwnNetwork
-"""What the catalogue builds: (N, channels, H, W) → (N, classes, H, W), with `stride`, `features` and `head`."""
+AnyFCN = FCN | ReferenceFCN | LateFusion | SeveralHeads | OwnNetwork
+"""What the catalogue builds: (N, channels, H, W) → (N, classes, H, W), with `stride`, `features` and `head`.
+
+Only `SeveralHeads`, which is built where several numbers of classes are given, returns a tuple of scores.
+"""

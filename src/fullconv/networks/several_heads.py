@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
 
+from fullconv.networks.fcn import FCN
 from fullconv.networks.taps import Tap
 from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum
 
@@ -15,8 +17,8 @@ class SeveralHeads(nn.Module):
     """An FCN with one head per set of classes, all on the same features: semantic and geometric classes, say.
 
     Takes (N, channels, H, W) float images of any size, normalised; returns a tuple of (N, classes, H, W) scores, one
-    per head, for `training.losses.cross_entropy_of_heads`. Datasets carry one label map, so `fc.train` and model
-    packages do not take such a network yet: train it in a loop of your own.
+    per head, for `training.losses.cross_entropy_of_heads`. A model package holds all heads and is loaded as a model of
+    one of them.
 
     Args:
         features: images → feature map per tap.
@@ -44,6 +46,7 @@ class SeveralHeads(nn.Module):
         super().__init__()
         self.features = features
         self.head = nn.ModuleList(heads)
+        self.finest = finest
         self.stride = finest.stride
         self.at_least = PadToMinimum(minimum)
         self.to_pixels = nn.ModuleList(to_pixels)
@@ -55,3 +58,14 @@ class SeveralHeads(nn.Module):
         return tuple(
             up(head(maps), size)[..., :height, :width] for head, up in zip(self.head, self.to_pixels, strict=True)
         )
+
+    def only(self, number: int) -> FCN:
+        """The FCN of one head, with the same parameters; it computes no other head.
+
+        >>> from fullconv.networks.building import fcn
+        >>> net = fcn("squeezenet1_1", classes=(33, 3)).eval()
+        >>> net.only(1)(torch.zeros(1, 3, 97, 61)).shape
+        torch.Size([1, 3, 97, 61])
+        """
+        to_pixels = cast(AlignedUpsampling, self.to_pixels[number])
+        return FCN(self.features, self.head[number], self.finest, self.at_least.minimum, to_pixels)

@@ -1,8 +1,10 @@
-"""Bilinear upsampling by a whole factor that lands exactly on the pixels of the finer grid."""
+"""Upsampling by a whole factor that lands exactly on the pixels of the finer grid: interpolated or learned."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,13 @@ from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.fields import Field
+
+Upsampling = Literal["bilinear", "frozen", "learned", "learned-random", "learned-dense", "learned-dense-random"]
+"""By interpolation; by transposed convolutions that stay bilinear; by ones that are trained.
+
+Those start bilinear or, with "-random", at random; each class has a kernel of its own or, with "-dense", each pair of
+classes has one, so that the scores of one class can change those of another.
+"""
 
 
 def bilinear_kernel(size: int) -> torch.Tensor:
@@ -24,6 +33,45 @@ def bilinear_kernel(size: int) -> torch.Tensor:
     center = factor - 1 if size % 2 else factor - 0.5
     line = 1 - (torch.arange(size) - center).abs() / factor
     return line[:, None] * line[None, :]
+
+
+def transposed_convolution(
+    channels: int, kernel: int, stride: int, *, padding: int = 0, kind: Upsampling = "frozen"
+) -> nn.ConvTranspose2d:
+    """Upsampling of scores by a transposed convolution without bias.
+
+    Args:
+        channels: of the scores.
+        kernel: side of the kernels.
+        stride: the factor.
+        padding: cells cut off at every end.
+        kind: whether the kernels are trained, whether there is one per channel or per pair, and how they start. Dense
+            kernels that start bilinear are zero between different channels. Random ones keep the variance of scores.
+
+    Raises:
+        NetworkError: "bilinear" is interpolation, which has no kernels.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 3.3.
+
+    >>> transposed_convolution(21, 64, 32).weight.requires_grad
+    False
+    >>> transposed_convolution(21, 4, 2, kind="learned-dense").weight.shape
+    torch.Size([21, 21, 4, 4])
+    """
+    if kind == "bilinear":
+        raise NetworkError("bilinear interpolation is no transposed convolution", remedy="say frozen or learned")
+    dense = "-dense" in kind
+    layer = nn.ConvTranspose2d(channels, channels, kernel, stride, padding, groups=1 if dense else channels, bias=False)
+    with torch.no_grad():
+        if kind.endswith("-random"):
+            summed = (channels if dense else 1) * ceil(kernel / stride) ** 2
+            nn.init.normal_(layer.weight, std=summed**-0.5)
+        else:
+            layer.weight.zero_()
+            own = list(range(channels))
+            layer.weight[own, own if dense else 0] = bilinear_kernel(kernel).to(layer.weight)
+    layer.requires_grad_(kind != "frozen")
+    return layer
 
 
 class AlignedUpsampling(nn.Module):
@@ -90,14 +138,14 @@ class AlignedUpsampling(nn.Module):
 
 
 class TransposedUpsampling(AlignedUpsampling):
-    """The same by a transposed convolution that starts as bilinear interpolation, one kernel per channel.
+    """The same by a transposed convolution.
 
     It adds zeros where the grid ends, so the outermost half cell fades, as in the paper's nets.
 
     Args:
         coarse, fine: as there.
         channels: of the scores.
-        learned: whether the kernels are trained or stay frozen.
+        kind: see `transposed_convolution`.
 
     >>> up = TransposedUpsampling((8, Fraction(7, 2)), (4, Fraction(3, 2)), channels=21)
     >>> up.kernels.weight.shape, up.kernels.weight.requires_grad
@@ -107,15 +155,12 @@ class TransposedUpsampling(AlignedUpsampling):
     """
 
     def __init__(
-        self, coarse: tuple[int, Fraction], fine: tuple[int, Fraction], channels: int, *, learned: bool = True
+        self, coarse: tuple[int, Fraction], fine: tuple[int, Fraction], channels: int, kind: Upsampling = "learned"
     ) -> None:
         super().__init__(coarse, fine)
         size = 2 * self.factor - (1 if self.corners else self.factor % 2)
         padding = self.factor - 1 if self.corners else self.factor // 2
-        self.kernels = nn.ConvTranspose2d(channels, channels, size, self.factor, padding, groups=channels, bias=False)
-        with torch.no_grad():
-            self.kernels.weight.copy_(bilinear_kernel(size).expand_as(self.kernels.weight))
-        self.kernels.requires_grad_(learned)
+        self.kernels = transposed_convolution(channels, size, self.factor, padding=padding, kind=kind)
 
     def grown(self, scores: torch.Tensor) -> torch.Tensor:
         grown: torch.Tensor = self.kernels(scores)

@@ -18,7 +18,7 @@ from torch import nn
 from fullconv.errors import NetworkError
 from fullconv.networks.backbones import build_classifier
 from fullconv.networks.late_fusion import LateFusion
-from fullconv.networks.reference import AnyFCN
+from fullconv.networks.reference import AnyFCN, ReferenceFCN
 from fullconv.surgery.transplant import transplant
 from fullconv.surgery.weight_files import read_weights
 
@@ -54,11 +54,13 @@ def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
     """Fill the backbone of a network; of two networks fused late, both.
 
     Args:
-        net: changed in place; its score layers keep their zeros.
+        net: changed in place; score layers keep their zeros where the weights are those of a classifier.
         backbone: torchvision's name of the classifier.
         weights: "auto" (torchvision's ImageNet weights, cached or downloaded; else random, with a warning),
             "imagenet" (the same, but an error where they cannot be had), "random", or the path of a weight file of
-            that classifier, in torchvision's names or those of `surgery.transplant`.
+            that classifier, in torchvision's names or those of `surgery.transplant`. The file may also be the
+            model.safetensors of a network on the same backbone, such as an FCN-32s for an FCN-16s: then scores and
+            upsampling are taken over too, where both have them in the same shape.
 
     Raises:
         NetworkError: the file is missing, unreadable or belongs to another network; the network is then as before.
@@ -75,13 +77,19 @@ def load_weights(net: AnyFCN, backbone: str, weights: str) -> TransferReport:
         except (OSError, RuntimeError, urllib.error.URLError) as problem:
             if weights == "imagenet":
                 raise _unavailable(backbone, problem) from problem
+            reason = f"no ImageNet weights for {backbone} here and none can be downloaded"
+        except NetworkError:
+            if weights == "imagenet" or not isinstance(net, ReferenceFCN):
+                raise
+            reason = f"torchvision's ImageNet weights for {backbone} are of another form of that network"
         warning = (
-            f"no ImageNet weights for {backbone} here and none can be downloaded: training starts from random weights, "
-            "which takes several times longer and scores lower on small sets; give a weight file to change that"
+            f"{reason}: training starts from random weights, which takes several times longer and scores lower on "
+            "small sets; give a weight file to change that"
         )
         return TransferReport("random", initialised=tuple(name for name, _ in net.named_parameters()), warning=warning)
     path = Path(weights).expanduser()
-    return _fill(net, path, path.name)
+    given = read_weights(path)
+    return _of_like_network(net, given, path.name) or _fill(net, path, path.name)
 
 
 def load_classifier(name: str, weights: str = "imagenet") -> nn.Module:
@@ -137,6 +145,21 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _of_like_network(net: AnyFCN, given: dict[str, torch.Tensor], source: str) -> TransferReport | None:
+    """Take over what has the same name and shape, if that is the whole feature extractor; else nothing."""
+    own = net.state_dict(keep_vars=True)
+    features = {id(value) for value in net.features.state_dict(keep_vars=True).values()}
+    same = [name for name, value in own.items() if name in given and given[name].shape == value.shape]
+    needed = {name for name, value in own.items() if id(value) in features and not name.endswith("_tracked")}
+    if not needed or not needed <= set(same):
+        return None
+    with torch.no_grad():
+        for name in same:
+            own[name].copy_(given[name])
+    initialised = tuple(name for name, _ in net.named_parameters() if name not in same)
+    return TransferReport(source, copied=tuple(same), initialised=initialised)
 
 
 def _fill(net: AnyFCN, given: Path | dict[str, torch.Tensor], source: str) -> TransferReport:

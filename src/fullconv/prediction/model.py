@@ -14,12 +14,12 @@ from fullconv.data.channels import fit_channels, fit_dtype, joint_dtype
 from fullconv.data.classes import ClassTable
 from fullconv.data.images import read_image
 from fullconv.data.resizing import resize_image, to_tensor
-from fullconv.errors import DataError, PlanError
+from fullconv.errors import DataError, PackageError, PlanError
 from fullconv.networks.own_file import own_mistakes
 from fullconv.networks.reference import AnyFCN
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.stitched import stitched_scores
-from fullconv.store.package import ModelCard, find_package, load_package
+from fullconv.store.package import ModelCard, find_package, load_package, one_head
 from fullconv.workspace import Workspace
 
 
@@ -27,16 +27,22 @@ class Model:
     """A network with everything that belongs to it.
 
     Args:
-        net: in evaluation mode.
+        net: in evaluation mode, with one head of scores.
         card: classes, normalisation, resizing, scores.
         directory: where it was loaded from.
         device: where to compute; the GPU if there is one.
+
+    Raises:
+        PackageError: the network has several heads; `one_head` takes one of them.
     """
 
     def __init__(
         self, net: AnyFCN, card: ModelCard, directory: Path | None = None, *, device: str | None = None
     ) -> None:
+        if not isinstance(card.classes, ClassTable):
+            raise PackageError("has several heads", where=card.name, remedy="take one of them with one_head")
         self.card = card
+        self.classes: ClassTable = card.classes
         self.directory = directory
         self.device = usable_device(device)
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -49,16 +55,13 @@ class Model:
         workspace: Workspace | None = None,
         device: str | None = None,
         allow_code: bool = False,
+        head: str | None = None,
     ) -> Model:
         """A model from a package folder, a run, or a name in the workspace; see `load`."""
         home = workspace or Workspace.find()
         directory = find_package(where, home.models, home.runs)
-        net, card = load_package(directory, allow_code=allow_code)
+        net, card = one_head(*load_package(directory, allow_code=allow_code), head)
         return cls(net, card, directory, device=device)
-
-    @property
-    def classes(self) -> ClassTable:
-        return self.card.classes
 
     def predict(
         self, image: str | Path | npt.NDArray[Any], *, probabilities: bool = False, shift_and_stitch: bool = False
@@ -141,7 +144,12 @@ def usable_device(name: str | None) -> torch.device:
 
 
 def load(
-    where: str | Path, *, workspace: Workspace | None = None, device: str | None = None, allow_code: bool = False
+    where: str | Path,
+    *,
+    workspace: Workspace | None = None,
+    device: str | None = None,
+    allow_code: bool = False,
+    head: str | None = None,
 ) -> Model:
     """A trained model from a package folder, a run, or a name in the workspace.
 
@@ -150,8 +158,10 @@ def load(
         workspace: where names are looked up; `Workspace.find()` if not given.
         device: "cpu" or "cuda"; the GPU if there is one.
         allow_code: run the package's network.py, where its network is from a Python file.
+        head: of a network with several heads, the name of the one whose classes are wanted.
 
     Raises:
-        PackageError: there is none, it is damaged, or its network is code that was not allowed.
+        PackageError: there is none, it is damaged, its network is code that was not allowed, or it has several heads
+            and none of them is named.
     """
-    return Model.load(where, workspace=workspace, device=device, allow_code=allow_code)
+    return Model.load(where, workspace=workspace, device=device, allow_code=allow_code, head=head)

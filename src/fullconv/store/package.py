@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,6 +23,7 @@ from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.own_file import COPY, OwnFile, OwnNetwork, is_own_file
 from fullconv.networks.reference import AnyFCN
+from fullconv.networks.several_heads import SeveralHeads
 
 CARD = "model.yaml"
 WEIGHTS = "model.safetensors"
@@ -46,12 +47,15 @@ class NetworkCode(BaseModel):
         return cls(function=file.function, sha256=file.sha256)
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
 class NetworkRecipe(BaseModel):
     """How to build the network again.
 
     Args:
         name: in the catalogue; with code, file and function as they were called in training.
-        classes: how many scores each pixel gets.
+        classes: how many scores each pixel gets; for several heads the name of each with that number.
         channels: bands of the images.
         code: none for a network of the catalogue.
     """
@@ -59,7 +63,7 @@ class NetworkRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    classes: int = Field(ge=1)
+    classes: Count | dict[str, Count]
     channels: int = Field(ge=1)
     code: NetworkCode | None = None
 
@@ -67,7 +71,14 @@ class NetworkRecipe(BaseModel):
     def _of_one_kind(self) -> NetworkRecipe:
         if is_own_file(self.name) != (self.code is not None):
             raise ValueError("code belongs to networks named as a Python file, and to no others")
+        if self.code is not None and self.heads:
+            raise ValueError("a network from a Python file has one head")
         return self
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads; empty where there is one, which needs no name."""
+        return tuple(self.classes) if isinstance(self.classes, dict) else ()
 
     def build(self) -> AnyFCN:
         """A network of the catalogue; runs no code that is not FullConv's.
@@ -75,7 +86,8 @@ class NetworkRecipe(BaseModel):
         Raises:
             NetworkError: there is none of that name.
         """
-        return build_network(self.name, classes=self.classes, channels=self.channels)
+        counts = tuple(self.classes.values()) if isinstance(self.classes, dict) else self.classes
+        return build_network(self.name, classes=counts, channels=self.channels)
 
     def build_from(self, directory: Path, *, allow_code: bool) -> AnyFCN:
         """The network of the package in a folder.
@@ -83,7 +95,7 @@ class NetworkRecipe(BaseModel):
         Raises:
             PackageError: it needs code that may not be run, or that is not the code it was saved with.
         """
-        if self.code is None:
+        if self.code is None or isinstance(self.classes, dict):
             return self.build()
         where = directory / COPY
         if not allow_code:
@@ -178,7 +190,10 @@ class HistoryEntry(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The contents of model.yaml."""
+    """The contents of model.yaml.
+
+    With several heads `classes` has a table for each, under the names that the recipe gives them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -186,7 +201,7 @@ class ModelCard(BaseModel):
     name: str
     made_with: str = f"fullconv {VERSION}"
     network: NetworkRecipe
-    classes: ClassTable
+    classes: ClassTable | dict[str, ClassTable]
     image_dtype: str = "uint8"
     normalization: Normalization
     resize: Resize = Resize()
@@ -194,6 +209,23 @@ class ModelCard(BaseModel):
     scores: tuple[PackageScores, ...] = ()
     licence: str | None = None
     history: tuple[HistoryEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_table_per_head(self) -> ModelCard:
+        counts = self.network.classes
+        tables = self.classes if isinstance(self.classes, dict) else None
+        if (tables is None) != (not isinstance(counts, dict)):
+            raise ValueError("the network and its classes must have the same heads")
+        if tables is not None and {name: len(table) for name, table in tables.items()} != counts:
+            raise ValueError("every head needs a table of as many classes as it scores")
+        return self
+
+    def of_head(self, name: str) -> ModelCard:
+        """The card of one of several heads, as if the network had no other."""
+        assert isinstance(self.classes, dict)
+        table = self.classes[name]
+        network = self.network.model_copy(update={"classes": len(table)})
+        return self.model_copy(update={"network": network, "classes": table})
 
 
 def save_package(directory: Path, net: AnyFCN, card: ModelCard, *, replace: bool = False) -> Path:
@@ -263,6 +295,31 @@ def load_package(directory: Path, *, allow_code: bool = False) -> tuple[AnyFCN, 
     except RuntimeError as problem:
         raise PackageError(f"weights do not fit {card.network.name}", where=path, remedy=remedy) from problem
     return net.eval(), card
+
+
+def one_head(net: AnyFCN, card: ModelCard, name: str | None) -> tuple[AnyFCN, ModelCard]:
+    """What is loaded, as the model of one set of classes.
+
+    Args:
+        net, card: see `load_package`.
+        name: of the head, where there are several.
+
+    Returns:
+        The network of that head alone, with the same parameters, and its description; those given where there is one.
+
+    Raises:
+        PackageError: there are several heads and none is named, or none has that name.
+    """
+    heads = card.network.heads
+    if not heads and name is None:
+        return net, card
+    if not heads:
+        raise PackageError(f"has one head, and none named {name!r}", where=card.name, remedy="name no head")
+    if name not in heads:
+        problem = f"has {len(heads)} heads" if name is None else f"has no head {name!r}"
+        raise PackageError(problem, where=card.name, remedy=f"name one of {', '.join(heads)} (--head, head=…)")
+    assert isinstance(net, SeveralHeads)
+    return net.only(heads.index(name)).eval(), card.of_head(name)
 
 
 def find_package(where: str | Path, models: Path, runs: Path) -> Path:
