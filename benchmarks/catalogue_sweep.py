@@ -3,8 +3,8 @@
 Each network is built without weights, followed by its geometry, built with weights, run on images of odd sizes, asked
 for its first loss, trained for one step, saved, loaded and compared (tests/network_contract.py). Every backbone comes
 first at its coarsest stride; then the other strides and skips; then classifiers that are not listed; then dilation,
-fully connected heads, transposed convolutions and late fusion on the smallest backbone of every family. Of the last
-ones some are refused, with a reason; a listed network never is.
+fully connected heads, transposed convolutions, late fusion and reference padding on the smallest backbone of every
+family. Of the last ones some are refused, with a reason; a listed network never is.
 
 Run: python benchmarks/catalogue_sweep.py [--shard 1/2] [--done FILE] [--only NAME …]
 writes benchmarks/results/catalogue_contract.md as it goes. Outcomes are kept in FILE, one a line, and what stands there
@@ -92,6 +92,7 @@ def variants(backbone: str) -> Iterator[str]:
     yield from (f"fcn{dilated}s-{backbone}-d{dilated}" for dilated in (16, 8) if dilated in strides)
     kinds = (kind for kind in get_args(Upsampling) if kind != "bilinear")
     yield from (f"fcn8s-{backbone}-{kind}" for kind in ("fc", "at-once", *kinds, "late3"))
+    yield f"fcn32s-{backbone}-reference"
 
 
 def outcome(name: str, listed: bool) -> Outcome:
