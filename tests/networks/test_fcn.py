@@ -79,6 +79,8 @@ def test_grids_that_do_not_line_up_are_refused() -> None:
 VARIANTS = [
     *("fcn8s-alexnet-fc", "fcn8s-alexnet-fc-learned", "fcn8s-resnet18-d8", "fcn4s-resnet18-d16-features"),
     *("fcn8s-squeezenet1_1-frozen", "fcn8s-mobilenet_v2-at-once-learned", "fcn4s-mobilenet_v2-d8-features-learned"),
+    *("fcn8s-squeezenet1_1-learned-dense", "fcn4s-squeezenet1_1-features-learned-dense-random"),
+    "fcn8s-squeezenet1_1-learned-random",
 ]
 
 
