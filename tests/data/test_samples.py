@@ -14,8 +14,9 @@ import torch
 from fullconv.data import cache as module
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.cache import PreparedSamples, prepared_samples
+from fullconv.data.orders import EpochBatches, Passes, Request
 from fullconv.data.resizing import Resize, resize_label
-from fullconv.data.samples import EpochBatches, ResizedSamples, SameSizeBatches, TrainingSamples, collate
+from fullconv.data.samples import Collate, ResizedSamples, SameSizeBatches, TrainingSamples
 
 
 class Arrays:
@@ -132,38 +133,38 @@ def test_a_training_sample_is_the_same_whenever_asked_for(tmp_path: Path) -> Non
             seed=7,
         )
 
-    first, second = samples()[(3, 1)], samples()[(3, 1)]
+    first, second = samples()[Request(3, 1)], samples()[Request(3, 1)]
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))  # type: ignore[arg-type]
-    other_epoch = samples()[(4, 1)]
+    other_epoch = samples()[Request(4, 1)]
     assert not torch.equal(first.images, other_epoch.images)
-    batch = collate([first, second])
+    batch = Collate()([first, second])
     assert batch.images.shape == (2, 3, 16, 16)
     assert batch.colors is not None
     assert batch.colors.shape == (2, 3, 4)
 
 
 def test_an_epoch_shows_every_sample_equally_often() -> None:
-    batches = EpochBatches(10, 4, seed=3, views=2)
+    batches = EpochBatches(Passes(10, views=2), 4, seed=3)
     batches.set_epoch(5)
-    seen = [index for batch in batches for _, index in batch]
+    seen = [request.image for batch in batches for request in batch]
     assert len(seen) == len(batches) * 4 == 20
     assert np.bincount(seen).tolist() == [2] * 10
 
 
 def test_views_of_one_sample_in_an_epoch_differ() -> None:
-    batches = EpochBatches(6, 3, seed=3, views=3)
+    batches = EpochBatches(Passes(6, views=3), 3, seed=3)
     places = [place for batch in batches for place in batch]
     assert len(set(places)) == len(places) == 18
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
-    def order(seed: int, epoch: int) -> list[list[tuple[int, int]]]:
-        batches = EpochBatches(12, 5, seed=seed)
+    def order(seed: int, epoch: int) -> list[list[Request]]:
+        batches = EpochBatches(Passes(12), 5, seed=seed)
         batches.set_epoch(epoch)
         return list(batches)
 
     assert order(1, 2) == order(1, 2)
-    assert [i for b in order(1, 2) for _, i in b] != [i for b in order(1, 3) for _, i in b]
+    assert [r.image for b in order(1, 2) for r in b] != [r.image for b in order(1, 3) for r in b]
 
 
 def test_validation_batches_hold_one_size_and_every_image_once() -> None:

@@ -75,15 +75,29 @@ def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, epoch, index])
 
 
-def draw_view(plan: Augmentation, image: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator) -> View:
-    """A random window of an image of (height, width) for a finished sample of `crop` (height, width)."""
+def draw_view(
+    plan: Augmentation,
+    image: tuple[int, int],
+    crop: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    center: tuple[int, int] | None = None,
+) -> View:
+    """A random window of an image of (height, width) for a finished sample of `crop` (height, width).
+
+    Args:
+        center: the pixel of the image that comes to lie in the middle, if that is not to be drawn.
+    """
     factor = math.exp(rng.uniform(math.log(plan.scale[0]), math.log(plan.scale[1])))
     starts, extents, sizes, places = [], [], [], []
-    for side, wanted in zip(image, crop, strict=True):
+    for axis, (side, wanted) in enumerate(zip(image, crop, strict=True)):
         window = wanted / factor
-        room = side - window
-        over = EDGE_SHARE * min(room, window) if room > 0 else 0.0
-        start = min(max(rng.uniform(min(0.0, room) - over, max(0.0, room) + over), min(0.0, room)), max(0.0, room))
+        if center is None:
+            room = side - window
+            over = EDGE_SHARE * min(room, window) if room > 0 else 0.0
+            start = min(max(rng.uniform(min(0.0, room) - over, max(0.0, room) + over), min(0.0, room)), max(0.0, room))
+        else:
+            start = center[axis] + 0.5 - window / 2
         first = min(side - 1, max(0, round(start)))
         last = max(first + 1, min(side, round(start + window)))
         size = min(wanted, max(1, round((last - first) * factor)))
@@ -102,6 +116,25 @@ def draw_view(plan: Augmentation, image: tuple[int, int], crop: tuple[int, int],
         bool(rng.random() < plan.flip),
         bool(rng.random() < plan.vertical_flip),
     )
+
+
+def window_at(corner: tuple[int, int], image: tuple[int, int], crop: tuple[int, int]) -> View:
+    """The part of an image from a corner on, as it is; what hangs over its end is padding."""
+    height, width = (min(wanted, side - start) for wanted, side, start in zip(crop, image, corner, strict=True))
+    return View(*corner, height, width, (height, width), (0, 0), mirror=False, upside_down=False)
+
+
+def shifted(
+    image: torch.Tensor, label: torch.Tensor, by: tuple[int, int], fill: torch.Tensor, ignore: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image (C, H, W) and label (H, W) moved down and right by so many pixels; what leaves them is lost."""
+    down, right = by
+    height, width = label.shape
+    moved = fill.to(image.dtype).view(-1, 1, 1).expand_as(image).clone()
+    moved_label = torch.full_like(label, ignore)
+    moved[:, down:, right:] = image[:, : height - down, : width - right]
+    moved_label[down:, right:] = label[: height - down, : width - right]
+    return moved, moved_label
 
 
 def apply_view(

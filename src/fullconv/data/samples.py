@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from torch.utils.data import Dataset, Sampler
 
-from fullconv.data.augmentation import Augmentation, apply_view, draw_colors, draw_view, sample_generator
+from fullconv.data.augmentation import (
+    Augmentation,
+    apply_view,
+    draw_colors,
+    draw_view,
+    sample_generator,
+    shifted,
+    window_at,
+)
 from fullconv.data.cache import SampleSource, prepare
+from fullconv.data.orders import Request
 from fullconv.data.resizing import Resize, to_tensor
 
 
@@ -31,12 +42,14 @@ class Batch(NamedTuple):
         labels: (N, H, W) class ids with ignore.
         colors: (N, C, C + 1) affine colour change, or None.
         indices: (N,) place of each sample in its dataset.
+        seeds: (N,) int64, for what is drawn of a sample later on.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     colors: torch.Tensor | None
     indices: torch.Tensor
+    seeds: torch.Tensor
 
 
 class ResizedSamples:
@@ -55,24 +68,26 @@ class ResizedSamples:
 
 
 class TrainingSamples(Dataset[Batch]):
-    """Random views; an item is asked for by (epoch, index) and is the same whenever it is asked for.
+    """Random views; what a request yields is a function of it and the seed, whenever it is asked for.
 
     Args:
         reader: decoded samples.
-        crop: (height, width) of every view.
+        crop: (height, width) of every view; None for whole images, each in its own size.
         plan: how views are drawn.
         fill: (C,) pixel value of padding.
         mean, std: (C,) of the colours in units of the pixel scale: what jitter is measured by.
         rgb: whether the bands are red, green and blue.
         ignore: label of padding.
         seed: of the whole run.
+        around: what a request for a class is drawn around: one of its pixels, or one of its connected regions.
+        jitter: (rows, columns): views are shifted down and right by less than this; (1, 1) for not at all.
     """
 
     def __init__(
         self,
         reader: SampleReader,
         *,
-        crop: tuple[int, int],
+        crop: tuple[int, int] | None,
         plan: Augmentation,
         fill: Sequence[float],
         mean: Sequence[float],
@@ -80,6 +95,8 @@ class TrainingSamples(Dataset[Batch]):
         rgb: bool,
         ignore: int,
         seed: int,
+        around: Literal["pixel", "region"] = "pixel",
+        jitter: tuple[int, int] = (1, 1),
     ) -> None:
         self.reader = reader
         self.crop = crop
@@ -90,18 +107,48 @@ class TrainingSamples(Dataset[Batch]):
         self.rgb = rgb
         self.ignore = ignore
         self.seed = seed
+        self.around = around
+        self.jitter = jitter
 
     def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, place: tuple[int, int]) -> Batch:
-        epoch, index = place
-        rng = sample_generator(self.seed, epoch, index)
-        image, label = self.reader.read(index)
-        view = draw_view(self.plan, (label.shape[0], label.shape[1]), self.crop, rng)
-        seen, truth = apply_view(view, to_tensor(image), torch.from_numpy(label), self.crop, self.fill, self.ignore)
+    def __getitem__(self, request: Request) -> Batch:
+        rng = sample_generator(self.seed, request.turn, request.image)
+        image, label = self.reader.read(request.image)
+        size = (label.shape[0], label.shape[1])
+        crop = self.crop or size
+        if request.corner is not None:
+            view = window_at(request.corner, size, crop)
+        else:
+            center = None if request.aim is None else self._center(label, request.aim, rng)
+            view = draw_view(self.plan, size, crop, rng, center=center)
+        seen, truth = apply_view(view, to_tensor(image), torch.from_numpy(label), crop, self.fill, self.ignore)
         colors = torch.from_numpy(draw_colors(self.plan, self.mean, self.std, rng, rgb=self.rgb))
-        return Batch(seen, truth, colors, torch.tensor(index))
+        if self.jitter != (1, 1):
+            by = int(rng.integers(self.jitter[0])), int(rng.integers(self.jitter[1]))
+            seen, truth = shifted(seen, truth, by, self.fill, self.ignore)
+        seed = int(rng.integers(2**62))
+        return Batch(seen, truth, colors, torch.tensor(request.image), torch.tensor(seed))
+
+    def _center(self, label: npt.NDArray[Any], aim: int, rng: np.random.Generator) -> tuple[int, int]:
+        """A pixel of the class, or one in the box around one of its connected regions."""
+        there = label == aim
+        if self.around == "region":
+            regions, count = ndimage.label(there, structure=np.ones((3, 3)))
+            rows, columns = ndimage.find_objects(regions)[int(rng.integers(count))]
+            return int(rng.integers(rows.start, rows.stop)), int(rng.integers(columns.start, columns.stop))
+        place = int(rng.choice(np.flatnonzero(there)))
+        return place // label.shape[1], place % label.shape[1]
+
+
+def class_presence(reader: SampleReader, classes: int) -> npt.NDArray[np.bool_]:
+    """(images, classes): whether an image holds a class."""
+    found = np.zeros((len(reader), classes), dtype=bool)
+    for index in range(len(reader)):
+        ids = np.unique(reader.read(index)[1])
+        found[index, ids[ids < classes]] = True
+    return found
 
 
 class WholeImages(Dataset[Batch]):
@@ -115,68 +162,29 @@ class WholeImages(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         image, label = self.reader.read(index)
-        return Batch(to_tensor(image).contiguous(), torch.from_numpy(label), None, torch.tensor(index))
-
-
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) in an order drawn from (seed, epoch); the last one is filled up from the start.
-
-    Args:
-        length: samples in the set.
-        batch_size: samples in a batch.
-        seed: of the whole run.
-        views: how many views of each sample an epoch holds (small sets, large images).
-
-    >>> batches = EpochBatches(5, 2, seed=0)
-    >>> len(batches), len({index for batch in batches for _, index in batch})
-    (3, 5)
-    """
-
-    def __init__(self, length: int, batch_size: int, *, seed: int, views: int = 1) -> None:
-        self.length = length
-        self.batch_size = batch_size
-        self.seed = seed
-        self.views = views
-        self.epoch = 0
-
-    @property
-    def sampler(self) -> EpochBatches:
-        """Where Lightning looks for `set_epoch`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of every epoch, and before it goes on from a checkpoint."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self.length * self.views // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order = np.concatenate([rng.permutation(self.length) for _ in range(self.views)])
-        order = np.resize(order, len(self) * self.batch_size)
-        for batch, indices in enumerate(order.reshape(len(self), self.batch_size)):
-            start = batch * self.batch_size
-            passes = [(start + offset) // self.length for offset in range(self.batch_size)]
-            yield [
-                (self.epoch * (self.views + 1) + turn, int(index)) for turn, index in zip(passes, indices, strict=True)
-            ]
+        return Batch(to_tensor(image).contiguous(), torch.from_numpy(label), None, torch.tensor(index), torch.tensor(0))
 
 
 class SameSizeBatches(Sampler[list[int]]):
     """Indices grouped so that the images of a batch have one size.
 
+    Args:
+        sizes: (height, width) of every image.
+        batch_size: images in a batch, at most.
+        rank, processes: which share of the batches this process takes.
+
     >>> list(SameSizeBatches([(2, 2), (3, 3), (2, 2), (2, 2)], 2))
     [[0, 2], [3], [1]]
     """
 
-    def __init__(self, sizes: Sequence[tuple[int, int]], batch_size: int) -> None:
+    def __init__(self, sizes: Sequence[tuple[int, int]], batch_size: int, *, rank: int = 0, processes: int = 1) -> None:
         groups: dict[tuple[int, int], list[int]] = {}
         for index, size in enumerate(sizes):
             groups.setdefault(size, []).append(index)
-        self.batches = [
+        batches = [
             group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
         ]
+        self.batches = batches[rank::processes]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -185,12 +193,37 @@ class SameSizeBatches(Sampler[list[int]]):
         return iter(self.batches)
 
 
-def collate(samples: Sequence[Batch]) -> Batch:
-    """Samples of one size → one batch."""
-    colors = [sample.colors for sample in samples if sample.colors is not None]
-    return Batch(
-        torch.stack([sample.images for sample in samples]),
-        torch.stack([sample.labels for sample in samples]),
-        torch.stack(colors) if len(colors) == len(samples) else None,
-        torch.stack([sample.indices for sample in samples]),
-    )
+@dataclass(frozen=True)
+class Collate:
+    """Samples → one batch; smaller ones are padded at their ends.
+
+    Args:
+        fill: (C,) pixel value of the padding.
+        ignore: its label.
+    """
+
+    fill: tuple[float, ...] = ()
+    ignore: int = 255
+
+    def __call__(self, samples: Sequence[Batch]) -> Batch:
+        height, width = (max(sample.labels.shape[axis] for sample in samples) for axis in (0, 1))
+        padded = [self._padded(sample, (height, width)) for sample in samples]
+        colors = [sample.colors for sample in samples if sample.colors is not None]
+        return Batch(
+            torch.stack([images for images, _ in padded]),
+            torch.stack([labels for _, labels in padded]),
+            torch.stack(colors) if len(colors) == len(samples) else None,
+            torch.stack([sample.indices for sample in samples]),
+            torch.stack([sample.seeds for sample in samples]),
+        )
+
+    def _padded(self, sample: Batch, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        height, width = sample.labels.shape
+        if (height, width) == size:
+            return sample.images, sample.labels
+        fill = torch.tensor(self.fill).to(sample.images.dtype).view(-1, 1, 1)
+        images = fill.expand(-1, *size).clone()
+        images[:, :height, :width] = sample.images
+        labels = torch.full(size, self.ignore, dtype=sample.labels.dtype)
+        labels[:height, :width] = sample.labels
+        return images, labels

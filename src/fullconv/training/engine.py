@@ -12,15 +12,16 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging
 
-from fullconv.data.samples import EpochBatches
+from fullconv.data.orders import EpochBatches
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
+from fullconv.training.class_weights import class_weights
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.experiment import Plan
 from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
-from fullconv.training.losses import inverse_log_weights
+from fullconv.training.objective import Objective
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask
@@ -37,17 +38,24 @@ def fit_network(job: Job, status: Status) -> None:
         FloatingPointError: the loss is no finite number any more.
     """
     plan, data, net = job.plan, job.data, job.net
-    loader = training_loader(data.train, plan, job.normalization, job.home)
-    pixels = [int(count) for count in data.statistics.pixels("train")]
+    loader = training_loader(data.train, plan, job.normalization, job.home, job.grid)
+    steps_per_epoch = -(-len(loader) // plan.optimization.accumulate)
+    objective = Objective(
+        plan.loss,
+        plan.regime,
+        job.grid,
+        classes=len(data.classes),
+        ignore=data.classes.ignore_index,
+        weights=_class_weights(job),
+    )
     task = SegmentationTask(
         net.to(memory_format=torch.channels_last),
         job.normalization,
+        objective,
         classes=len(data.classes),
-        ignore=data.classes.ignore_index,
         optimization=plan.optimization,
-        steps=len(loader) * plan.epochs,
+        steps=steps_per_epoch * plan.epochs,
         pretrained=job.transfer.pretrained,
-        class_weights=inverse_log_weights(pixels) if plan.class_weights == "inverse-log" else None,
     )
     recorder = RunRecorder(job.directory, data.classes.names, status, job.display)
     checkpoints = job.directory / "checkpoints"
@@ -58,7 +66,9 @@ def fit_network(job: Job, status: Status) -> None:
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_epochs=plan.epochs,
             check_val_every_n_epoch=plan.validate_every,
-            callbacks=[recorder, *_averaging(plan), *checkpoint_callbacks(checkpoints)],
+            accumulate_grad_batches=plan.optimization.accumulate,
+            gradient_clip_val=plan.optimization.clip,
+            callbacks=[recorder, *_averaging(plan), *_patience(plan), *checkpoint_callbacks(checkpoints)],
             default_root_dir=job.directory,
             logger=False,
             enable_progress_bar=False,
@@ -73,7 +83,7 @@ def fit_network(job: Job, status: Status) -> None:
             step = int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
             batches = loader.batch_sampler
             assert isinstance(batches, EpochBatches)
-            batches.set_epoch(step // len(loader))
+            batches.set_epoch(step // steps_per_epoch)
         try:
             slow_bf16 = plan.device == "cpu" and plan.precision == "bf16"
             with workers_without_main(), strided_depthwise_in_float32(net, wanted=slow_bf16):
@@ -90,6 +100,24 @@ def fit_network(job: Job, status: Status) -> None:
     net.load_state_dict(
         {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
     )
+
+
+def _class_weights(job: Job) -> torch.Tensor | None:
+    """Factors per class, from the training images."""
+    plan, data = job.plan, job.data
+    split = data.statistics.splits["train"]
+    names = data.classes.names
+    total = sum(split.pixels.values()) + split.ignored_pixels
+    weights = plan.class_weights if isinstance(plan.class_weights, str) else dict(plan.class_weights)
+    pixels, images_with = ([int(counts[name]) for name in names] for counts in (split.pixels, split.images_with))
+    return class_weights(weights, names, pixels, images_with, total / split.images)
+
+
+def _patience(plan: Plan) -> list[Callback]:
+    """The end of a run that no longer gets better; none where the plan has no patience."""
+    if plan.patience is None:
+        return []
+    return [EarlyStopping("val/mean_iou", mode="max", patience=plan.patience, check_on_train_epoch_end=False)]
 
 
 def _averaging(plan: Plan) -> list[Callback]:

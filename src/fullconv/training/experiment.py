@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
+from fullconv.training.class_weights import Weighting
+from fullconv.training.loss_settings import Loss, LossSetting
+from fullconv.training.optimization import Optimization
+from fullconv.training.recipes import Recipe, overlaid, settings_of
+from fullconv.training.regimes import Patchwise, Regime, WholeImage
 
 DEFAULT_NETWORK = "fcn4s-mobilenet_v2-features"
-
-
-class Optimization(BaseModel):
-    """AdamW with a one-cycle learning rate: up over the warm-up, then down along a cosine.
-
-    Args:
-        learning_rate: peak for parameters that start from nothing.
-        pretrained_learning_rate: peak for parameters that were transferred.
-        weight_decay: of weights; biases and normalisation layers are not decayed.
-        warmup: share of all steps until the peak.
-        ema: decay per step of a moving average of the weights, such as 0.99, which is validated and kept instead of
-            the weights themselves; none for no average.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    learning_rate: float = Field(default=5e-3, gt=0)
-    pretrained_learning_rate: float = Field(default=5e-4, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup: float = Field(default=0.1, gt=0, lt=1)
-    ema: float | None = Field(default=None, gt=0, lt=1)
 
 
 class Experiment(BaseModel):
@@ -40,15 +25,21 @@ class Experiment(BaseModel):
         dataset: a name in the workspace, or the path of a dataset.yaml.
         network: a name of the catalogue, or file and function of a network of one's own, as my_net.py:build.
         weights: "auto", "imagenet", "random" or a weight file; a network of one's own stays as built with "auto".
-        regime: whole images, or large crops of them, with the loss at every pixel.
+        recipe: settings that belong together: "reference" trains as the published nets were trained. Other settings
+            lie over it.
+        regime: "whole-image", "patchwise" or "loss-sampling", or one of them with its own settings.
         seed: of weights, order and augmentation.
         resize: applied to every image before anything else; predictions come back at the original size.
         crop: (height, width) of a training view; none = from the sizes of the images.
         batch_size: views in a step; none = from the number of images.
+        replacement: draw every view from all images anew, instead of passing through the set.
         epochs: passes over the set; none = from the number of images.
         views: views of every image in one epoch; none = so that an epoch of a small set is worth validating.
         validate_every: epochs between two validations; none = so that validation stays a small part of the time.
-        class_weights: "none", or "inverse-log": 1 / ln(1.02 + share of the class), scaled to mean 1 over the pixels.
+        patience: validations without a better mean IoU after which training ends; none = never before its time.
+        loss: a loss, or several as "cross-entropy+dice", or one with its own settings.
+        class_weights: "none"; "inverse-log": 1 / ln(1.02 + share of the class); "median-frequency";
+            "effective-number"; all scaled to mean 1 over the pixels; or factors by class name, as they are.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the hardware computes in it.
         device: "auto", "cpu" or "cuda".
         workers: loader processes; none = matched to the cores.
@@ -63,24 +54,36 @@ class Experiment(BaseModel):
     dataset: str
     network: str = DEFAULT_NETWORK
     weights: str = "auto"
-    regime: Literal["whole-image"] = "whole-image"
+    recipe: Recipe = "default"
+    regime: Regime = WholeImage()
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     resize: Resize = Resize()
     crop: tuple[int, int] | None = None
     batch_size: int | None = Field(default=None, ge=1)
+    replacement: bool = False
     epochs: int | None = Field(default=None, ge=1)
     views: int | None = Field(default=None, ge=1)
     validate_every: int | None = Field(default=None, ge=1)
     augmentation: Augmentation = Augmentation()
+    patience: int | None = Field(default=None, ge=1)
+    loss: LossSetting = Loss()
     optimization: Optimization = Optimization()
-    class_weights: Literal["none", "inverse-log"] = "inverse-log"
+    class_weights: Weighting | dict[str, Annotated[float, Field(ge=0)]] = "inverse-log"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = Field(default=None, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("recipe") != "reference":
+            return value
+        return overlaid(settings_of("reference", str(value.get("network", DEFAULT_NETWORK))), value)
+
     @model_validator(mode="after")
     def _sensible(self) -> Experiment:
-        if self.crop is not None and min(self.crop) < 32:
+        patches = isinstance(self.regime, Patchwise)
+        if self.crop is not None and min(self.crop) < 32 and not patches:
             raise ValueError("crop: a view needs at least 32 pixels on each side")
         if not 0 < self.augmentation.scale[0] <= self.augmentation.scale[1]:
             raise ValueError("augmentation.scale: give the smaller magnification first, both above 0")

@@ -32,6 +32,7 @@ from fullconv.networks.own_file import (
 )
 from fullconv.networks.own_weights import load_own_weights
 from fullconv.networks.reference import AnyFCN
+from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
@@ -50,6 +51,8 @@ from fullconv.training.engine import StopRequested, fit_network
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.recipes import overlaid
+from fullconv.training.regimes import Patchwise
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
@@ -106,11 +109,13 @@ def train(
     home = workspace or Workspace.find()
     asked = {**(settings or {}), **fields} | ({} if network is None else {"network": network})
     experiment, data = _experiment(dataset, asked, home)
-    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes))
-    net = _network(plan, data)
+    net = _network(experiment, data)
+    grid = ScoreGrid.of(net)
+    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
+    _check_patches(plan, grid)
     report = _transfer(plan, net)
     directory = new_run(home, data.name, plan, net.file if isinstance(net, OwnNetwork) else None)
-    return _execute(Job(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
+    return _execute(Job(directory, plan, data, net, grid, report, home, TrainingDisplay(quiet=quiet)))
 
 
 def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool = False) -> Run:
@@ -131,7 +136,8 @@ def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool =
         raise PlanError("the dataset has changed since the run began", where=plan.dataset, remedy=remedy)
     net = _network(plan, data, directory)
     report = _recorded_transfer(directory) or _transfer(plan, net)
-    return _execute(Job(directory, plan, data, net, report, home, TrainingDisplay(quiet=quiet)))
+    grid = ScoreGrid.of(net)
+    return _execute(Job(directory, plan, data, net, grid, report, home, TrainingDisplay(quiet=quiet)))
 
 
 def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
@@ -152,7 +158,7 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
         asked["dataset"] = path.parent.name if path.parent.parent == home.datasets else str(path)
     if "dataset" in settings:
         raise PlanError("the dataset is given already", where="dataset", remedy="leave it out of the settings")
-    experiment = validate_document(_overlaid(asked, settings), Experiment, where="the experiment", error=PlanError)
+    experiment = validate_document(overlaid(asked, settings), Experiment, where="the experiment", error=PlanError)
     if experiment.weights not in NAMED_WEIGHTS:
         weights = str(Path(experiment.weights).expanduser().absolute())
         experiment = experiment.model_copy(update={"weights": weights})
@@ -161,21 +167,7 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
     return experiment, data
 
 
-def _overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes laid over settings, section by section.
-
-    >>> _overlaid({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
-    {'a': {'b': 3, 'c': 2}}
-    """
-    merged = dict(base)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        merged[key] = _overlaid(inner, value) if both else value  # type: ignore[arg-type]
-    return merged
-
-
-def _network(plan: Plan, data: Dataset, run: Path | None = None) -> AnyFCN:
+def _network(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyFCN:
     """The network with its start values; one of the user's own comes from the copy in the run, if there is a run."""
     lightning.seed_everything(plan.seed, verbose=False)
     classes, channels = len(data.classes), data.channels
@@ -183,6 +175,22 @@ def _network(plan: Plan, data: Dataset, run: Path | None = None) -> AnyFCN:
         name = plan.network if run is None else copied_name(plan.network, run)
         return own_network(name, classes=classes, channels=channels)
     return build_network(plan.network, classes=classes, channels=channels)
+
+
+def _check_patches(plan: Plan, grid: ScoreGrid) -> None:
+    """Patches that hold no whole field have no loss inside.
+
+    Raises:
+        PlanError: they are smaller than the receptive field, or the field is the whole image.
+    """
+    if not isinstance(plan.regime, Patchwise) or plan.regime.loss_at != "inside":
+        return
+    remedy = "say regime.loss_at: center or pixels, choose larger patches, or a network with a smaller field"
+    if not grid.is_local:
+        raise PlanError("the scores of this network read the whole image", where="regime.loss_at", remedy=remedy)
+    if any(side < field for side, field in zip(plan.crop, grid.field, strict=True)):
+        fields, sides = ("×".join(map(str, size)) for size in (grid.field, plan.crop))
+        raise PlanError(f"no receptive field of {fields} pixels lies inside a patch of {sides}", remedy=remedy)
 
 
 def _transfer(plan: Plan, net: AnyFCN) -> TransferReport:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fullconv.data.dataset import Dataset
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
+from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.experiment import Plan
@@ -24,6 +25,7 @@ class Job:
         plan: nothing is left open in it.
         data: the dataset, all splits.
         net: the network; it is trained in place.
+        grid: of its scores.
         transfer: where its weights came from.
         home: holds the cache of prepared samples.
         display: shows progress.
@@ -33,6 +35,7 @@ class Job:
     plan: Plan
     data: Dataset
     net: AnyFCN
+    grid: ScoreGrid
     transfer: TransferReport
     home: Workspace
     display: TrainingDisplay

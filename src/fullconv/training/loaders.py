@@ -14,55 +14,105 @@ from torch.utils.data import DataLoader
 
 from fullconv.data.cache import prepared_samples
 from fullconv.data.dataset import Dataset
+from fullconv.data.orders import ByClass, EpochBatches, Order, Passes, Replacement, Windows
 from fullconv.data.resizing import Resize
 from fullconv.data.samples import (
     Batch,
-    EpochBatches,
+    Collate,
     ResizedSamples,
     SameSizeBatches,
     SampleReader,
     TrainingSamples,
     WholeImages,
-    collate,
+    class_presence,
 )
 from fullconv.networks.normalization import Normalization
+from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.experiment import Plan
+from fullconv.training.regimes import Patchwise, WholeImage
 from fullconv.workspace import Workspace
 
 PREFETCHED_BATCHES = 2
 
 
-def training_loader(data: Dataset, plan: Plan, normalization: Normalization, home: Workspace) -> DataLoader[Batch]:
-    """Batches of random views of the training images, in an order fixed by the seed.
+def training_loader(
+    data: Dataset,
+    plan: Plan,
+    normalization: Normalization,
+    home: Workspace,
+    grid: ScoreGrid,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+) -> DataLoader[Batch]:
+    """Batches of views of the training images, by the plan's regime, in an order fixed by the seed.
 
     Args:
         data: the training split.
-        plan: gives crop, batch size, views and augmentation.
+        plan: gives regime, crop, batch size, views and augmentation.
         normalization: its mean fills the padding.
         home: holds the cache of prepared samples.
+        grid: of the network's scores.
+        rank, processes: which share of every batch this process takes.
     """
+    regime = plan.regime
+    reader = _reader(data, plan.resize, home)
+    fill = tuple(value * normalization.scale for value in normalization.mean)
+    full = isinstance(regime, WholeImage) and regime.full
+    jitter = isinstance(regime, WholeImage) and regime.jitter
     samples = TrainingSamples(
-        _reader(data, plan.resize, home),
-        crop=plan.crop,
+        reader,
+        crop=None if full else plan.crop,
         plan=plan.augmentation,
-        fill=[value * normalization.scale for value in normalization.mean],
+        fill=fill,
         mean=normalization.mean,
         std=normalization.std,
         rgb=data.channels == 3 and data.dtype != "float32",
         ignore=data.classes.ignore_index,
         seed=plan.seed,
+        around="region" if isinstance(regime, Patchwise) and regime.around == "objects" else "pixel",
+        jitter=grid.total_stride if jitter else (1, 1),
     )
-    batches = EpochBatches(len(samples), plan.batch_size, seed=plan.seed, views=plan.views)
-    return _loader(samples, batches, plan)
+    order = _order(reader, data, plan, grid)
+    batches = EpochBatches(order, plan.batch_size, seed=plan.seed, rank=rank, processes=processes)
+    return _loader(samples, batches, plan, Collate(fill, data.classes.ignore_index))
 
 
-def validation_loader(data: Dataset, plan: Plan, home: Workspace) -> DataLoader[Batch]:
-    """Whole validation images, those of one size together, with no more pixels in a batch than in training."""
+def _order(reader: SampleReader, data: Dataset, plan: Plan, grid: ScoreGrid) -> Order:
+    regime = plan.regime
+    if isinstance(regime, Patchwise) and regime.origins == "grid":
+        height, width = plan.crop
+        wanted = (regime.step or height // 2, regime.step or width // 2)
+        rows, cols = (
+            max(1, round(step / stride)) * stride for step, stride in zip(wanted, grid.total_stride, strict=True)
+        )
+        return Windows([plan.resize.size(*size) for size in data.sizes], plan.crop, (rows, cols))
+    if isinstance(regime, Patchwise) and regime.around != "uniform":
+        pixels = data.statistics.pixels("train")
+        without = (int(pixels.argmax()),) if regime.around == "objects" and len(pixels) > 1 else ()
+        return ByClass(class_presence(reader, len(data.classes)), views=plan.views, without=without)
+    if plan.replacement:
+        return Replacement(len(reader), views=plan.views)
+    return Passes(len(reader), views=plan.views)
+
+
+def validation_loader(
+    data: Dataset, plan: Plan, home: Workspace, *, rank: int = 0, processes: int = 1
+) -> DataLoader[Batch]:
+    """Whole validation images, those of one size together, with no more pixels in a batch than in training.
+
+    Args:
+        data: the validation split.
+        plan: gives batch size and crop.
+        home: holds the cache of prepared samples.
+        rank, processes: which share of the batches this process takes.
+    """
     samples = WholeImages(_reader(data, plan.resize, home))
     sizes = [plan.resize.size(*size) for size in data.sizes]
-    room = plan.batch_size * plan.crop[0] * plan.crop[1]
+    room = plan.batch_size * plan.crop[0] * plan.crop[1] // processes
     largest = max(height * width for height, width in sizes)
-    return _loader(samples, SameSizeBatches(sizes, max(1, room // largest)), plan, most_workers=1)
+    batches = SameSizeBatches(sizes, max(1, room // largest), rank=rank, processes=processes)
+    return _loader(samples, batches, plan, Collate(), most_workers=1)
 
 
 def _reader(data: Dataset, resize: Resize, home: Workspace) -> SampleReader:
@@ -73,7 +123,7 @@ def _reader(data: Dataset, resize: Resize, home: Workspace) -> SampleReader:
     return prepared if prepared is not None else ResizedSamples(data, resize)
 
 
-def _loader(samples: Any, batches: Any, plan: Plan, *, most_workers: int = 64) -> DataLoader[Batch]:
+def _loader(samples: Any, batches: Any, plan: Plan, collate: Collate, *, most_workers: int = 64) -> DataLoader[Batch]:
     workers = min(plan.workers, most_workers)
     return DataLoader(
         samples,

@@ -1,14 +1,110 @@
-"""Per-pixel cross-entropy with ignored pixels and class weights."""
+"""Losses of scores against labels: per pixel (cross-entropy, focal) and per region (Dice, Lovász)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from fullconv.errors import PlanError
+
+
+def pixel_cross_entropy(
+    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, smoothing: float = 0.0
+) -> torch.Tensor:
+    """Negative log-likelihood per pixel, 0 where ignored.
+
+    Args:
+        scores: (N, classes, H, W) floating point.
+        labels: (N, H, W) integer class ids.
+        ignore: the id that counts nowhere.
+        smoothing: share of the truth that is spread evenly over all classes (Szegedy et al. 2016, section 7).
+
+    Returns:
+        (N, H, W) float32, or float64 for such scores.
+
+    >>> scores = torch.zeros(1, 4, 1, 2)
+    >>> pixel_cross_entropy(scores, torch.tensor([[[1, 255]]]), ignore=255)
+    tensor([[[1.3863, 0.0000]]])
+    """
+    return F.cross_entropy(
+        _wide(scores), labels.long(), ignore_index=ignore, reduction="none", label_smoothing=smoothing
+    )
+
+
+def pixel_focal(scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, gamma: float = 2.0) -> torch.Tensor:
+    """Cross-entropy times (1 − probability of the truth)^gamma per pixel: what is right already counts little.
+
+    Source: Lin et al. 2017, Focal Loss, section 3.
+
+    >>> scores = torch.zeros(1, 4, 1, 2)
+    >>> pixel_focal(scores, torch.tensor([[[1, 255]]]), ignore=255)  # 0.75² · ln 4
+    tensor([[[0.7798, 0.0000]]])
+    """
+    plain = pixel_cross_entropy(scores, labels, ignore=ignore)
+    wrong = -torch.expm1(-plain)
+    # The gradient of wrong^gamma has no bound at 0 for gamma < 1.
+    return torch.where(wrong > 0, wrong.clamp_min(1e-12) ** gamma * plain, torch.zeros_like(plain))
+
+
+def dice_loss(
+    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """1 − soft Dice coefficient, mean over the classes that the batch holds; 0 where nothing counts.
+
+    Source: Milletari et al. 2016, V-Net, section 3, with the sums over the batch.
+
+    Args:
+        scores: (N, classes, H, W) floating point.
+        labels: (N, H, W) integer class ids.
+        ignore: the id that counts nowhere.
+        weight: (classes,) factors for the mean.
+
+    >>> scores = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])
+    >>> round(dice_loss(scores, torch.tensor([[[0, 1]]]), ignore=255).item(), 4)
+    0.0
+    """
+    probabilities, truth = _counted(scores, labels, ignore)
+    both = (probabilities * truth).sum(0)
+    sums = probabilities.sum(0) + truth.sum(0)
+    return _mean_of_classes(1 - 2 * both / sums.clamp_min(1e-6), truth.sum(0) > 0, weight)
+
+
+def lovasz_softmax(
+    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The Lovász extension of 1 − IoU on softmax probabilities, mean over the classes that the batch holds.
+
+    Source: Berman, Rannen Triki, Blaschko 2018, section 3, equations 8, 9 and 11.
+
+    >>> scores = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])
+    >>> round(lovasz_softmax(scores, torch.tensor([[[0, 1]]]), ignore=255).item(), 4)
+    0.0
+    """
+    probabilities, truth = _counted(scores, labels, ignore)
+    errors, order = (truth - probabilities).abs().sort(dim=0, descending=True)
+    ordered = truth.gather(0, order)
+    total = ordered.sum(0)
+    intersection = total - ordered.cumsum(0)
+    union = total + (1 - ordered).cumsum(0)
+    jaccard = 1 - intersection / union.clamp_min(1)
+    steps = torch.diff(jaccard, dim=0, prepend=jaccard.new_zeros(1, jaccard.shape[1]))
+    return _mean_of_classes((errors * steps).sum(0), total > 0, weight)
+
+
+def near_boundary(labels: torch.Tensor, *, width: int, ignore: int) -> torch.Tensor:
+    """Pixels within `width` of a pixel of another class: (N, H, W), bool; ignored pixels make no boundary.
+
+    >>> near_boundary(torch.tensor([[[0, 0, 0, 1, 1]]]), width=1, ignore=255)
+    tensor([[[False, False,  True,  True, False]]])
+    """
+    values = labels.float().unsqueeze(1)
+    none = values == ignore
+    size = 2 * width + 1
+    highest = F.max_pool2d(values.masked_fill(none, -1.0), size, 1, width)
+    lowest = -F.max_pool2d((-values).masked_fill(none, float("-inf")), size, 1, width)
+    return ((highest > lowest) & ~none).squeeze(1)
 
 
 def cross_entropy(
@@ -28,11 +124,10 @@ def cross_entropy(
     >>> cross_entropy(scores, torch.tensor([[[255, 255]]]), ignore=255).item()
     0.0
     """
-    target = labels.long()
-    if not bool((labels != ignore).any()):
-        return scores.sum() * 0.0
-    # torch divides the weighted sum by the weights of the pixels that count.
-    return F.cross_entropy(scores.float().contiguous(), target, weight=weight, ignore_index=ignore)
+    counted = labels != ignore
+    factors = counted.float() if weight is None else weight[labels.long().masked_fill(~counted, 0)] * counted
+    total = (pixel_cross_entropy(scores, labels, ignore=ignore) * factors).sum()
+    return total / factors.sum().clamp_min(torch.finfo(factors.dtype).tiny)
 
 
 def cross_entropy_of_heads(
@@ -71,18 +166,18 @@ def cross_entropy_of_heads(
     return torch.stack(losses).sum()
 
 
-def inverse_log_weights(pixels: Sequence[int], *, offset: float = 1.02) -> torch.Tensor:
-    """Class weights 1 / ln(offset + share), scaled so that their mean over the pixels is 1.
+def _wide(scores: torch.Tensor) -> torch.Tensor:
+    """Losses are summed in float32 at least."""
+    return (scores if scores.dtype == torch.float64 else scores.float()).contiguous()
 
-    Rare classes weigh more, bounded by 1 / ln(offset). (Paszke et al. 2016, ENet, section 5.3.)
 
-    Args:
-        pixels: training pixels of every class.
+def _counted(scores: torch.Tensor, labels: torch.Tensor, ignore: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities and one-hot truth of the pixels that count, (pixels, classes)."""
+    counted = labels != ignore
+    rows = _wide(scores).permute(0, 2, 3, 1)[counted]
+    return rows.softmax(1), F.one_hot(labels[counted].long(), scores.shape[1]).to(rows.dtype)
 
-    >>> inverse_log_weights([90, 10]).numpy().round(2)
-    array([0.68, 3.9 ], dtype=float32)
-    """
-    counts = np.asarray(pixels, dtype=np.float64)
-    shares = counts / max(1.0, counts.sum())
-    weights = 1 / np.log(offset + shares)
-    return torch.tensor(weights / (weights * shares).sum(), dtype=torch.float32)
+
+def _mean_of_classes(losses: torch.Tensor, present: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    factors = present.to(losses.dtype) if weight is None else present * weight.to(losses.dtype)
+    return (losses * factors).sum() / factors.sum().clamp_min(1e-12)

@@ -12,6 +12,7 @@ import torch
 from fullconv.errors import PlanError
 from fullconv.prediction.model import usable_device
 from fullconv.training.experiment import Experiment, Plan
+from fullconv.training.regimes import AnyRegime, LossSampling, Patchwise, WholeImage
 
 PIXELS_IN_A_RUN = 2.43e9
 """Training pixels of a default run: 60 passes over 367 crops of 288×384, under half an hour on two cores."""
@@ -21,15 +22,22 @@ LARGEST_CROP = 512
 CROP_SHARE = 0.8
 CROP_MULTIPLE = 32
 DEFAULT_BATCH = 8
+LARGEST_PATCH_BATCH = 512
 SHORTEST_RUN, LONGEST_RUN = 12, 200
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What planning needs to know of the data: (height, width) of every image."""
+    """What planning needs to know of data and network.
+
+    Args:
+        train, val: (height, width) of every image.
+        field: (height, width) of the receptive field of a score; needed for patches of that size.
+    """
 
     train: Sequence[tuple[int, int]]
     val: Sequence[tuple[int, int]]
+    field: tuple[int, int] | None = None
 
 
 def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
@@ -51,12 +59,12 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
     if precision == "auto":
         precision = "bf16" if computes_bf16(device) else "fp32"
     sizes = [experiment.resize.size(*size) for size in data.train]
-    batch = experiment.batch_size or min(DEFAULT_BATCH, max(2, len(sizes) // 4))
-    views = experiment.views or max(1, -(-VIEWS_IN_AN_EPOCH // len(sizes)))
-    crop = experiment.crop or default_crop(sizes)
+    crop = view_size(experiment, sizes, data.field)
+    batch = experiment.batch_size or default_batch(experiment.regime, crop, sizes)
+    views = experiment.views or default_views(experiment.regime, crop, sizes)
     epochs = experiment.epochs or _epochs(crop, views * len(sizes))
     every = experiment.validate_every or max(1, round(len(data.val) / (views * len(sizes)) * 2), epochs // 100)
-    if batch == 1 and max(crop) <= 32:
+    if batch == 1 and max(crop) <= 32 and not isinstance(experiment.regime, Patchwise):
         raise PlanError("one view of 32 pixels leaves batch norm a single value", where="crop", remedy="make it larger")
     decided = {
         "device": device,
@@ -64,6 +72,7 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         "crop": crop,
         "batch_size": batch,
         "views": views,
+        "optimization": experiment.optimization.decided(),
         "epochs": epochs,
         "validate_every": min(every, epochs),
         "workers": default_workers() if experiment.workers is None else experiment.workers,
@@ -71,9 +80,58 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
     return Plan.model_validate(experiment.model_dump() | decided)
 
 
+def view_size(
+    experiment: Experiment, sizes: Sequence[tuple[int, int]], field: tuple[int, int] | None
+) -> tuple[int, int]:
+    """(height, width) of what the network sees of an image in training: crop, patch, or the largest whole image.
+
+    Raises:
+        PlanError: settings contradict each other.
+    """
+    regime, crop = experiment.regime, experiment.crop
+    if isinstance(regime, WholeImage) and regime.full:
+        largest = max(height for height, _ in sizes), max(width for _, width in sizes)
+        if crop not in (None, largest):
+            raise PlanError("regime.full takes images whole", where="crop", remedy="leave one of the two out")
+        return largest
+    if isinstance(regime, Patchwise):
+        size = regime.size or crop or field
+        if size is None:
+            raise PlanError("no size is given for the patches", where="regime.size", remedy="give one, as [64, 64]")
+        if crop not in (None, size):
+            raise PlanError("differs from the size of the patches", where="crop", remedy="leave it out")
+        return size
+    return crop or default_crop(sizes)
+
+
+def default_batch(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> int:
+    """Views in a step: eight crops, or patches of as many pixels; fewer of a small set; more where loss is left out.
+
+    >>> sizes = [(360, 480)] * 367
+    >>> default_batch(WholeImage(), (288, 384), sizes), default_batch(LossSampling(keep=0.25), (288, 384), sizes)
+    (8, 32)
+    """
+    batch = min(DEFAULT_BATCH, max(2, len(sizes) // 4))
+    if isinstance(regime, LossSampling):
+        return round(batch / regime.keep)
+    if isinstance(regime, Patchwise):
+        whole = default_crop(sizes)
+        return int(np.clip(batch * whole[0] * whole[1] / (crop[0] * crop[1]), batch, LARGEST_PATCH_BATCH))
+    return batch
+
+
+def default_views(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> int:
+    """Views of every image in one epoch, so that an epoch is worth validating; patches cover an image's area."""
+    views = max(1, -(-VIEWS_IN_AN_EPOCH // len(sizes)))
+    if not isinstance(regime, Patchwise):
+        return views
+    height, width = np.median(np.array(sizes), axis=0)
+    return max(views, round(float(height * width) / (crop[0] * crop[1])))
+
+
 def _epochs(crop: tuple[int, int], views: int) -> int:
     """Passes of so many views, from what a run may cost in pixels."""
-    wanted = np.clip(PIXELS_IN_A_RUN / (crop[0] * crop[1]), FEWEST_VIEWS, MOST_VIEWS)
+    wanted = np.clip(PIXELS_IN_A_RUN / (crop[0] * crop[1]), FEWEST_VIEWS, max(MOST_VIEWS, SHORTEST_RUN * views))
     return int(np.clip(round(wanted / views), SHORTEST_RUN, LONGEST_RUN))
 
 

@@ -16,6 +16,7 @@ from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.evaluation.scores import Scores
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.metrics_file import MetricsFile
+from fullconv.training.optimization import shown_rate
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
 
@@ -53,7 +54,7 @@ class RunRecorder(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
         self.metrics.start(last_step=trainer.global_step)
-        self._total = int(trainer.max_epochs or 1) * int(trainer.num_training_batches)
+        self._total = int(trainer.max_epochs or 1) * self._steps_per_epoch(trainer)
         self._first = trainer.global_step
         self._began = time.monotonic()
         self.display.start(self._total, trainer.global_step)
@@ -77,7 +78,7 @@ class RunRecorder(Callback):
         self._seconds += now - self._mark
         self._mark = now
         self._images += len(batch.images)
-        rate = float(trainer.optimizers[0].param_groups[-1]["lr"])
+        rate = shown_rate(trainer.optimizers[0])
         loss = float(task.losses["train"][-1])
         every = max(1, int(trainer.num_training_batches) // ROWS_IN_AN_EPOCH)
         if (batch_idx + 1) % every == 0:
@@ -132,6 +133,11 @@ class RunRecorder(Callback):
         known = {name: value for name, value in values.items() if value is not None and value == value}
         self.metrics.append({"step": trainer.global_step, "epoch": self._epoch(trainer), **known})
 
+    @staticmethod
+    def _steps_per_epoch(trainer: lightning.Trainer) -> int:
+        """Of the optimiser, which takes one in so many batches."""
+        return -(-int(trainer.num_training_batches) // int(trainer.accumulate_grad_batches))
+
     def _epoch(self, trainer: lightning.Trainer) -> int:
         """Counted from 1, as people do."""
         return trainer.current_epoch + 1
@@ -144,7 +150,7 @@ class RunRecorder(Callback):
             "running",
             self.status,
             progress=trainer.global_step / self._total,
-            epoch=trainer.global_step // int(trainer.num_training_batches),
+            epoch=trainer.global_step // self._steps_per_epoch(trainer),
             epochs=trainer.max_epochs,
             seconds_left=left,
         )

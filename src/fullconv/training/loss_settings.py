@@ -1,0 +1,60 @@
+"""The loss in a plan: which terms, how they are summed, what weighs more."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Term = Literal["cross-entropy", "focal", "dice", "lovasz"]
+
+
+class Boundary(BaseModel):
+    """Pixels near the boundary between two classes weigh more.
+
+    Args:
+        weight: added to the factor 1 of every pixel.
+        width: pixels from the boundary.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(default=4.0, gt=0)
+    width: int = Field(default=3, ge=1)
+
+
+class Loss(BaseModel):
+    """What is summed over the pixels or cells that count.
+
+    Args:
+        terms: name of a loss → its factor; "cross-entropy+dice" stands for factors of 1.
+        reduction: "mean", or "sum" as in the reference nets, whose learning rates are so small for that reason.
+        denominator: of the mean: the sum of the factors of what counts ("weights", as PyTorch does), the number of
+            what counts ("pixels"), or of all there is, ignored and left out ones too ("all"). Only with "all" does a
+            class factor mean the same as keeping that class so much more often.
+        label_smoothing: share of the truth spread over all classes, in cross-entropy.
+        focal_gamma: how soon focal loss lets go of what is right.
+        boundary: extra weight near boundaries, for losses per pixel; none for no such thing.
+
+    >>> Loss(terms="cross-entropy+dice").terms
+    {'cross-entropy': 1.0, 'dice': 1.0}
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    terms: Annotated[
+        dict[Term, Annotated[float, Field(gt=0)]], BeforeValidator(lambda value: _terms(value)), Field(min_length=1)
+    ] = {"cross-entropy": 1.0}  # pydantic copies it
+    reduction: Literal["mean", "sum"] = "mean"
+    denominator: Literal["weights", "pixels", "all"] = "weights"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    focal_gamma: float = Field(default=2.0, ge=0)
+    boundary: Boundary | None = None
+
+
+def _terms(value: Any) -> Any:
+    return {name.strip(): 1.0 for name in value.split("+")} if isinstance(value, str) else value
+
+
+LossSetting = Annotated[Loss, BeforeValidator(lambda value: {"terms": value} if isinstance(value, str) else value)]
+"""A loss by its name alone has the defaults."""

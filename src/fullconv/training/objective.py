@@ -1,0 +1,186 @@
+"""The number that training makes small: which loss, where it is read, what is left out, what it is divided by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from fullconv.networks.score_grid import CellScores, ScoreGrid
+from fullconv.training.loss_sampling import (
+    block_labels,
+    block_means,
+    kept_at_random,
+    kept_hardest,
+    over_pixels,
+)
+from fullconv.training.loss_settings import Loss
+from fullconv.training.losses import dice_loss, lovasz_softmax, near_boundary, pixel_cross_entropy, pixel_focal
+from fullconv.training.regimes import AnyRegime, LossSampling
+
+REGIONAL = {"dice": dice_loss, "lovasz": lovasz_softmax}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A loss before it is divided: over several processes, totals and counts are summed apart.
+
+    Args:
+        total: scalar with gradient.
+        count: scalar that it is divided by.
+    """
+
+    total: torch.Tensor
+    count: torch.Tensor
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """0 where nothing counts."""
+        return self.total / self.count.clamp_min(torch.finfo(self.count.dtype).tiny)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the loss of a batch was read from.
+
+    Args:
+        scores: (N, classes, h, w), at the pixels or at the cells.
+        labels: (N, h, w), of the same pixels or cells.
+        part: the loss, of those that were kept.
+    """
+
+    scores: torch.Tensor
+    labels: torch.Tensor
+    part: Part
+
+
+class Objective(nn.Module):
+    """The loss of a network on a batch, by a plan's loss and regime.
+
+    Args:
+        loss: terms and reduction.
+        regime: where the loss is read and what is left out.
+        grid: of the network's scores.
+        classes: how many.
+        ignore: the label that counts nowhere.
+        weights: (classes,) factors: of the loss, or of how often a class is kept where sampling is class-balanced.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, sections 3.4 and 4.4.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        regime: AnyRegime,
+        grid: ScoreGrid,
+        *,
+        classes: int,
+        ignore: int,
+        weights: torch.Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.loss = loss
+        self.regime = regime
+        self.grid = grid
+        self.ignore = ignore
+        self.keep = regime.keep if isinstance(regime, LossSampling) else 1.0
+        table = torch.zeros(ignore + 1)
+        table[:classes] = 1.0 if weights is None else weights
+        balanced = isinstance(regime, LossSampling) and regime.how == "class-balanced"
+        self.register_buffer("sampled", table.clone() if balanced else None, persistent=False)
+        if balanced:
+            table[:classes] = 1.0
+        self.register_buffer("factors", table, persistent=False)
+
+    def forward(
+        self, net: nn.Module, images: torch.Tensor, labels: torch.Tensor, seeds: torch.Tensor | None = None
+    ) -> Reading:
+        """Score a training batch and read its loss.
+
+        Args:
+            net: (N, C, H, W) → (N, classes, H, W).
+            images: (N, C, H, W), normalised.
+            labels: (N, H, W) class ids.
+            seeds: (N,) int64, one per image: what loss sampling keeps of the image is a function of it.
+        """
+        if self.regime.loss_at == "pixels":
+            scores, truth = net(images), labels
+        else:
+            scores = CellScores(net)(images)
+            truth = self.grid.labels(labels, _size(scores), ignore=self.ignore)
+        kept = self._kept(scores, truth, _size(images), seeds)
+        used = truth if kept is None else truth.masked_fill(~kept, self.ignore)
+        return Reading(scores, truth, self.part(scores, used))
+
+    def part(self, scores: torch.Tensor, labels: torch.Tensor) -> Part:
+        """The loss of scores (N, classes, h, w) against labels (N, h, w), of all that are not ignored."""
+        wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
+        counted = labels != self.ignore
+        factors = self._table("factors")[labels.long()].to(wide)
+        if self.loss.boundary is not None:
+            near = near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
+            factors = factors * (1 + self.loss.boundary.weight * near)
+        if self.loss.denominator == "weights":
+            count = factors.sum()
+        elif self.loss.denominator == "pixels":
+            count = counted.sum().to(wide)
+        else:
+            count = factors.new_tensor(self.keep * labels.numel())
+        total = factors.new_zeros(())
+        for name, share in self.loss.terms.items():
+            if name in REGIONAL:
+                weight = self._table("factors")[: scores.shape[1]]
+                value = REGIONAL[name](scores, labels, ignore=self.ignore, weight=weight) * count
+            else:
+                value = (self._per_pixel(name)(scores, labels, ignore=self.ignore) * factors).sum()
+            total = total + share * value
+        return Part(total, count if self.loss.reduction == "mean" else torch.ones_like(count))
+
+    def _per_pixel(self, name: str):  # type: ignore[no-untyped-def]
+        if name == "focal":
+            return partial(pixel_focal, gamma=self.loss.focal_gamma)
+        return partial(pixel_cross_entropy, smoothing=self.loss.label_smoothing)
+
+    def _kept(
+        self, scores: torch.Tensor, truth: torch.Tensor, image: tuple[int, int], seeds: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """What of the truth the loss is read from; None for all."""
+        size = _size(truth)
+        if isinstance(self.regime, LossSampling):
+            return self._sample(scores, truth, seeds)
+        if self.regime.loss_at == "inside":
+            return self.grid.inside(size, image).to(truth.device).expand_as(truth)
+        if self.regime.loss_at == "center":
+            row, col = self.grid.middle(size, image)
+            kept = torch.zeros_like(truth, dtype=torch.bool)
+            kept[:, row, col] = True
+            return kept
+        return None
+
+    def _sample(self, scores: torch.Tensor, truth: torch.Tensor, seeds: torch.Tensor | None) -> torch.Tensor:
+        assert isinstance(self.regime, LossSampling)
+        at_pixels = self.regime.loss_at == "pixels"
+        stride = (round(self.grid.rows.stride), round(self.grid.cols.stride)) if at_pixels else (1, 1)
+        labels = block_labels(truth, stride)
+        if self.regime.how == "hardest":
+            with torch.no_grad():
+                plain = pixel_cross_entropy(scores, truth, ignore=self.ignore)
+                counted = block_means((truth != self.ignore).float(), stride) > 0
+                kept = kept_hardest(block_means(plain, stride), counted, self.keep)
+        else:
+            assert seeds is not None, "loss sampling draws by the seeds of the images"
+            often = torch.ones_like(labels, dtype=torch.float32)
+            if self.regime.how == "class-balanced":
+                often = self._table("sampled")[labels.long()]
+            kept = kept_at_random((self.keep * often).clamp_max(1), seeds)
+        return over_pixels(kept, _size(truth), stride)
+
+    def _table(self, name: str) -> torch.Tensor:
+        table: torch.Tensor = getattr(self, name)
+        return table
+
+
+def _size(maps: torch.Tensor) -> tuple[int, int]:
+    return maps.shape[-2], maps.shape[-1]
