@@ -109,6 +109,12 @@ LOCAL = {
     "chosen channels": lambda net, x: x.index_select(1, net.order) + x.select(1, 2)[:, None],
     "turned channels": lambda net, x: x.flip(1) + torch.flip(x, [1]) + x.roll(1, 1) + torch.roll(x, 1, dims=-3),
     "repeated channels": lambda net, x: x.repeat(1, 3, 1, 1),
+    "channels repeated one by one": lambda net, x: x.repeat_interleave(2, 1) + torch.repeat_interleave(x, 2, dim=-3),
+    "pool that could tell places": lambda net, x: F.max_pool2d(x, 3, 2, return_indices=True)[0],
+    "changed in one half": lambda net, x: (
+        lambda wide, parts: torch.cat([parts[0].add_(wide[:, :2]).relu(), parts[1]], 1)
+    )(net.wide(x), x.chunk(2, 1)),
+    "changed by a layer": lambda net, x: (lambda y: (nn.functional.relu(y, inplace=True), net.wide(y))[1])(x),
     "gated channels": lambda net, x: F.glu(x, 1),
     "moved dimensions": lambda net, x: net.wide(x.movedim(1, -1).swapaxes(axis0=1, axis1=2).movedim((0, 3), (0, 1)).mT),
     "slopes": lambda net, x: F.prelu(x, net.line),
@@ -169,6 +175,17 @@ NOT_LOCAL = {
     "weights from the map": (lambda net, x: F.conv2d(x, x[:1, :, ::64, ::64]), "attention"),
     "turned map": (lambda net, x: x.roll(1, 2) + x.flip(3), "fixed-size"),
     "square images only": (lambda net, x: x + x.transpose(2, 3), "misaligned"),
+    "factor that is no ratio": (lambda net, x: F.interpolate(x, scale_factor=0.3333), "resizing"),
+    "places of a pool": (
+        lambda net, x: sum(F.max_pool2d(x, 2, return_indices=True)[part] for part in (0, 1)),
+        "fixed-size",
+    ),
+    "rows repeated one by one": (lambda net, x: x.repeat_interleave(2, 2), "fixed-size"),
+    "part changed in place": (lambda net, x: (x[:, :1].add_(net.wide(x)[:, :1]), x)[1], "changed-in-place"),
+    "changed under a view": (
+        lambda net, x: (lambda y: (x.add_(net.wide(x)), y.view_as(x))[1])(x.flatten(2)),
+        "changed-in-place",
+    ),
     "one size only": (lambda net, x: x.view(-1, 4, 224, 224), "flattening"),
 }
 

@@ -12,9 +12,10 @@ from torch import fx
 from fullconv.geometry import local_rules as local
 from fullconv.geometry import shape_rules as shape
 from fullconv.geometry.fields import Field
+from fullconv.geometry.in_place import STALE
 from fullconv.geometry.operations import Operation, filled, operation
 from fullconv.geometry.reshape_rules import reshaping
-from fullconv.geometry.states import WHOLE, Blocked, Obstacle, Plane, State, Whole, depends, planes
+from fullconv.geometry.states import WHOLE, Blocked, Lost, Obstacle, Plane, State, Whole, depends, planes
 from fullconv.geometry.tracing import Trace
 
 
@@ -102,6 +103,9 @@ def follow(trace: Trace) -> tuple[dict[fx.Node, State], dict[fx.Node, Obstacle]]
             states[node] = _state(op, trace, obstacles, sized)
             if states[node] is None and _of_size(node, trace, sized):
                 sized.add(node)
+        if STALE in node.meta and depends(states[node]):
+            reason = f"a tensor that shares its memory is changed in place ({node.meta[STALE]}), and it is read later"
+            obstacles[node] = Obstacle(trace.name(node), "changed-in-place", reason)
     return states, obstacles
 
 
@@ -124,6 +128,8 @@ def _state(op: Operation, trace: Trace, obstacles: dict[fx.Node, Obstacle], size
         if op.kind in _WITH_VALUES and any(source in sized for source in op.node.all_input_nodes):
             raise Blocked("size-dependent", "it uses a value computed from the size of the image", state)
         _check(state, trace, *trace.values[op.node])
+    except Lost:
+        return _wholes(result)
     except Blocked as found:
         obstacles[op.node] = Obstacle(op.name, found.kind, found.reason)
         return _wholes(result) if isinstance(found.state, Whole) else found.state

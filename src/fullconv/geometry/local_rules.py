@@ -8,21 +8,29 @@ from fractions import Fraction
 
 from fullconv.geometry.fields import Field
 from fullconv.geometry.operations import Operation, is_computed
-from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, depends, planes
+from fullconv.geometry.states import WHOLE, Blocked, Lost, Plane, State, Tag, Whole, depends, planes
 
 _TAPS = {"nearest": 1, "nearest-exact": 1, "bilinear": 2, "bicubic": 4}
 
+_LARGEST_DENOMINATOR = 100
+"""Of a factor of interpolation; after so many cells they lie on whole pixels again."""
 
-def one_plane(operation: Operation) -> Plane | Whole:
-    """The tensor that the operation reads, where the others are weights."""
-    return next((state for state in operation.states if isinstance(state, Plane | Whole)), WHOLE)
+
+def one_plane(operation: Operation) -> Plane:
+    """The tensor that the operation reads, where the others are weights.
+
+    Raises:
+        Lost: that one may depend on the whole image already.
+    """
+    found = next((state for state in operation.states if isinstance(state, Plane | Whole)), WHOLE)
+    if isinstance(found, Whole):
+        raise Lost
+    return found
 
 
 def _each_axis(operation: Operation, change: Callable[[Field, int], Field]) -> State:
     """Change the fields of the last two dimensions of an (N, C, H, W) plane; `change` gets 0 for the first of them."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     if len(planes(operation.states)) > 1:
         raise Blocked("attention", "its weights are cells of the map")
     if len(plane.tags) < 3 or not {plane.tags[-2], plane.tags[-1]} <= {"rows", "cols"} or plane.tags[-3]:
@@ -80,14 +88,13 @@ def pooling(operation: Operation) -> State:
         operation,
         lambda field, i: field.window(kernel[i], stride=stride[i], padding=padding[i], dilation=dilation[i]),
     )
-    return (plane, None) if operation.both(at + 5, "return_indices", False)[0] else plane
+    # Indices count the cells of a map of one size.
+    return (plane, WHOLE) if operation.shapes is None else plane
 
 
 def padding(operation: Operation) -> State:
     """Any padding by a fixed number of cells, also a negative one; what is added lies outside the image."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     amounts = operation.both(1, "padding" if operation.module is not None else "pad")
     mode = operation.both(2, "mode", "constant")[0]
     if mode == "circular" or operation.kind == "circular_pad":
@@ -109,9 +116,6 @@ def padding(operation: Operation) -> State:
 def resizing(operation: Operation) -> State:
     """Nearest, bilinear and bicubic interpolation by a fixed factor."""
     mode = operation.both(3, "mode", "nearest")[0]
-    plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     if operation.both(1, "size")[0] is not None:
         raise Blocked("resizing", "it resizes to a given size", WHOLE)
     if operation.both(4, "align_corners")[0]:
@@ -120,7 +124,10 @@ def resizing(operation: Operation) -> State:
         raise Blocked("unknown", f"it resizes by {mode}")
     factor = operation.fixed(2, "scale_factor")
     factors = [factor, factor] if isinstance(factor, int | float) else [factor[0], factor[-1]]
-    exact = [Fraction(value).limit_denominator(1000) for value in factors]
+    exact = [Fraction(value).limit_denominator(_LARGEST_DENOMINATOR) for value in factors]
+    crooked = next((value for value, simple in zip(factors, exact, strict=True) if float(simple) != value), None)
+    if crooked is not None:
+        raise Blocked("resizing", f"its factor {crooked} is no ratio of small numbers, so its cells drift", WHOLE)
     if operation.both(5, "recompute_scale_factor")[0] and any(value.denominator > 1 for value in exact):
         raise Blocked("resizing", "it works its factor out anew from the size of the image", WHOLE)
     antialias, half = bool(operation.both(6, "antialias", False)[0]), mode != "nearest"
@@ -141,11 +148,11 @@ def shuffling(operation: Operation) -> State:
 def adaptive_pooling(operation: Operation) -> State:
     """To one cell: global pooling; to a fixed number of cells: windows that depend on the size; both are obstacles."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     wanted = operation.both(1, "output_size")[0]
     sizes = [wanted, wanted] if not isinstance(wanted, list | tuple) else [wanted[0], wanted[-1]]
     if all(size is None for size in sizes):
+        return plane
+    if "1d" in operation.called and not plane.tags[-1]:
         return plane
     if sizes == [1, 1]:
         raise Blocked("global-pooling", "it pools the whole map into one cell")
@@ -157,7 +164,10 @@ def slicing(operation: Operation) -> State:
     source = operation.args[0]
     index, other = operation.values[0][0][1], operation.values[1][0][1]
     if isinstance(source, tuple | list):
-        return source[index]  # type: ignore[no-any-return]
+        part: State = source[index]
+        if isinstance(part, Whole) and planes(source):
+            raise Blocked("fixed-size", "its indices count the cells of a map of one size")
+        return part
     if not isinstance(source, Plane):
         return source  # type: ignore[no-any-return]
     items, others = (list(value) if isinstance(value, tuple) else [value] for value in (index, other))
@@ -204,8 +214,6 @@ def _sliced(field: Field, item: slice, second: slice, *, computed: bool) -> Fiel
 def narrowing(operation: Operation) -> State:
     """`narrow(dim, start, length)`."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     tag = plane.tags[int(operation.fixed(1, "dim"))]
     if tag in ("rows", "cols"):
         start = int(operation.fixed(2, "start"))
@@ -218,8 +226,6 @@ def narrowing(operation: Operation) -> State:
 def choosing(operation: Operation) -> State:
     """`select(dim, index)` and `index_select(dim, indices)` of channels."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     dim = int(operation.fixed(1, "dim")) % len(plane.tags)
     if plane.tags[dim]:
         raise Blocked("unknown", "it picks single cells of the map")
@@ -229,8 +235,6 @@ def choosing(operation: Operation) -> State:
 def unfolding(operation: Operation) -> State:
     """`tensor.unfold(dim, size, step)`: windows along one dimension, their cells in a new last one."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     if operation.node.op != "call_method":
         raise Blocked("unknown", "it gathers windows into columns")
     tag = plane.tags[int(operation.fixed(1, "dimension"))]

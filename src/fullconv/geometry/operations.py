@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from fullconv.geometry.modes import Moded
 from fullconv.geometry.states import Blocked, State
 from fullconv.geometry.tracing import DROPS, Trace
 
@@ -18,7 +19,7 @@ _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.MaxPool2d,), "max_pool2d"),
     ((nn.AvgPool2d,), "avg_pool2d"),
     ((nn.LPPool2d,), "lp_pool2d"),
-    ((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), "adaptive_pool"),
+    ((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d), "adaptive_pool"),
     ((nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d), "pad"),
     ((nn.CircularPad2d,), "circular_pad"),
     ((nn.Upsample,), "interpolate"),
@@ -39,6 +40,9 @@ _MODULE_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
 
 _FUNCTION_KINDS = {
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_max_pool2d"), "adaptive_pool"),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_max_pool1d"), "adaptive_pool"),
+    "max_pool2d_with_indices": "max_pool2d",
+    "repeat_interleave": "repeat",
     **dict.fromkeys(("interpolate", "upsample"), "interpolate"),
     **dict.fromkeys(("view", "reshape", "view_as", "reshape_as", "unflatten", "_reshape_alias"), "reshape"),
     **dict.fromkeys(("softmax", "log_softmax"), "softmax"),
@@ -144,7 +148,16 @@ _ELEMENTWISE = frozenset(
             "threshold",
             "erf",
         ),
-        *("dropout", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "stochastic_depth"),
+        *(
+            "dropout",
+            "dropout1d",
+            "dropout2d",
+            "dropout3d",
+            "feature_dropout",
+            "alpha_dropout",
+            "feature_alpha_dropout",
+            "stochastic_depth",
+        ),
         *(
             "to",
             "float",
@@ -215,7 +228,7 @@ class Operation:
     def called(self) -> str:
         """The name of the function, method or module type."""
         if self.module is not None:
-            return type(self.module).__name__
+            return self.module.called if isinstance(self.module, Moded) else type(self.module).__name__
         return self.node.target if isinstance(self.node.target, str) else getattr(self.node.target, "__name__", "")
 
     @property
@@ -223,9 +236,14 @@ class Operation:
         """Of all arguments."""
         return [*self.args, *self.kwargs.values()]
 
+    @property
+    def _has_settings(self) -> bool:
+        """Whether the settings are those of a module, not arguments of a call."""
+        return self.module is not None and not isinstance(self.module, Moded)
+
     def both(self, position: int, name: str, default: Any = None) -> tuple[Any, Any]:
         """A setting at both image sizes: the module's own, else the argument of that position or name."""
-        if self.module is not None and self.kind != "own":
+        if self._has_settings and self.kind != "own":
             value = getattr(self.module, name, default)
             return value, value
         first, second = (
@@ -247,7 +265,7 @@ class Operation:
 
     def computed(self, position: int, name: str) -> bool:
         """Whether a setting is the result of other operations, and so of the size of the image."""
-        if self.module is not None:
+        if self._has_settings:
             return False
         kept = self.node.kwargs.get(name, self.node.args[position] if position < len(self.node.args) else None)
         return is_computed(kept)
@@ -308,6 +326,8 @@ def _kind(trace: Trace, node: fx.Node, module: nn.Module | None) -> str:
             return "opaque"
         if hasattr(module, "reads"):
             return "own"
+        if isinstance(module, Moded):
+            return _FUNCTION_KINDS.get(module.called, "elementwise")
         found = next((kind for types, kind in _MODULE_KINDS if isinstance(module, types)), None)
         if found is not None:
             return found

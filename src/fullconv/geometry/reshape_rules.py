@@ -8,7 +8,7 @@ from math import prod
 
 from fullconv.geometry.local_rules import one_plane
 from fullconv.geometry.operations import Operation
-from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, words
+from fullconv.geometry.states import Blocked, Plane, State, Tag, words
 
 
 def reshaping(operation: Operation) -> State:
@@ -18,8 +18,6 @@ def reshaping(operation: Operation) -> State:
         Blocked: rows or columns are mixed with something else.
     """
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     assert operation.shapes is not None
     before = tuple(tuple(values[0][0].shape) for values in operation.values)
     groups = _groups(before[0], operation.shapes[0])

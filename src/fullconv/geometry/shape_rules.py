@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from fullconv.geometry.local_rules import joined, one_plane
+from fullconv.geometry.modes import Moded
 from fullconv.geometry.operations import Operation
-from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, Whole, depends, planes, words
+from fullconv.geometry.states import WHOLE, Blocked, Plane, State, Tag, depends, planes, words
 
 _PLACES = ("rows", "cols", "cells")
 
@@ -94,8 +95,6 @@ def _with_dimension(plane: Plane, dim: int) -> Plane:
 def splitting(operation: Operation) -> State:
     """Along channels."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     removes = operation.called == "unbind"
     dim = int(operation.fixed(1 if removes else 2, "dim", 0))
     if plane.tags[dim]:
@@ -110,8 +109,6 @@ def splitting(operation: Operation) -> State:
 def permutation(operation: Operation) -> State:
     """permute, transpose, movedim."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     name = operation.called
     count = len(plane.tags)
     if name == "permute":
@@ -151,8 +148,6 @@ def attribute(operation: Operation) -> State:
 def reduction(operation: Operation) -> State:
     """Over channels it is local; over rows or columns it reads the whole map."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     name = operation.called
     dims = operation.both(2 if "norm" in name or name == "topk" else 1, "dim")[0]
     if isinstance(dims, torch.Tensor) or "other" in operation.kwargs:  # the larger of two, cell by cell
@@ -170,9 +165,9 @@ def reduction(operation: Operation) -> State:
 def batch_norm(operation: Operation) -> State:
     """Local in evaluation; in training it reads the whole batch."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
-    if operation.module is not None:
+    if isinstance(operation.module, Moded):
+        training = operation.module.training
+    elif operation.module is not None:
         training = operation.module.training or getattr(operation.module, "running_mean", None) is None
     else:
         training = bool(operation.both(5, "training", False)[0])
@@ -195,8 +190,6 @@ def whole_map_norm(operation: Operation) -> State:
 def layer_norm(operation: Operation) -> State:
     """Per pixel it is local; over rows and columns it is not."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     over = operation.both(1, "normalized_shape")[0]
     count = 1 if isinstance(over, int) else len(over)
     if any(plane.tags[-back] in _PLACES for back in range(1, count + 1)):
@@ -207,8 +200,6 @@ def layer_norm(operation: Operation) -> State:
 def linear(operation: Operation) -> State:
     """Along the last dimension: channels, or an obstacle."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     if len(planes(operation.states)) > 1:
         raise Blocked("attention", "its weights are cells of the map")
     if plane.tags[-1] in _PLACES:
@@ -256,8 +247,6 @@ def attention(operation: Operation) -> State:
 def softmax(operation: Operation) -> State:
     """Over channels it is local."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     dim = operation.both(1, "dim")[0]
     if dim is not None and plane.tags[int(dim)] in _PLACES:
         raise Blocked("attention", "it takes a softmax over the places of the map")
@@ -267,8 +256,6 @@ def softmax(operation: Operation) -> State:
 def normalizing(operation: Operation) -> State:
     """Division by a norm: over channels it is local."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     if plane.tags[int(operation.both(2, "dim", 1)[0])] in _PLACES:
         raise Blocked("attention", "it weighs the places of the map against each other (attention)")
     return plane
@@ -277,20 +264,18 @@ def normalizing(operation: Operation) -> State:
 def unsqueezing(operation: Operation) -> State:
     """A new dimension of size one."""
     plane = one_plane(operation)
-    return WHOLE if isinstance(plane, Whole) else _with_dimension(plane, int(operation.fixed(1, "dim")))
+    return _with_dimension(plane, int(operation.fixed(1, "dim")))
 
 
 def expanding(operation: Operation) -> State:
     """Repeating values along dimensions that run over nothing of the image."""
     plane = one_plane(operation)
-    return plane if isinstance(plane, Whole) else _broadcast(plane, operation)
+    return _broadcast(plane, operation)
 
 
 def gating(operation: Operation) -> State:
     """One half of the channels opens and closes the other."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     tag = plane.tags[int(operation.fixed(1, "dim", -1))]
     if tag:
         raise Blocked("attention", f"one half of the {words(tag)} weighs the other")
@@ -300,11 +285,13 @@ def gating(operation: Operation) -> State:
 def wrapping(operation: Operation) -> State:
     """Rolls, flips, repetitions and rotations: of channels they are local, of the map they are not."""
     plane = one_plane(operation)
-    if isinstance(plane, Whole):
-        return WHOLE
     name = operation.called
     given = list(operation.values[0][0][1:])
-    if name == "repeat":
+    if name == "repeat_interleave":
+        dim = operation.both(2, "dim")[0]
+        if dim is not None and not plane.tags[int(dim)] and operation.shapes is not None:
+            return plane
+    elif name == "repeat":
         times = _several(operation.values[0][1].get("repeats") or (given[0] if len(given) == 1 else given))
         if len(times) >= len(plane.tags):
             touched = [tag for tag, count in zip(reversed(plane.tags), reversed(times), strict=False) if count != 1]

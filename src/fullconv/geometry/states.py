@@ -66,7 +66,8 @@ class Obstacle:
     Args:
         name: of the module, or of the operation inside one.
         kind: in one word: "global-pooling", "normalization", "attention", "batch-statistics", "resizing",
-            "size-dependent-padding", "adaptive-pooling", "flattening", "fixed-size", "misaligned" or "unknown".
+            "size-dependent-padding", "size-dependent", "adaptive-pooling", "flattening", "fixed-size", "misaligned",
+            "changed-in-place" or "unknown".
         reason: what it does, in words.
     """
 
@@ -86,6 +87,10 @@ class Blocked(Exception):
         self.kind = kind
         self.reason = reason
         self.state = state
+
+
+class Lost(Exception):
+    """Raised by a rule: what the operation reads may depend on the whole image already, and so may its result."""
 
 
 def planes(states: Any) -> list[Plane]:

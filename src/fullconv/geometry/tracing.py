@@ -13,13 +13,15 @@ import torch
 from torch import fx, nn
 
 from fullconv.errors import NetworkError
+from fullconv.geometry.in_place import follow_changes_in_place
+from fullconv.geometry.modes import PATH, follow_modes
 
 BATCH = 2
 """Images in the batch that is traced: with one, nothing would tell the batch from a dimension of size one."""
 
 _LIBRARY = ("torch.nn", "torch.ao.nn")
-PATH, ENDS = "path", "ends"
-"""Keys of `Node.meta`: the module that an operation belongs to, and the modules whose result it is, innermost first."""
+ENDS = "ends"
+"""Key of `Node.meta`: the modules whose result it is, innermost first; under `PATH` lies the one that it belongs to."""
 
 DROPS = frozenset(("StochasticDepth", "DropPath", "DropBlock2d"))
 """Types that drop parts at random in training and do nothing in evaluation, whatever library they come from."""
@@ -72,7 +74,7 @@ class NetworkTracer(fx.Tracer):
 
     def trace(self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         graph = super().trace(root, concrete_args)
-        _follow_changes_in_place(graph)
+        follow_changes_in_place(graph, self.root)
         return graph
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -107,22 +109,6 @@ class NetworkTracer(fx.Tracer):
         return node
 
 
-def _follow_changes_in_place(graph: fx.Graph) -> None:
-    """What reads a tensor after it was changed in place reads the result of the change."""
-    place = {node: index for index, node in enumerate(graph.nodes)}
-    for node in graph.nodes:
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        changes = (node.op == "call_method" or node.op == "call_function") and (
-            name in _IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
-        )
-        if changes and node.args and isinstance(node.args[0], fx.Node):
-            for user in [user for user in node.args[0].users if place[user] > place[node]]:
-                user.replace_input_with(node.args[0], node)
-
-
-_IN_PLACE_OPERATORS = frozenset(("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow"))
-
-
 def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels: int | None = None) -> Trace:
     """Follow an image through a network.
 
@@ -136,7 +122,9 @@ def trace(net: nn.Module, *, input_size: tuple[int, int] | None = None, channels
     """
     graph, opaque = graph_of(net)
     inside = {name: opaque[type(part)] for name, part in net.named_modules() if type(part) in opaque}
-    return trace_of(fx.GraphModule(net, graph), inside, input_size=input_size, channels=channels or bands_of(net))
+    traced = fx.GraphModule(net, graph)
+    follow_modes(traced, net, lambda: graph_of(net)[0])
+    return trace_of(traced, inside, input_size=input_size, channels=channels or bands_of(net))
 
 
 def graph_of(net: nn.Module) -> tuple[fx.Graph, dict[type[nn.Module], str]]:

@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.following import follow
+from fullconv.geometry.modes import PATH, follow_modes
 from fullconv.geometry.states import Plane
-from fullconv.geometry.tracing import ENDS, PATH, Trace, graph_of, names_of, trace, values_at
+from fullconv.geometry.tracing import ENDS, Trace, graph_of, names_of, trace, values_at
 
 _LARGEST_SIDE = 1024
 _NOT_CONVOLUTIONAL = ("attention", "fixed-size", "unknown", "misaligned")
@@ -130,36 +130,11 @@ def features_of(classifier: nn.Module, taps: tuple[Tap, ...]) -> fx.GraphModule:
     graph.erase_node(result)
     graph.output({tap.node: by_name[tap.node] for tap in taps})
     features = fx.GraphModule(classifier, graph)
-    _drop_by_modules(features)
+    follow_modes(features, classifier, lambda: graph_of(classifier)[0])
     features.graph.eliminate_dead_code()
     features.delete_all_unused_submodules()
     features.recompile()
     return features
-
-
-_DROPOUTS: dict[Any, type[nn.Module]] = {
-    F.dropout: nn.Dropout,
-    F.dropout2d: nn.Dropout2d,
-    F.alpha_dropout: nn.AlphaDropout,
-    F.feature_alpha_dropout: nn.FeatureAlphaDropout,
-}
-
-
-def _drop_by_modules(features: fx.GraphModule) -> None:
-    """Modules in the place of `F.dropout(x, p, self.training)`, which would keep the mode of today for ever."""
-    for node in list(features.graph.nodes):
-        positional = dict(zip(("input", "p", "training"), node.args, strict=False))
-        given = positional | dict(node.kwargs)
-        if node.op != "call_function" or node.target not in _DROPOUTS or "training" not in given:
-            continue
-        name = node.name
-        while hasattr(features, name):
-            name += "_"
-        layer = _DROPOUTS[node.target](given.get("p", 0.5)).train(features.training)
-        features.add_submodule(name, layer)
-        with features.graph.inserting_before(node):
-            node.replace_all_uses_with(features.graph.call_module(name, (given["input"],)))
-        features.graph.erase_node(node)
 
 
 def smallest_side(features: fx.GraphModule, channels: int) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from fullconv.geometry.modes import PATH
 from fullconv.geometry.operations import Operation
-from fullconv.geometry.tracing import PATH, Trace
+from fullconv.geometry.tracing import Trace
 from fullconv.surgery.windows import Refused, Windows
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 
 from fullconv.errors import NotConvolutional
+from fullconv.geometry.modes import follow_modes
 from fullconv.geometry.tracing import BATCH, NetworkTracer, Trace, trace_of
 
 
@@ -101,7 +102,9 @@ def specialize(classifier: nn.Module, native: tuple[int, int], channels: int) ->
     _keep_constants(graph, empty, own)
     inside = {name: opaque[type(part)] for name, part in empty.named_modules() if type(part) in opaque}
     _drop_assertions(graph)
-    return trace_of(fx.GraphModule(own, graph), inside, input_size=native, channels=channels)
+    traced = fx.GraphModule(own, graph)
+    follow_modes(traced, empty, lambda: _Specializer(opaque, images).trace(empty))
+    return trace_of(traced, inside, input_size=native, channels=channels)
 
 
 def without_weights(net: nn.Module) -> nn.Module:
