@@ -87,3 +87,11 @@ def test_training_mode_is_kept() -> None:
     ScoreGrid.of(net)
     assert net.training
     assert geometry_of(net.eval()).is_local
+
+
+def test_layers_that_were_in_evaluation_stay_there() -> None:
+    net = build_network("fcn32s-compact", classes=2).train()
+    layer = next(module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)).eval()
+    ScoreGrid.of(net)
+    assert not layer.training
+    assert net.features.training

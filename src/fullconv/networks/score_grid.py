@@ -59,11 +59,12 @@ class ScoreGrid:
         Raises:
             NetworkError: the network cannot be followed.
         """
-        training = net.training
+        training = [module for module in net.modules() if module.training]
         try:
             geometry = geometry_of(CellScores(net).eval())
         finally:
-            net.train(training)
+            for module in training:
+                module.training = True
         pixels = Field.image()
         if geometry.output is None:  # global: every cell reads the whole image, whatever its place
             return cls(pixels, pixels, False, geometry.total_stride)
