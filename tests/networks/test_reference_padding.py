@@ -143,7 +143,7 @@ def test_without_options_it_is_frozen_and_keeps_the_connected_layers() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"fusion": "features"}, "not defined with fusion='features'; leave that out"),
+        ({"fusion": "features"}, "not defined with fusion='features'; leave one of the two out"),
         ({"head": "score"}, "not defined with head='score'"),
         ({"upsampling": "bilinear"}, "not defined with upsampling='bilinear'"),
         ({"dilated": 8}, "not defined with dilated=8"),

@@ -103,6 +103,23 @@ def test_without_a_network_auto_warns_and_imagenet_fails(monkeypatch: pytest.Mon
         load_weights(net, "squeezenet1_1", "imagenet")
 
 
+def test_fcn_takes_weights(classifier_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = fcn("squeezenet1_1", classes=(2, 3), channels=4, weights=str(classifier_file))
+    other = fcn("squeezenet1_1", classes=2, channels=4)
+    load_weights(other, "squeezenet1_1", str(classifier_file))
+    for name, value in other.features.state_dict().items():
+        assert torch.equal(net.features.state_dict()[name], value)
+    with pytest.raises(NetworkError, match="a classifier of one's own has its weights"):
+        fcn(build_classifier("squeezenet1_1"), classes=2, weights=str(classifier_file))
+
+    def unreachable(backbone: str) -> dict[str, torch.Tensor]:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(module, "_from_torchvision", unreachable)
+    with pytest.warns(UserWarning, match="no ImageNet weights for squeezenet1_1 here"):
+        fcn("squeezenet1_1", classes=2, weights="auto")
+
+
 @pytest.mark.realdata
 def test_the_real_weights_recognise_a_hot_dog(shared: Path) -> None:
     from torchvision.transforms.v2 import functional as transforms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -15,7 +16,8 @@ from fullconv.networks.fcn import FCN, PIXELS, FeatureFusion, ScoreFusion, upsam
 from fullconv.networks.reference import ReferenceFCN, reference_fcn
 from fullconv.networks.several_heads import SeveralHeads
 from fullconv.networks.taps import Tap, features_of, find_taps, smallest_side
-from fullconv.networks.upsampling import AlignedUpsampling, Upsampling
+from fullconv.networks.upsampling import Upsampling
+from fullconv.networks.weights import load_weights
 from fullconv.surgery.convolutionalize import convolutionalize
 from fullconv.surgery.rarefy import rarefy
 from fullconv.surgery.window_product import WindowProduct
@@ -38,6 +40,7 @@ def fcn(
     head: Head | None = None,
     at_once: bool = False,
     dilated: int | None = None,
+    weights: str = "random",
 ) -> FCN | ReferenceFCN | SeveralHeads:
     """A fully convolutional network on a classifier.
 
@@ -61,14 +64,16 @@ def fcn(
             it is "score", and "fc" with reference padding.
         at_once: with scores, scale finer skips by 0.01, 0.0001 …, so that all strides can be trained together.
         dilated: strides beyond this become dilation (à trous), so that no map is coarser.
+        weights: "random", or for a backbone by name "imagenet", "auto" or the path of a weight file, as in
+            `networks.weights.load_weights`.
 
     Returns:
         A network for (N, channels, H, W) images; with several numbers of classes, `SeveralHeads`, it returns a tuple
-        of scores. See `networks.weights` for pretrained parameters.
+        of scores.
 
     Raises:
         NetworkError: the backbone is unknown, not convolutional, or lacks that stride; a head has no classes; an option
-            is unknown or contradicts reference padding.
+            is unknown or contradicts reference padding; the weights cannot be had or do not fit.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, section 4; PAMI 2016 for at_once.
 
@@ -77,24 +82,49 @@ def fcn(
     >>> net(torch.zeros(1, 3, 97, 61)).shape
     torch.Size([1, 11, 97, 61])
     """
-    if isinstance(classes, Sequence) and (not classes or min(classes) < 1):
-        raise NetworkError(
-            f"{classes!r} leaves a head without classes", remedy="give every head at least one, as (33, 3)"
-        )
+    several = isinstance(classes, Sequence)
+    counts = tuple(classes) if isinstance(classes, Sequence) else (classes,)
+    if not counts or min(counts) < 1:
+        remedy = "give every head at least one, as (33, 3)" if several else "give at least one"
+        raise NetworkError(f"{classes!r} leaves a head without classes", remedy=remedy)
     _refuse_unknown(padding=padding, fusion=fusion, upsampling=upsampling, head=head)
     if at_once and fusion == "features":
         raise NetworkError("at_once scales scores, and these skips carry features", remedy="leave one of the two out")
+    net: FCN | ReferenceFCN | SeveralHeads
     if padding == "reference":
         _refuse_beside_reference(backbone, classes, fusion=fusion, upsampling=upsampling, head=head, dilated=dilated)
-        return reference_fcn(
+        net = reference_fcn(
             cast(str, backbone),
-            classes=cast(int, classes),
+            classes=counts[0],
             stride=stride,
             channels=channels,
             at_once=at_once,
             upsampling=upsampling or "frozen",
         )
-    upsampling, head = upsampling or "bilinear", head or "score"
+    else:
+        kind = upsampling or "bilinear"
+        features, taps, minimum = _extractor(backbone, stride, channels, head or "score", dilated)
+        tops = [
+            ScoreFusion(taps, count, kind, at_once=at_once)
+            if fusion == "scores"
+            else FeatureFusion(taps, count, width, kind)
+            for count in counts
+        ]
+        finest = (taps[0].stride, taps[0].center)
+        ups = [upsampling_of(kind, finest, PIXELS, count) for count in counts]
+        if several:
+            net = SeveralHeads(features, tops, taps[0], minimum, ups)
+        else:
+            net = FCN(features, tops[0], taps[0], minimum, ups[0])
+    if weights != "random":
+        _load(net, backbone, weights)
+    return net
+
+
+def _extractor(
+    backbone: str | nn.Module, stride: int, channels: int, head: Head, dilated: int | None
+) -> tuple[nn.Module, tuple[Tap, ...], int]:
+    """The part of a classifier that the scores are read from, where they are, and the least side of its images."""
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
     training = classifier.training
@@ -110,21 +140,15 @@ def fcn(
     if dilated is not None and taps[-1].stride > dilated:
         features = rarefy(features.eval(), stride=dilated, channels=channels)
         taps = (*taps[:-1], replace(taps[-1], stride=dilated))
-    finest = (taps[0].stride, taps[0].center)
+    return features.train(training), taps, minimum
 
-    def head_for(count: int) -> tuple[nn.Module, AlignedUpsampling]:
-        if fusion == "scores":
-            top: nn.Module = ScoreFusion(taps, count, upsampling, at_once=at_once)
-        else:
-            top = FeatureFusion(taps, count, width, upsampling)
-        return top, upsampling_of(upsampling, finest, PIXELS, count)
 
-    features.train(training)
-    if isinstance(classes, Sequence):
-        tops, ups = zip(*(head_for(count) for count in classes), strict=True)
-        return SeveralHeads(features, tops, taps[0], minimum, ups)
-    top, to_pixels = head_for(classes)
-    return FCN(features, top, taps[0], minimum, to_pixels)
+def _load(net: FCN | ReferenceFCN | SeveralHeads, backbone: str | nn.Module, weights: str) -> None:
+    if not isinstance(backbone, str):
+        raise NetworkError("a classifier of one's own has its weights", remedy="load them into it, and name none here")
+    report = load_weights(net, backbone, weights)
+    if report.warning:
+        warnings.warn(report.warning, stacklevel=3)
 
 
 _CHOICES = {
@@ -157,9 +181,7 @@ def _refuse_beside_reference(
     if isinstance(classes, Sequence):
         wrong.append("several heads")
     if wrong:
-        raise NetworkError(
-            f"reference padding is not defined with {wrong[0]}", remedy='leave that out, or take padding="same"'
-        )
+        raise NetworkError(f"reference padding is not defined with {wrong[0]}", remedy="leave one of the two out")
 
 
 def chosen_taps(every: tuple[Tap, ...], stride: int, dilated: int | None, name: str) -> tuple[Tap, ...]:

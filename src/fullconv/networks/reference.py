@@ -236,13 +236,13 @@ def reference_fcn(
     if backbone not in REFERENCE_STRIDES:
         raise NetworkError(
             f"reference padding is not defined for {backbone}",
-            remedy=f'choose one of {", ".join(REFERENCE_STRIDES)}, or padding="same"',
+            remedy=f"choose one of {', '.join(REFERENCE_STRIDES)}, or leave reference padding out",
         )
     if stride not in REFERENCE_STRIDES[backbone]:
         strides = ", ".join(map(str, REFERENCE_STRIDES[backbone]))
         raise NetworkError(
             f"{backbone} with reference padding has no stride {stride}",
-            remedy=f'choose one of {strides}, or padding="same"',
+            remedy=f"choose one of {strides}, or leave reference padding out",
         )
     if backbone == "alexnet":
         return fcn_alexnet(classes, channels, upsampling=upsampling)
