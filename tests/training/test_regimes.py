@@ -48,7 +48,7 @@ def test_patches_are_as_large_as_the_field_if_nothing_is_said(dataset: Dataset, 
 
 def test_patches_without_a_whole_field_are_refused(dataset: Dataset, quick: dict[str, Any]) -> None:
     del quick["crop"]
-    with pytest.raises(PlanError, match="no receptive field of .* lies inside a patch of 64×64"):
+    with pytest.raises(PlanError, match=r"no receptive field of .* lies inside a patch of 64×64"):
         fc.train(dataset, settings=quick | {"regime": {"kind": "patchwise", "size": [64, 64]}}, quiet=True)
 
 
