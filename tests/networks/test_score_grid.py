@@ -95,3 +95,9 @@ def test_layers_that_were_in_evaluation_stay_there() -> None:
     ScoreGrid.of(net)
     assert not layer.training
     assert net.features.training
+
+
+def test_two_networks_fused_late_take_the_bands_of_both() -> None:
+    grid = ScoreGrid.of(build_network("fcn8s-squeezenet1_1-late3", classes=2, channels=4))
+    assert grid.rows.stride == 1
+    assert grid.is_local

@@ -12,6 +12,7 @@ from torch import nn
 
 from fullconv.geometry.fields import Field
 from fullconv.geometry.geometry import geometry_of
+from fullconv.geometry.tracing import bands_of
 
 
 class CellScores(nn.Module):
@@ -26,6 +27,7 @@ class CellScores(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
+        self.image_channels = bands_of(net)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = getattr(self.net, "cells", self.net)(images)
