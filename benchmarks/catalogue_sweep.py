@@ -128,9 +128,9 @@ def write(done: Path) -> None:
     lines = [
         *("# The contract over the catalogue", "", introduction, ""),
         f"{len(found)} of {len(every)} networks run: {kept} keep all {len(CHECKS)} promises, {len(broken)} break one, "
-        f"{len(refused)} are refused; {seconds / 60:.0f} minutes of one core.",
+        f"{len(refused)} are refused; {seconds / 60:.0f} minutes of processor time.",
         "",
-        "| network | parameters | checks passed | s | notes |",
+        "| network | parameters | checks passed | processor s | notes |",
         *("|---|---:|---|---:|---|", *(outcome.row() for outcome in found), ""),
         provenance("torch", "torchvision", "timm") + ". Command: `python benchmarks/catalogue_sweep.py`.",
         "",
