@@ -28,7 +28,7 @@ def train(
         str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
     ] = None,
     regime: Annotated[str | None, typer.Option("--regime", help="How training samples are made.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="auto, imagenet, random, or a weight file.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, or a model or run.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Views in a step.")] = None,
     learning_rate: Annotated[

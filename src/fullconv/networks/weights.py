@@ -18,6 +18,7 @@ from torch import nn
 from fullconv.errors import NetworkError
 from fullconv.networks.backbones import build_classifier
 from fullconv.networks.late_fusion import LateFusion
+from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN, ReferenceFCN
 from fullconv.surgery.transplant import transplant
 from fullconv.surgery.weight_files import read_weights
@@ -37,6 +38,7 @@ class TransferReport:
         adapted: names whose shape had to change, each with how.
         initialised: names that keep their start values.
         warning: what a missing transfer costs, if anything was missed.
+        normalization: of the images that the weights were trained on, where the source says so.
     """
 
     source: str
@@ -44,6 +46,7 @@ class TransferReport:
     adapted: tuple[tuple[str, str], ...] = ()
     initialised: tuple[str, ...] = ()
     warning: str | None = None
+    normalization: Normalization | None = None
 
     @property
     def pretrained(self) -> bool:

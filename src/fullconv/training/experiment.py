@@ -13,7 +13,7 @@ from fullconv.training.class_weights import Weighting
 from fullconv.training.loss_settings import Loss, LossSetting
 from fullconv.training.optimization import Optimization
 from fullconv.training.recipes import Recipe, overlaid, settings_of
-from fullconv.training.regimes import Patchwise, Regime, WholeImage
+from fullconv.training.regimes import LossSampling, Patchwise, Regime, WholeImage
 
 DEFAULT_NETWORK = "fcn4s-mobilenet_v2-features"
 
@@ -24,7 +24,9 @@ class Experiment(BaseModel):
     Args:
         dataset: a name in the workspace, or the path of a dataset.yaml.
         network: a name of the catalogue, or file and function of a network of one's own, as my_net.py:build.
-        weights: "auto", "imagenet", "random" or a weight file; a network of one's own stays as built with "auto".
+        weights: "auto", "imagenet", "random", a weight file, or a model: package, run or name in the store, whose
+            backbone is taken over whole and whose scores are, class by class, by name. A network of one's own stays as
+            built with "auto".
         recipe: settings that belong together: "reference" trains as the published nets were trained. Other settings
             lie over it.
         regime: "whole-image", "patchwise" or "loss-sampling", or one of them with its own settings.
@@ -87,6 +89,9 @@ class Experiment(BaseModel):
             raise ValueError("crop: a view needs at least 32 pixels on each side")
         if not 0 < self.augmentation.scale[0] <= self.augmentation.scale[1]:
             raise ValueError("augmentation.scale: give the smaller magnification first, both above 0")
+        balanced = isinstance(self.regime, LossSampling) and self.regime.how == "class-balanced"
+        if balanced and self.class_weights == "none":
+            raise ValueError("class_weights: class-balanced sampling goes by them; say inverse-log, or how: uniform")
         return self
 
 

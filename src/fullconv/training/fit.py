@@ -16,10 +16,11 @@ import torch
 from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import description_path
 from fullconv.data.description import FILE_NAME
-from fullconv.errors import FullconvError, PlanError, StorageError
+from fullconv.errors import FullconvError, PackageError, PlanError, StorageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
+from fullconv.networks.normalization import Normalization
 from fullconv.networks.own_file import (
     COPY,
     OwnNetwork,
@@ -43,6 +44,7 @@ from fullconv.store.package import (
     NetworkCode,
     NetworkRecipe,
     PackageScores,
+    find_package,
     save_package,
 )
 from fullconv.training.checkpoints import last_checkpoint
@@ -53,6 +55,7 @@ from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.recipes import overlaid
 from fullconv.training.regimes import Patchwise
+from fullconv.training.reuse import is_package, reuse
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
@@ -113,7 +116,7 @@ def train(
     grid = ScoreGrid.of(net)
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
     _check_patches(plan, grid)
-    report = _transfer(plan, net)
+    report = _transfer(plan, net, data)
     directory = new_run(home, data.name, plan, net.file if isinstance(net, OwnNetwork) else None)
     return _execute(Job(directory, plan, data, net, grid, report, home, TrainingDisplay(quiet=quiet)))
 
@@ -135,7 +138,7 @@ def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool =
         remedy = "undo the change, or train again from the start"
         raise PlanError("the dataset has changed since the run began", where=plan.dataset, remedy=remedy)
     net = _network(plan, data, directory)
-    report = _recorded_transfer(directory) or _transfer(plan, net)
+    report = _recorded_transfer(directory) or _transfer(plan, net, data)
     grid = ScoreGrid.of(net)
     return _execute(Job(directory, plan, data, net, grid, report, home, TrainingDisplay(quiet=quiet)))
 
@@ -160,11 +163,21 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
         raise PlanError("the dataset is given already", where="dataset", remedy="leave it out of the settings")
     experiment = validate_document(overlaid(asked, settings), Experiment, where="the experiment", error=PlanError)
     if experiment.weights not in NAMED_WEIGHTS:
-        weights = str(Path(experiment.weights).expanduser().absolute())
-        experiment = experiment.model_copy(update={"weights": weights})
+        weights = _found_weights(experiment.weights, home)
+        experiment = experiment.model_copy(update={"weights": str(weights.expanduser().absolute())})
     if is_own_file(experiment.network):
         experiment = experiment.model_copy(update={"network": absolute_name(experiment.network)})
     return experiment, data
+
+
+def _found_weights(weights: str, home: Workspace) -> Path:
+    """A weight file as it is; else the model package of that folder, run or name, if there is one."""
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return path
+    with suppress(PackageError):
+        return find_package(weights, home.models, home.runs)
+    return path
 
 
 def _network(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyFCN:
@@ -193,10 +206,18 @@ def _check_patches(plan: Plan, grid: ScoreGrid) -> None:
         raise PlanError(f"no receptive field of {fields} pixels lies inside a patch of {sides}", remedy=remedy)
 
 
-def _transfer(plan: Plan, net: AnyFCN) -> TransferReport:
+def _transfer(plan: Plan, net: AnyFCN, data: Dataset) -> TransferReport:
+    if plan.weights not in NAMED_WEIGHTS and is_package(Path(plan.weights)):
+        return reuse(net, plan.network, Path(plan.weights), data.classes.names)
     if isinstance(net, OwnNetwork):
         return load_own_weights(net, plan.weights)
     return load_weights(net, parse_name(plan.network).backbone, plan.weights)
+
+
+def _transfer_text(report: TransferReport) -> str:
+    """transfer.json: every parameter of the network, and where it came from."""
+    normalization = None if report.normalization is None else report.normalization.model_dump()
+    return json.dumps(asdict(report) | {"normalization": normalization}, indent=1)
 
 
 def _recorded_transfer(directory: Path) -> TransferReport | None:
@@ -204,12 +225,14 @@ def _recorded_transfer(directory: Path) -> TransferReport | None:
     if last_checkpoint(directory) is None or not (directory / TRANSFER).is_file():
         return None
     content = json.loads((directory / TRANSFER).read_text())
+    normalization = content["normalization"]
     return TransferReport(
         source=content["source"],
         copied=tuple(content["copied"]),
         adapted=tuple((name, how) for name, how in content["adapted"]),
         initialised=tuple(content["initialised"]),
         warning=content["warning"],
+        normalization=Normalization.model_validate(normalization) if normalization else None,
     )
 
 
@@ -219,7 +242,7 @@ def _execute(job: Job) -> Run:
     status = Status.now("running", read_status(directory), error=None, data=job.data.fingerprint)
     try:
         write_status(directory, status)
-        write_atomically(directory / TRANSFER, json.dumps(asdict(job.transfer), indent=1))
+        write_atomically(directory / TRANSFER, _transfer_text(job.transfer))
         display.say(_opening(job))
         if job.transfer.warning:
             status = status.model_copy(update={"warnings": (job.transfer.warning,)})

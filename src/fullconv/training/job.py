@@ -43,4 +43,4 @@ class Job:
     @property
     def normalization(self) -> Normalization:
         """What the network's first layer was trained on, else what the dataset's numbers give."""
-        return normalization_of(self.data, pretrained=self.transfer.pretrained)
+        return self.transfer.normalization or normalization_of(self.data, pretrained=self.transfer.pretrained)
