@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -25,6 +26,8 @@ class Boundary(BaseModel):
 
 class Loss(BaseModel):
     """What is summed over the pixels or cells that count.
+
+    "ohem" is no term: which part of the loss is kept is a regime, {kind: loss-sampling, how: hardest}.
 
     Args:
         terms: name of a loss → its factor; "cross-entropy+dice" stands for factors of 1.
@@ -52,8 +55,23 @@ class Loss(BaseModel):
     boundary: Boundary | None = None
 
 
+ELSEWHERE = {
+    "ohem": "regime: {kind: loss-sampling, how: hardest}",
+    "hardest": "regime: {kind: loss-sampling, how: hardest}",
+    "boundary": "loss: {terms: cross-entropy, boundary: {weight: 4, width: 3}}",
+    "boundary-weighted": "loss: {terms: cross-entropy, boundary: {weight: 4, width: 3}}",
+    "label-smoothing": "loss: {terms: cross-entropy, label_smoothing: 0.1}",
+    "weighted-cross-entropy": "class_weights: inverse-log, or another of its rules",
+}
+"""What others call a loss and is a setting beside it here: name → how to say it."""
+
+
 def _terms(value: Any) -> Any:
-    return {name.strip(): 1.0 for name in value.split("+")} if isinstance(value, str) else value
+    terms = {name.strip(): 1.0 for name in value.split("+")} if isinstance(value, str) else value
+    for name in terms if isinstance(terms, Mapping) else ():
+        if name in ELSEWHERE:
+            raise ValueError(f"{name} goes beside a loss; say {ELSEWHERE[name]}")
+    return terms
 
 
 LossSetting = Annotated[Loss, BeforeValidator(lambda value: {"terms": value} if isinstance(value, str) else value)]

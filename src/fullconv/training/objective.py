@@ -105,22 +105,31 @@ class Objective(nn.Module):
             labels: (N, H, W) class ids.
             seeds: (N,) int64, one per image: what loss sampling keeps of the image is a function of it.
         """
+        labels = labels.int() if labels.dtype == torch.uint16 else labels  # torch masks nothing of uint16
+        near = self._near(labels)
         if self.regime.loss_at == "pixels":
             scores, truth = net(images), labels
         else:
             scores = CellScores(net)(images)
             truth = self.grid.labels(labels, _size(scores), ignore=self.ignore)
+            near = None if near is None else self.grid.labels(near.int(), _size(scores), ignore=0).bool()
         kept = self._kept(scores, truth, _size(images), seeds)
         used = truth if kept is None else truth.masked_fill(~kept, self.ignore)
-        return Reading(scores, truth, self.part(scores, used))
+        return Reading(scores, truth, self.part(scores, used, near=near))
 
-    def part(self, scores: torch.Tensor, labels: torch.Tensor) -> Part:
-        """The loss of scores (N, classes, h, w) against labels (N, h, w), of all that are not ignored."""
+    def part(self, scores: torch.Tensor, labels: torch.Tensor, *, near: torch.Tensor | None = None) -> Part:
+        """The loss of what is not ignored.
+
+        Args:
+            scores: (N, classes, h, w).
+            labels: (N, h, w).
+            near: (N, h, w), bool: what is near a boundary; as the labels tell if not given.
+        """
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
         counted = labels != self.ignore
         factors = self._table("factors")[labels.long()].to(wide)
         if self.loss.boundary is not None:
-            near = near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
+            near = self._near(labels) if near is None else near
             factors = factors * (1 + self.loss.boundary.weight * near)
         if self.loss.denominator == "weights":
             count = factors.sum()
@@ -137,6 +146,12 @@ class Objective(nn.Module):
                 value = (self._per_pixel(name)(scores, labels, ignore=self.ignore) * factors).sum()
             total = total + share * value
         return Part(total, count if self.loss.reduction == "mean" else torch.ones_like(count))
+
+    def _near(self, labels: torch.Tensor) -> torch.Tensor | None:
+        """Pixels near a boundary, told before anything is left out; None where they weigh no more."""
+        if self.loss.boundary is None:
+            return None
+        return near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
 
     def _per_pixel(self, name: str):  # type: ignore[no-untyped-def]
         if name == "focal":
@@ -167,8 +182,9 @@ class Objective(nn.Module):
         if self.regime.how == "hardest":
             with torch.no_grad():
                 plain = pixel_cross_entropy(scores, truth, ignore=self.ignore)
-                counted = block_means((truth != self.ignore).float(), stride) > 0
-                kept = kept_hardest(block_means(plain, stride), counted, self.keep)
+                counted = block_means((truth != self.ignore).to(plain.dtype), stride)
+                means = block_means(plain, stride) / counted.clamp_min(torch.finfo(plain.dtype).tiny)
+                kept = kept_hardest(means, counted > 0, self.keep)
         else:
             assert seeds is not None, "loss sampling draws by the seeds of the images"
             often = torch.ones_like(labels, dtype=torch.float32)

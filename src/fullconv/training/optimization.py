@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from fullconv.training.policies import OneCycle, Policy
@@ -61,6 +61,12 @@ class Optimization(BaseModel):
     accumulate: int = Field(default=1, ge=1)
     clip: float | None = Field(default=None, gt=0)
     ema: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Optimization:
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise ValueError("momentum: Nesterov's needs one above 0; say optimizer: sgd to go without")
+        return self
 
     def decided(self) -> Optimization:
         """With rates and warm-up as numbers.

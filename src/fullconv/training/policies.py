@@ -1,7 +1,7 @@
 """How the learning rate moves over a run: the policies of DIGITS and Caffe, cosine and one-cycle, with a warm-up.
 
 What a policy yields is a share of the peak rate at a share of the run, so that a plan means the same for any number of
-steps. Step sizes are in percent of the run, as in DIGITS.
+steps. As in DIGITS, all that Caffe counts in steps is counted in percent of the run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 FIRST = 1 / 25
 LAST = 1e-4
 Percent = Annotated[float, Field(gt=0, le=100)]
+Decay = Annotated[float, Field(gt=0, le=1)]
+"""A rate never rises above its peak."""
 
 
 class _Policy(BaseModel):
@@ -35,7 +37,7 @@ class Step(_Policy):
 
     kind: Literal["step"] = "step"
     size: Percent = 33.0
-    gamma: float = Field(default=0.1, gt=0)
+    gamma: Decay = 0.1
 
     def share(self, percent: float) -> float:
         """Of the peak rate."""
@@ -47,7 +49,7 @@ class MultiStep(_Policy):
 
     kind: Literal["multistep"] = "multistep"
     at: tuple[Percent, ...] = (50.0, 85.0)
-    gamma: float = Field(default=0.5, gt=0)
+    gamma: Decay = 0.5
 
     def share(self, percent: float) -> float:
         """Of the peak rate."""
@@ -58,7 +60,7 @@ class Exponential(_Policy):
     """Times `gamma` for every percent of the run."""
 
     kind: Literal["exp"] = "exp"
-    gamma: float = Field(default=0.95, gt=0)
+    gamma: Decay = 0.95
 
     def share(self, percent: float) -> float:
         """Of the peak rate."""
@@ -97,7 +99,7 @@ class Sigmoid(_Policy):
 
     def share(self, percent: float) -> float:
         """Of the peak rate."""
-        return 1 / (1 + math.exp(self.gamma * (percent - self.center)))
+        return 0.5 - 0.5 * math.tanh(0.5 * self.gamma * (percent - self.center))
 
 
 class Cosine(_Policy):
@@ -152,13 +154,13 @@ def rate_at(policy: Any, step: int, steps: int, warmup: float) -> float:
     [1.0, 0.1, 0.01, 0.001]
     """
     cycle = isinstance(policy, OneCycle)
-    peak = max(1.0, warmup * steps) if cycle or warmup else 0.0
+    peak = max(1.0, warmup * steps) if warmup else 0.0
     rising = _cosine(FIRST, 1.0, step / peak) if step < peak else 1.0
     if not cycle:
-        return float(rising * policy.share(100 * min(1.0, step / steps)))
+        return float(rising * policy.share(min(100.0, 100 * step / steps)))  # in this order whole percents are exact
     if step < peak:
         return rising
-    return float(policy.share(100 * min(1.0, (step - peak) / max(1.0, steps - peak))))
+    return float(policy.share(min(100.0, 100 * (step - peak) / max(1.0, steps - peak))))
 
 
 def _cosine(start: float, end: float, share: float) -> float:

@@ -70,20 +70,24 @@ def settings_of(recipe: Recipe, network: str) -> dict[str, Any]:
 def overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes laid over settings, section by section.
 
-    Sections of another kind are replaced whole.
+    Sections of another kind are replaced whole, and so are the terms of a loss; a loss by its name alone gives terms.
 
     >>> overlaid({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
     >>> overlaid({"a": {"kind": "step", "size": 33}}, {"a": "poly"})
     {'a': {'kind': 'poly'}}
+    >>> overlaid({"loss": {"reduction": "sum"}}, {"loss": "dice"})
+    {'loss': {'reduction': 'sum', 'terms': 'dice'}}
     """
     merged = dict(base)
     for key, value in changes.items():
         inner = merged.get(key)
-        if not isinstance(inner, Mapping):
+        if not isinstance(inner, Mapping) or key == "terms":
             merged[key] = value
             continue
-        if isinstance(value, str) and "kind" in inner:  # a regime or policy by its name alone
+        if isinstance(value, str) and key == "loss":
+            value = {"terms": value}
+        elif isinstance(value, str) and "kind" in inner:  # a regime or policy by its name alone
             value = {"kind": value}
         same = isinstance(value, Mapping) and value.get("kind", inner.get("kind")) == inner.get("kind")
         merged[key] = overlaid(inner, value) if same else value

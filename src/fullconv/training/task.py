@@ -91,7 +91,17 @@ class SegmentationTask(lightning.LightningModule):
         if index % COUNTED_EVERY == 0:
             self.train_confusion.update(reading.scores.detach().contiguous(), reading.labels)
         self.losses["train"].append(loss.detach())
-        return loss
+        return loss * self._share(index)
+
+    def _share(self, index: int) -> float:
+        """What Lightning takes back: it divides every batch by `accumulate`, though sums are not to be divided, and the
+        last step of an epoch may have fewer batches."""
+        size = self.optimization.accumulate
+        batches = int(self.trainer.num_training_batches)
+        short = batches % size
+        if self.objective.loss.reduction == "sum":
+            return size
+        return size / short if index >= batches - short else 1.0
 
     def validation_step(self, batch: Batch, index: int) -> None:
         scores = self.net(self.network_input(batch))
