@@ -114,6 +114,52 @@ HEADS: dict[str, Callable[[], tuple[Callable[..., torch.Tensor], dict[str, nn.Mo
         lambda x, fc: fc(F.adaptive_avg_pool2d(x, 2).flatten(1)),
         {"fc": _linear(CHANNELS * 4)},
     ),
+    "channels last, viewed": lambda: (
+        lambda x, fc: fc(x.permute(0, 2, 3, 1).contiguous().view(x.size(0), -1)),
+        {"fc": _linear(CHANNELS * SIDE**2)},
+    ),
+    "one layer twice": lambda: (
+        lambda x, fc, mid, last: last(mid(mid(fc(x.flatten(1))).relu())),
+        {"fc": _linear(CHANNELS * SIDE**2, 7), "mid": _linear(7, 7), "last": _linear(7)},
+    ),
+    "one layer on two orders": lambda: (
+        lambda x, fc: fc(x.flatten(1)) + fc(x.permute(0, 3, 1, 2).flatten(1)),
+        {"fc": _linear(CHANNELS * SIDE**2)},
+    ),
+    "one layer on a window and on its scores": lambda: (
+        lambda x, fc: fc(fc(x.flatten(1)).relu()),
+        {"fc": _linear(CHANNELS * SIDE**2, CHANNELS * SIDE**2)},
+    ),
+    "part of a layer's weights": lambda: (
+        lambda x, fc: F.linear(fc(x.flatten(1)), fc.weight[:5, 3:10]),
+        {"fc": _linear(CHANNELS * SIDE**2, 7)},
+    ),
+    "convolution of the size of the map, a layer behind it": lambda: (
+        lambda x, conv, fc: fc(conv(x).relu().flatten(1)),
+        {"conv": nn.Conv2d(CHANNELS, 9, SIDE), "fc": _linear(9)},
+    ),
+    "pooling beyond the edges of the map": lambda: (
+        lambda x, fc: fc(
+            torch.cat([F.max_pool2d(x, 5, ceil_mode=True), F.avg_pool2d(x, 6, 6, 1, False, False)], 1).flatten(1)
+        ),
+        {"fc": _linear(2 * CHANNELS)},
+    ),
+    "pooling of flattened cells": lambda: (
+        lambda x, pool, fc: fc(pool(x.flatten(2)).flatten(1)),
+        {"pool": nn.AdaptiveMaxPool1d(1), "fc": _linear()},
+    ),
+    "enlarged map": lambda: (
+        lambda x, conv, fc: fc(F.pixel_shuffle(conv(x), 2).flatten(1)),
+        {"conv": nn.Conv2d(CHANNELS, 8, 1), "fc": _linear(2 * 4 * SIDE**2)},
+    ),
+    "coarse branch beside a fine one": lambda: (
+        lambda x, fc: fc((F.interpolate(F.max_pool2d(x, 2), scale_factor=2) + x).flatten(1)),
+        {"fc": _linear(CHANNELS * SIDE**2)},
+    ),
+    "one slope": lambda: (
+        lambda x, slope, fc: fc(slope(x.flatten(1))),
+        {"slope": nn.PReLU(), "fc": _linear(CHANNELS * SIDE**2)},
+    ),
     "scaled by a parameter": lambda: (
         lambda x, scale, fc: fc(x.mean((2, 3)) * scale.weight[0]),
         {"scale": nn.Linear(CHANNELS, 1), "fc": _linear()},

@@ -9,6 +9,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+import torch.nn.utils.prune
 import torchvision
 from torch import nn
 
@@ -28,7 +29,7 @@ def slid(net: nn.Module, image: torch.Tensor, window: tuple[int, int], stride: i
     cols = range(0, image.shape[-1] - width + 1, stride)
     crops = torch.stack([image[:, y : y + height, x : x + width] for y in rows for x in cols])
     with torch.no_grad():
-        return net(crops).T.reshape(-1, len(rows), len(cols))
+        return net(crops).reshape(len(crops), -1).T.reshape(-1, len(rows), len(cols))
 
 
 def images(*shape: int, seed: int = 3) -> torch.Tensor:
@@ -51,7 +52,9 @@ def test_without_padding_every_score_is_the_classifiers_own_for_that_window(head
     with torch.no_grad():
         found = dense(image[None])[0]
     assert_close(found, slid(net, image, NATIVE_SIZE, conversion.stride[0]))
-    assert conversion.stride == ((2 * STRIDE,) * 2 if head.startswith("two windows") else (STRIDE,) * 2)
+    assert conversion.stride == (
+        (2 * STRIDE,) * 2 if head.startswith(("two windows", "coarse branch")) else (STRIDE,) * 2
+    )
     assert conversion.parameters_before == conversion.parameters_after == sum(p.numel() for p in dense.parameters())
     assert conversion.multiply_adds_before == conversion.multiply_adds_after > 0
     assert geometry_of(dense).is_local
@@ -397,3 +400,91 @@ def test_ordinary_classifiers_convert_without_a_warning() -> None:
 def test_pool_has_two_values() -> None:
     with pytest.raises(NetworkError, match="window"):
         convolutionalize(classifier("mean"), pool="max")  # type: ignore[arg-type]
+
+
+def test_tied_layers_stay_tied() -> None:
+    function = lambda x, first, second: first(x.flatten(1)) + second(x.relu().flatten(1))  # noqa: E731
+    net = Classifier(unpadded_body(), function, first=nn.Linear(96, 5), second=nn.Linear(96, 5)).eval()
+    net.layers.second.weight = net.layers.first.weight
+    dense = convolutionalize(net, input_size=NATIVE_SIZE)
+    image = images(3, NATIVE + 9, NATIVE + 4)
+    with torch.no_grad():
+        assert_close(dense(image[None])[0], slid(net, image, NATIVE_SIZE, STRIDE))
+    assert sum(p.numel() for p in dense.parameters()) == sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("squeeze", [lambda x: x.squeeze(), lambda x: x.squeeze(1), lambda x: x[:, 0]])
+def test_a_single_class_may_have_lost_its_dimension(squeeze: object) -> None:
+    function = lambda x, fc: squeeze(fc(x.flatten(1)))  # type: ignore[operator]  # noqa: E731
+    net = Classifier(unpadded_body(), function, fc=nn.Linear(96, 1)).eval()
+    dense = convolutionalize(net, input_size=NATIVE_SIZE)
+    image = images(3, NATIVE + 9, NATIVE + 4)
+    with torch.no_grad():
+        assert_close(dense(image[None])[0], slid(net, image, NATIVE_SIZE, STRIDE))
+
+
+def test_a_classifier_for_batches_of_one_size_is_refused_in_a_sentence() -> None:
+    net = Classifier(unpadded_body(), lambda x, fc: fc(x.reshape(2, 96)), fc=nn.Linear(96, 5))
+    with pytest.raises(NetworkError, match="fails on one image of its native size"):
+        convolutionalize(net, input_size=NATIVE_SIZE)
+
+
+@pytest.mark.parametrize("changed", [lambda y: y[:, :3].mul_(2), lambda y: y.view_as(y).relu_()])
+def test_changes_through_a_view_are_refused_with_and_without_values(changed: object) -> None:
+    def head(x: torch.Tensor, fc: nn.Module, last: nn.Module) -> torch.Tensor:
+        y = fc(x.flatten(1))
+        changed(y)  # type: ignore[operator]
+        return last(y)
+
+    net = Classifier(unpadded_body(), head, fc=nn.Linear(96, 7), last=nn.Linear(7, 5)).eval()
+    for place in ("cpu", "meta"):
+        with pytest.raises(NotConvolutional, match="changed in place"):
+            convolutionalize(net.to(place), input_size=NATIVE_SIZE)
+
+
+@pytest.mark.parametrize("place", ["", "layers.fc"])
+def test_hooks_that_a_dense_network_would_lose_are_refused(place: str) -> None:
+    net = classifier("flatten").to("meta")
+    net.get_submodule(place).register_forward_hook(lambda module, inputs, result: 2 * result)
+    with pytest.raises(NotConvolutional, match="forward hooks"):
+        convolutionalize(net, input_size=NATIVE_SIZE)
+
+
+def test_weights_computed_by_hooks_are_kept_in_the_body_and_refused_in_the_head() -> None:
+    net = classifier("flatten")
+    torch.nn.utils.prune.l1_unstructured(net.body[0], "weight", 0.5)
+    dense = convolutionalize(net, input_size=NATIVE_SIZE)
+    assert dense.conversion is not None
+    assert dense.conversion.difference is not None
+    torch.nn.utils.prune.l1_unstructured(net.layers.fc, "weight", 0.5)
+    with pytest.raises(NotConvolutional, match=r"layers\.fc: it has forward hooks, such as those of pruning"):
+        convolutionalize(net, input_size=NATIVE_SIZE)
+
+
+def test_norms_over_neighbouring_channels_do_not_take_cells_for_channels() -> None:
+    head = lambda x, fc: fc(F.local_response_norm(x.flatten(1).unsqueeze(2), 3).flatten(1))  # noqa: E731
+    net = Classifier(unpadded_body(), head, fc=nn.Linear(96, 5)).to("meta").eval()
+    with pytest.raises(NotConvolutional, match="cells of the map for channels"):
+        convolutionalize(net, input_size=NATIVE_SIZE)
+
+
+def test_batch_norm_by_a_function_follows_training_when_dense() -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.fc = nn.Conv2d(3, 4, 5, 4), nn.Linear(4 * 36, 5)
+            self.register_buffer("mean", torch.ones(4))
+            self.register_buffer("variance", torch.ones(4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.batch_norm(self.body(x), self.mean, self.variance, training=self.training)
+            return self.fc(F.dropout(x, 0.5, self.training).flatten(1))
+
+    dense = convolutionalize(Normed(), input_size=NATIVE_SIZE)
+    statistics = dense.get_buffer("mean").clone()
+    image = images(2, 3, NATIVE, NATIVE)
+    with torch.no_grad():
+        assert torch.equal(dense(image), dense(image))
+        assert torch.equal(dense.get_buffer("mean"), statistics)
+        assert not torch.equal(dense.train()(image), dense(image))
+        assert not torch.equal(dense.get_buffer("mean"), statistics)

@@ -407,3 +407,19 @@ def test_every_position_of_an_unpadded_network_is_that_of_a_shifted_image() -> N
     dense = rarefy(net, 1)(x)
     expected = naive_stitch(net, x, 12, 1)[..., : dense.shape[2], : dense.shape[3]]
     torch.testing.assert_close(dense, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("place", ["", "1"])
+def test_hooks_that_would_be_lost_are_refused(place: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AvgPool2d(2), nn.AvgPool2d(2)).eval()
+    net.get_submodule(place).register_forward_hook(lambda module, inputs, result: 2 * result)
+    with pytest.raises(NotConvolutional, match="forward hooks"):
+        rarefy(net, 1)
+
+
+def test_hooks_of_layers_that_stay_what_they_are_keep_running() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, 2)).eval()
+    net[1].register_forward_hook(lambda module, inputs, result: 2 * result)
+    image = torch.randn(1, 3, 33, 33)
+    with torch.no_grad():
+        torch.testing.assert_close(rarefy(net, 1)(image)[..., ::4, ::4], net(image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -30,13 +31,21 @@ class Builder:
         self.drop_pooling = drop_pooling
         self.dropped: str | None = None
         """Name of the pooling that was left out."""
-        self.replaced: dict[str, torch.Tensor] = {}
-        """Linear layers that became convolutions, by path, with the order in which they read a window."""
+        self._uses = _uses(trace.graph)
         self.result = next(node for node in reversed(self.graph.nodes) if node.op == "output")
 
     def native(self, node: fx.Node) -> Any:
         """What a node of the classifier yields at native size."""
         return self.trace.values[node][0]
+
+    def is_used_once(self, path: str) -> bool:
+        """Whether a layer is called once, and its weights belong to no other."""
+        return all(self._uses[id(parameter)] == 1 for parameter in self.root.get_submodule(path).parameters())
+
+    def parameter(self, path: str) -> fx.Node:
+        """A parameter of the classifier, as an argument."""
+        with self.graph.inserting_before(self.result):
+            return self.graph.get_attr(path)
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> fx.Node:
         """A new call of a function."""
@@ -110,3 +119,15 @@ class Builder:
         if not torch.equal(of_channel, torch.arange(shape.numel())):
             flat = self.call(torch.index_select, flat, 0, self.buffer("weight_order", of_channel))
         return self.call(torch.reshape, flat, (1, -1, 1, 1))
+
+
+def _uses(root: fx.GraphModule) -> Counter[int]:
+    """How many operations read each parameter, by its id."""
+    uses: Counter[int] = Counter()
+    tensors = dict(root.named_parameters(remove_duplicate=False))
+    for node in root.graph.nodes:
+        if node.op == "call_module":
+            uses.update(id(parameter) for parameter in root.get_submodule(str(node.target)).parameters())
+        elif node.op == "get_attr" and node.target in tensors:
+            uses[id(tensors[str(node.target)])] += len(node.users)
+    return uses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import operator
 import warnings
 from fractions import Fraction
 
@@ -14,6 +14,7 @@ from fullconv.geometry.following import follow
 from fullconv.geometry.geometry import Geometry, geometry_of, geometry_of_trace
 from fullconv.geometry.states import Obstacle
 from fullconv.geometry.tracing import BATCH, values_at
+from fullconv.surgery.copying import copy_of, refuse_hooks
 from fullconv.surgery.dense_classifier import Conversion, DenseClassifier, Pool, Trim
 from fullconv.surgery.freezing import freeze
 from fullconv.surgery.heads import Head, HeadObstacle
@@ -38,7 +39,10 @@ def convolutionalize(
 
     At native size the result equals the classifier's. On larger images it equals the classifier slid over the image:
     everywhere for networks without padding; for padded ones where the receptive field of a score lies inside its
-    window, elsewhere a window sees its neighbourhood where the classifier sees padding. Padding and resizing that
+    window, elsewhere a window sees its neighbourhood where the classifier sees padding. Pools that round up count as
+    padding: where the last window of one hangs over the far edge of the classifier's map, it reads what lies there on a
+    larger image. The result may have a row or a column more than there are whole windows: the last one then lacks
+    pixels that the classifier leaves unread, or sees padding in their place. Padding and resizing that
     depend on the image's size are held at what they are for the native size. Squeeze-excite, group and instance norm
     are kept as they are and read the whole image, whatever its size: a warning says so.
 
@@ -69,9 +73,10 @@ def convolutionalize(
     """
     if pool not in ("window", "none"):
         raise NetworkError(f'pool is "window" or "none", not {pool!r}')
+    refuse_hooks(classifier)
     name, precision = type(classifier).__name__, _precision(classifier)
     if precision != torch.float32:
-        classifier = copy.deepcopy(classifier).float()
+        classifier = copy_of(classifier).float()
     channels, *sides = native_input(classifier, input_size=input_size)
     native = (sides[0], sides[1])
     trace = freeze(specialize(classifier, native, channels))
@@ -89,7 +94,7 @@ def convolutionalize(
         raise _refused(name, problem.obstacle) from problem
     classes = head.classes
     head.builder.result.args = (scores,)
-    dense, geometry, trimmed = _assembled(name, trace.graph, native, channels)
+    dense, geometry, trimmed = _assembled(name, trace.graph, native, channels, every=pool == "none")
     plane = geometry.output
     assert plane is not None
     conversion = Conversion(
@@ -120,9 +125,13 @@ def _refused(name: str, obstacle: Obstacle) -> NotConvolutional:
 
 
 def _assembled(
-    name: str, root: fx.GraphModule, native: tuple[int, int], channels: int
+    name: str, root: fx.GraphModule, native: tuple[int, int], channels: int, *, every: bool
 ) -> tuple[DenseClassifier, Geometry, bool]:
-    """The dense network, checked to grow with the image; trimmed where it takes only some sizes."""
+    """The dense network, checked to grow with the image; trimmed where it takes only some sizes.
+
+    Where a map was enlarged on the way, only every so many cells see what the classifier sees in its first one; others
+    are left out unless `every` is wanted.
+    """
     root.graph.eliminate_dead_code()
     dense = DenseClassifier(root, root.graph).eval()
     geometry = geometry_of(dense, input_size=native, channels=channels)
@@ -131,12 +140,26 @@ def _assembled(
         raise _refused(name, found)
     if geometry.output is None:
         raise NotConvolutional("its scores have no place on the image", where=name)
+    fields = (geometry.output.rows, geometry.output.cols)
+    steps = [total / field.stride for total, field in zip(geometry.total_stride, fields, strict=True)]
+    if not every and steps != [1, 1]:
+        _thin(dense, int(steps[0]), int(steps[1]))
+        geometry = geometry_of(dense, input_size=native, channels=channels)
     trimmed = not _takes_any_size(dense, geometry, native)
     if trimmed:
         _trim(dense, Trim(native, geometry.total_stride))
         if not _takes_any_size(dense, geometry, native):
             raise NotConvolutional("what it computes for larger images does not grow with them", where=name)
     return dense, geometry, trimmed
+
+
+def _thin(dense: DenseClassifier, rows: int, cols: int) -> None:
+    result = next(node for node in reversed(dense.graph.nodes) if node.op == "output")
+    scores: fx.Node = result.args[0]
+    with dense.graph.inserting_before(result):
+        index = (slice(None), slice(None), slice(None, None, rows), slice(None, None, cols))
+        result.args = (dense.graph.call_function(operator.getitem, (scores, index)),)
+    dense.recompile()
 
 
 def _trim(dense: DenseClassifier, trim: Trim) -> None:

@@ -26,38 +26,39 @@ def linear(builder: Builder, op: Operation, args: list[Any], named: dict[str, An
         raise Refused("it reads several vectors of one window")
     if not source.complete:
         source = builder.ordered(source)
-    if op.module is not None:
-        return Windows.of_channels(_convolution(builder, str(op.node.target), source), op.shapes[0])
-    weight = named["weight"] if "weight" in named else args[1]
-    bias = named.get("bias", args[2] if len(args) > 2 else None)
-    path = owner(builder.root, weight, bias)
-    if path is not None:
+    weight, bias = _weights(builder, op, args, named)
+    path = str(op.node.target) if op.module is not None else owner(builder.root, weight, bias)
+    if path is not None and builder.is_used_once(path):
         return Windows.of_channels(_convolution(builder, path, source), op.shapes[0])
-    source = builder.ordered(source)
+    if not source.in_order:
+        weight = builder.call(torch.index_select, weight, 1, builder.buffer("kernel_order", source.order.argsort()))
     kernel = builder.call(torch.reshape, weight, (-1, source.channels, *source.window))
     return Windows.of_channels(builder.call(F.conv2d, source.node, kernel, bias), op.shapes[0])
+
+
+def _weights(builder: Builder, op: Operation, args: list[Any], named: dict[str, Any]) -> tuple[Any, Any]:
+    """Weight and bias as arguments."""
+    if op.module is None:
+        weight = named["weight"] if "weight" in named else args[1]
+        return weight, named.get("bias", args[2] if len(args) > 2 else None)
+    path, bias = str(op.node.target), op.module.bias
+    return builder.parameter(f"{path}.weight"), None if bias is None else builder.parameter(f"{path}.bias")
 
 
 def _convolution(builder: Builder, path: str, source: Windows) -> fx.Node:
     """The linear layer at a path, turned into a convolution there."""
     old = builder.root.get_submodule(path)
-    if path in builder.replaced:
-        if not torch.equal(builder.replaced[path], source.order):
-            raise Refused("it is used twice, on values in different orders")
-        return builder.module(path, old, source.node)
     weight, bias = old.weight, getattr(old, "bias", None)
     assert isinstance(weight, nn.Parameter)
     outputs = weight.shape[0]
     new = WindowProduct(source.channels, outputs, source.window, bias=bias is not None, device="meta")
-    order = source.order.to(weight.device)
     values = weight.detach()
     if not source.in_order:
-        values = torch.empty_like(values).index_copy_(1, order, values)
+        values = torch.empty_like(values).index_copy_(1, source.order.to(weight.device), values)
     values = values.reshape(outputs, source.channels, *source.window)
     new.weight = nn.Parameter(values, requires_grad=weight.requires_grad)
     if isinstance(bias, nn.Parameter):
         new.bias = bias
-    builder.replaced[path] = source.order
     return builder.module(path, new.train(old.training), source.node)
 
 

@@ -17,7 +17,8 @@ from fullconv.surgery.windows import Pooling, Refused, Windows, moved, pooling
 
 _AFFINE = frozenset(("add", "sub", "iadd", "isub", "neg", "contiguous", "to", "float", "clone", "detach"))
 _SCALING = frozenset(("mul", "imul", "truediv", "itruediv", "div", "multiply"))
-_CHANNELWISE = (nn.PReLU, nn.LocalResponseNorm, nn.ChannelShuffle, nn.Dropout2d)
+_CHANNELWISE = frozenset(("LocalResponseNorm", "ChannelShuffle", "Dropout2d"))
+"""Work along the second dimension; the functions have other names than the layers."""
 
 
 def windows_in(values: Any) -> list[Windows]:
@@ -40,7 +41,7 @@ def elementwise(builder: Builder, op: Operation, args: list[Any], named: dict[st
             raise Refused("it joins values of different shapes")
     if op.shapes is None or op.shapes[0] != first.shape:
         raise Refused("it changes the number of values")
-    if isinstance(op.module, _CHANNELWISE) and not first.per_channel:
+    if _is_channelwise(builder, op, args) and not first.per_channel:
         raise Refused("it takes the cells of the map for channels")
     _stays_affine(builder, op, len(found))
     stand_ins = iter(found)
@@ -52,6 +53,13 @@ def elementwise(builder: Builder, op: Operation, args: list[Any], named: dict[st
         return builder.aligned(value, first) if isinstance(value, fx.Node) else value
 
     return first.on(_same(builder, op, args, named, stands_for))
+
+
+def _is_channelwise(builder: Builder, op: Operation, args: list[Any]) -> bool:
+    if op.called in ("PReLU", "prelu"):
+        slopes = op.module.weight if isinstance(op.module, nn.PReLU) else builder.native(args[1])
+        return bool(slopes.numel() > 1)
+    return op.called in _CHANNELWISE or op.called in ("local_response_norm", "channel_shuffle", "dropout2d")
 
 
 def _one(windows: Windows) -> tuple[int, ...]:

@@ -107,10 +107,19 @@ def _tell_global(op: Operation, trace: Trace) -> None:
     sides = _sides(op, trace)
     kernel = op.both(1, "kernel_size")[0]
     kernel = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
-    divisor = op.both(6, "divisor_override")[0]
-    if sides is None or sides[1] != (1, 1) or kernel != sides[0] or sides[0] == (1, 1) or divisor:
+    if sides is None or sides[1] != (1, 1) or sides[0] == (1, 1) or not _reads_all(op, kernel, sides[0]):
         return
     _replace(op, trace, F.adaptive_avg_pool2d if op.kind == "avg_pool2d" else F.adaptive_max_pool2d, 1)
+
+
+def _reads_all(op: Operation, kernel: tuple[int, ...], sides: tuple[int, ...]) -> bool:
+    """Whether a window covers the whole map, and no cell beside it counts."""
+    padding = op.pair(3, "padding", 0)
+    covers = all(size - before >= side for size, before, side in zip(kernel, padding, sides, strict=True))
+    if op.kind == "max_pool2d":
+        return covers and op.pair(4, "dilation", 1) == (1, 1)
+    counted = any(padding) and bool(op.both(5, "count_include_pad", True)[0])
+    return covers and not counted and not op.both(6, "divisor_override")[0]
 
 
 def _hold_factor(op: Operation, trace: Trace) -> None:

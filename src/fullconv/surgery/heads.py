@@ -11,6 +11,7 @@ from fullconv.geometry.operations import Operation, filled, operation
 from fullconv.geometry.states import Obstacle, Plane, State, depends
 from fullconv.geometry.tracing import Trace
 from fullconv.surgery.building import Builder
+from fullconv.surgery.copying import has_hooks
 from fullconv.surgery.dense_rules import MOVEMENTS, RULES, windows_in
 from fullconv.surgery.windows import Refused, Windows
 
@@ -70,12 +71,18 @@ class Head:
         while waiting:
             node = waiting[-1]
             missing = [] if self._is_given(node) else [n for n in node.all_input_nodes if n not in self._values]
+            self._refuse_changed(node)
             if node not in self._values and not missing:
                 self._values[node] = self._given(node) if self._is_given(node) else self._rebuilt(node)
             if node in self._values:
                 waiting.pop()
             waiting += missing
         return self._values[wanted]
+
+    def _refuse_changed(self, node: fx.Node) -> None:
+        known = self.obstacles.get(node)
+        if known is not None and known.kind == "changed-in-place":
+            raise HeadObstacle(known)
 
     def _operation(self, node: fx.Node) -> Operation:
         return operation(self.trace, node, self.states)
@@ -84,6 +91,8 @@ class Head:
         """Whether a node is there already: a map of the body, a weight, a number."""
         state = self.states[node]
         if isinstance(state, Plane):
+            if not state.spatial:  # a map of a single cell, flattened by a network for one size
+                return False
             moves = node.op.startswith("call") and self._operation(node).kind in MOVEMENTS
             return state.tags == ("", "", "rows", "cols") or not moves
         return not depends(state)
@@ -107,6 +116,9 @@ class Head:
 
     def _rebuilt(self, node: fx.Node) -> Any:
         op = self._operation(node)
+        if op.module is not None and has_hooks(op.module):
+            reason = "it has forward hooks, such as those of pruning, and nothing is known of what they do"
+            raise HeadObstacle(Obstacle(op.name, "head", reason))
         args, named = filled((list(node.args), dict(node.kwargs)), self._values.__getitem__)
         known = self.obstacles.get(node)
         name, kind = op.name, known.kind if known is not None else "head"

@@ -12,7 +12,7 @@ from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.tracing import BATCH, bands_of
-from fullconv.surgery.specializing import without_weights
+from fullconv.surgery.copying import without_weights
 
 Size = tuple[int, int]
 

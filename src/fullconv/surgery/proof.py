@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fullconv.errors import NetworkError
+from fullconv.errors import NetworkError, NotConvolutional
 
 TOLERANCE = 1e-5
 """Largest difference allowed, as a part of the classifier's largest score."""
@@ -23,15 +23,26 @@ def difference(classifier: nn.Module, dense: nn.Module, images: torch.Tensor) ->
         The difference; None where the weights have no values (the meta device).
 
     Raises:
-        NetworkError: the scores are not finite.
+        NetworkError: it fails on the images, or its scores are not finite.
+        NotConvolutional: the numbers of scores differ.
     """
     tensors = [*classifier.parameters(), *classifier.buffers()]
     if any(tensor.is_meta for tensor in tensors):
         return None
     device = tensors[0].device if tensors else torch.device("cpu")
-    wanted, found = _scores(classifier, images.to(device)), _scores(dense, images.to(device))
-    wanted = wanted.flatten(1)
-    found = found.mean((2, 3))
+    try:
+        wanted = _scores(classifier, images.to(device)).reshape(len(images), -1)
+    except Exception as problem:  # a network may fail in any way
+        said = (str(problem).strip() or type(problem).__name__).splitlines()[0][:160]
+        raise NetworkError(
+            f"fails on one image of its native size ({said})", where=type(classifier).__name__
+        ) from problem
+    found = _scores(dense, images.to(device)).mean((2, 3))
+    if wanted.shape != found.shape:
+        raise NotConvolutional(
+            f"it yields {wanted.shape[1]} scores for an image, the dense network {found.shape[1]}",
+            where=type(classifier).__name__,
+        )
     if not bool(wanted.isfinite().all()):
         raise NetworkError("its scores of a random image are not finite", where=type(classifier).__name__)
     largest = float(wanted.abs().max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -17,6 +16,7 @@ from fullconv.geometry.states import Obstacle, Plane, Tag, planes
 from fullconv.geometry.tracing import BATCH, trace, values_at
 from fullconv.surgery import place_rules as place
 from fullconv.surgery import window_rules as window
+from fullconv.surgery.copying import copy_of, refuse_hooks
 from fullconv.surgery.rewriting import AXES, Rewriting, Spacing, Spacings, largest_kept, refuse
 from fullconv.surgery.stem import with_stem_stride
 
@@ -94,7 +94,8 @@ def rarefy(
     """
     if stride is None and layers is None and stem_stride is None:
         raise NetworkError("rarefying needs a stride or layers", remedy="give stride=8, for example")
-    dense = copy.deepcopy(net) if stem_stride is None else with_stem_stride(net, stem_stride)
+    refuse_hooks(net)
+    dense = copy_of(net) if stem_stride is None else with_stem_stride(net, stem_stride)
     if stride is None and layers is None:
         return dense
     traced = trace(dense, input_size=input_size, channels=channels)

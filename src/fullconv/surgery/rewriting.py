@@ -17,6 +17,7 @@ from fullconv.errors import NotConvolutional
 from fullconv.geometry.operations import Operation
 from fullconv.geometry.states import Plane, State, Tag
 from fullconv.geometry.tracing import Trace
+from fullconv.surgery.copying import has_hooks
 
 AXES: tuple[Tag, Tag] = ("rows", "cols")
 
@@ -138,6 +139,8 @@ class Rewriting:
 
     def become_module(self, op: Operation, module: nn.Module, source: fx.Node) -> None:
         """Another layer in the place of an operation, under the same path unless other operations use the layer."""
+        if op.module is not None and has_hooks(op.module) and module._forward_hooks is not op.module._forward_hooks:
+            raise refuse(op, "it has forward hooks, which its dilated form would lose", "remove them")
         path = str(op.node.target) if op.module is not None else op.name.replace(".", "_")
         kind = (path, type(module), module.extra_repr())
         if kind not in self.replaced:

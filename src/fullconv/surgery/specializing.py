@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from torch import fx, nn
 from fullconv.errors import NotConvolutional
 from fullconv.geometry.modes import follow_modes
 from fullconv.geometry.tracing import BATCH, NetworkTracer, Trace, trace_of
+from fullconv.surgery.copying import copy_of, without_weights
 
 
 class _Specializer(NetworkTracer):
@@ -98,23 +98,13 @@ def specialize(classifier: nn.Module, native: tuple[int, int], channels: int) ->
             opaque[type(failed)] = str(problem)
             continue
         break
-    own = copy.deepcopy(classifier).eval()
+    own = copy_of(classifier).eval()
     _keep_constants(graph, empty, own)
     inside = {name: opaque[type(part)] for name, part in empty.named_modules() if type(part) in opaque}
     _drop_assertions(graph)
     traced = fx.GraphModule(own, graph)
     follow_modes(traced, empty, lambda: _Specializer(opaque, images).trace(empty))
     return trace_of(traced, inside, input_size=native, channels=channels)
-
-
-def without_weights(net: nn.Module) -> nn.Module:
-    """A copy on the meta device, made without copying a weight."""
-    memo: dict[int, Any] = {}
-    for parameter in net.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-    for buffer in net.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(net, memo)
 
 
 def _with_one_input(net: nn.Module) -> nn.Module:

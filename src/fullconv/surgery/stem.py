@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from torch import fx, nn
@@ -10,6 +9,7 @@ from torch import fx, nn
 from fullconv.errors import NetworkError
 from fullconv.geometry.operations import operation
 from fullconv.geometry.tracing import trace
+from fullconv.surgery.copying import copy_of
 
 
 def with_stem_stride(net: nn.Module, stride: int | tuple[int, int]) -> nn.Module:
@@ -36,7 +36,7 @@ def with_stem_stride(net: nn.Module, stride: int | tuple[int, int]) -> nn.Module
     pair = (stride, stride) if isinstance(stride, int) else (stride[0], stride[1])
     if min(pair) < 1:
         raise NetworkError(f"a stem stride of {stride} is not possible", remedy="give 1 or more")
-    changed = copy.deepcopy(net)
+    changed = copy_of(net)
     names = first_convolutions(changed)
     if not names:
         raise NetworkError("the network has no convolution that reads the image")

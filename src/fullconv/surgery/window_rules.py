@@ -156,7 +156,7 @@ def pooling(work: Rewriting, op: Operation) -> Spacings:
         windows.append(SpacedWindow(kernel[i], stride[i], padding[i], dilation[i], ceil, before[tag].cells, step))
     if all(window.spacing == 1 and window.step == window.stride for window in windows):
         return after
-    if largest and op.both(6, "return_indices", False)[0]:
+    if op.parts > 1:
         raise refuse(op, "the indices that it returns count the cells of the strided map")
     layer = _max_pool(windows) if largest else _power_pool(op, windows) if power else _avg_pool(op, windows)
     work.become_module(op, layer, source)

@@ -174,7 +174,7 @@ def moved(value: Any, function: Any) -> Any:
     >>> moved(windows, lambda layout: layout.flatten(1)).shape
     (2, 4)
     """
-    result = function(value.layout)
+    result = function(value.layout.contiguous())  # a view of the classifier is one of any memory
     if isinstance(result, list | tuple):
         return tuple(value.laid(part) for part in result)
     return value.laid(result)
