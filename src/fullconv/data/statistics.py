@@ -29,6 +29,16 @@ class SplitStatistics(BaseModel):
     images_with: dict[str, int]
     ignored_pixels: int
 
+    @classmethod
+    def of(cls, pixels: npt.NDArray[np.int64], ignored: int, names: Sequence[str]) -> SplitStatistics:
+        """From (images, classes) pixel counts, and how many pixels are ignored."""
+        return cls(
+            images=len(pixels),
+            pixels=dict(zip(names, pixels.sum(axis=0).tolist(), strict=True)),
+            images_with=dict(zip(names, (pixels > 0).sum(axis=0).tolist(), strict=True)),
+            ignored_pixels=ignored,
+        )
+
 
 class Commonest(BaseModel):
     """What always saying the commonest class scores on the whole set."""
@@ -136,12 +146,7 @@ def summarize(
     for split in dict.fromkeys(sorted(splits, key=_split_order)):
         chosen = [found for found, own in zip(inspections, splits, strict=True) if own == split]
         pixels = np.array([found.class_pixels for found in chosen])
-        by_split[split] = SplitStatistics(
-            images=len(chosen),
-            pixels=dict(zip(names, pixels.sum(axis=0).tolist(), strict=True)),
-            images_with=dict(zip(names, (pixels > 0).sum(axis=0).tolist(), strict=True)),
-            ignored_pixels=sum(found.ignored_pixels for found in chosen),
-        )
+        by_split[split] = SplitStatistics.of(pixels, sum(found.ignored_pixels for found in chosen), names)
     sizes = Counter(found.size for found in inspections if found.size is not None)
     training = [found for found, own in zip(inspections, splits, strict=True) if own == "train"] or list(inspections)
     mean, std = _channel_moments(training, channels)
