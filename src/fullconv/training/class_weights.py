@@ -86,7 +86,8 @@ def median_frequency_weights(pixels: Sequence[int], images_with: Sequence[int], 
     counts = np.asarray(pixels, dtype=np.float64)
     there = counts > 0
     frequency = np.divide(counts, np.asarray(images_with) * size, out=np.full(len(counts), np.nan), where=there)
-    weights = np.where(there, np.nanmedian(frequency) / np.where(there, frequency, 1.0), 0.0)
+    middle = float(np.median(frequency[there])) if there.any() else 1.0
+    weights = np.where(there, middle / np.where(there, frequency, 1.0), 0.0)
     return _scaled(weights, pixels)
 
 
