@@ -217,3 +217,10 @@ def test_weights_are_as_built_or_all_from_a_file(tmp_path: Path) -> None:
     torch.save({"down.weight": trained.head.state_dict()["down.weight"]}, tmp_path / "part.pth")
     with pytest.raises(NetworkError, match="lacks"):
         load_own_weights(net, str(tmp_path / "part.pth"))
+
+
+def test_a_network_without_values_is_refused(tmp_path: Path) -> None:
+    text = 'def build(classes, channels):\n    return nn.Conv2d(channels, classes, 1, device="meta")\n'
+    name = written(tmp_path, f"from torch import nn\n{text}")
+    with pytest.raises(NetworkError, match="lies on the meta device and holds no values"):
+        own_network(name, classes=3)

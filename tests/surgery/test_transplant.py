@@ -398,3 +398,27 @@ def test_the_report_lists_everything_for_people_and_programs() -> None:
     assert report.values("copied", "reshaped", "expanded") == sum(
         value.numel() for value in target.state_dict().values()
     )
+
+
+def test_layers_that_share_a_tensor_do_not_take_two_values() -> None:
+    source = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    target = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    target[2].weight = target[1].weight
+    before = values(target)
+    with pytest.raises(NetworkError, match=r"1\.weight and 2\.weight are one and the same tensor"):
+        transplant(source, target)
+    assert unchanged(target, before)
+    source[2].weight = source[1].weight
+    transplant(source, target)
+    assert torch.equal(target[1].weight, source[1].weight)
+
+
+def test_a_grouped_convolution_has_no_bands_to_expand() -> None:
+    target = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4, bias=False))
+    with pytest.raises(NetworkError, match=r"\(4, 4, 3, 3\) does not fit \(4, 1, 3, 3\)"):
+        transplant(nn.Sequential(nn.Conv2d(4, 4, 3, bias=False)), target)
+
+
+def test_a_report_knows_no_other_names() -> None:
+    with pytest.raises(KeyError, match="fc9"):
+        transplant(classifier(), classifier())["fc9"]

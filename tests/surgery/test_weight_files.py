@@ -146,3 +146,25 @@ def test_order_of_definition_is_restored_from_names(name: str) -> None:
     names = list(net.state_dict())
     shuffled = random.Random(0).sample(names, len(names))
     assert definition_order(shuffled) == names
+
+
+def test_tensors_under_unusual_keys_are_named(tmp_path: Path) -> None:
+    state = small_net().state_dict()
+    torch.save({"student": state, "teacher": state, "epoch": 3}, tmp_path / "both.pth")
+    with pytest.raises(NetworkError, match="has its tensors under 'student', 'teacher'; save the one"):
+        read_weights(tmp_path / "both.pth")
+
+
+def test_a_checkpoint_that_contains_itself_is_one_sentence(tmp_path: Path) -> None:
+    endless: dict[str, Any] = {"epoch": 1}
+    endless["state_dict"] = endless
+    torch.save(endless, tmp_path / "endless.pth")
+    with pytest.raises(NetworkError, match="no state dict"):
+        read_weights(tmp_path / "endless.pth")
+    endless["scale"] = torch.ones(1)
+    assert flat_state(endless) == {}
+
+
+def test_sparse_weights_become_ordinary_ones() -> None:
+    found = flat_state({"fc.weight": torch.eye(3).to_sparse()})["fc.weight"]
+    assert torch.equal(found, torch.eye(3))

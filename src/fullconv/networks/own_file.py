@@ -287,6 +287,9 @@ def own_network(name: str, *, classes: int, channels: int = 3) -> OwnNetwork:
     torch.Size([1, 5, 9, 7])
     """
     net = OwnFile.read(name).build(classes, channels)
+    if any(parameter.is_meta for parameter in net.parameters()) and torch.get_default_device().type != "meta":
+        problem = f"the network of {net.file.function} lies on the meta device and holds no values"
+        raise NetworkError(problem, where=net.file.path, remedy="make its layers on the CPU")
     net.check()
     return net
 

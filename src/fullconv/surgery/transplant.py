@@ -61,7 +61,8 @@ def transplant(
 
     Raises:
         NetworkError: the file cannot be used; nothing fits; a name in `rename` or `suffix` does not occur; weights fit
-            equally well in two places; with `strict`, something is missing.
+            equally well in two places; layers of the target share a tensor for which the source has two; with `strict`,
+            something is missing.
 
     Source: the surgery helpers of the reference nets (Long, Shelhamer, Darrell, CVPR 2015).
 
@@ -79,13 +80,16 @@ def transplant(
     shapes = {new: tuple(given[old].shape) for new, old in old_names.items()}
     needed = {name: tuple(wanted[own].shape) for name, own in own_names.items()}
     pairs = pair_up(shapes, needed, exact=any(old != new for new, old in old_names.items()))
-    plan = plan_transplant(pairs, shapes, needed, fewer_classes=fewer_classes)
+    in_groups = _grouped(target)
+    grouped = [name for name, own in own_names.items() if own in in_groups]
+    plan = plan_transplant(pairs, shapes, needed, fewer_classes=fewer_classes, grouped=grouped)
     _refuse(plan, shapes, needed, where=label, net=type(target).__name__, strict=strict)
     values, done = {}, {}
     for pair, way in plan.ways.items():
         old, own = old_names[pair.source], own_names[pair.target]
         values[own], note = fitted(given[old], wanted[own], way)
         done[own] = Transfer(own, _STATUS[way], tuple(wanted[own].shape), old, pair.by, note)
+    _refuse_torn(values, wanted, where=type(target).__name__)
     for pair, why in plan.misfits.items():
         own = own_names[pair.target]
         done[own] = Transfer(own, "initialised", tuple(wanted[own].shape), note=why)
@@ -126,6 +130,25 @@ def _wanted(target: nn.Module) -> dict[str, torch.Tensor]:
         if value.is_inference():
             raise NetworkError(f"{name} was made in inference mode", where=where, remedy="make the network outside it")
     return found
+
+
+def _grouped(target: nn.Module) -> set[str]:
+    """Weights of grouped convolutions."""
+    layers = target.named_modules()
+    return {f"{path}.weight".lstrip(".") for path, layer in layers if isinstance(layer, nn.Conv2d) and layer.groups > 1}
+
+
+def _refuse_torn(values: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Layers of the target that share one tensor cannot take different values."""
+    first: dict[int, str] = {}
+    for name, value in values.items():
+        other = first.setdefault(id(wanted[name]), name)
+        if other != name and not torch.equal(values[other], value):
+            raise NetworkError(
+                f"{other} and {name} are one and the same tensor, and the source has different values for them",
+                where=where,
+                remedy="leave one of them out by rename (None)",
+            )
 
 
 def _refuse(plan: Plan, source: Shapes, target: Shapes, *, where: str, net: str, strict: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -28,7 +28,12 @@ class Plan:
 
 
 def plan_transplant(
-    pairs: Sequence[Pair], source: Mapping[str, Shape], target: Mapping[str, Shape], *, fewer_classes: bool = False
+    pairs: Sequence[Pair],
+    source: Mapping[str, Shape],
+    target: Mapping[str, Shape],
+    *,
+    fewer_classes: bool = False,
+    grouped: Collection[str] = (),
 ) -> Plan:
     """Decide pair by pair; a layer of which one tensor does not fit is not taken over at all.
 
@@ -36,6 +41,7 @@ def plan_transplant(
         pairs: what belongs together.
         source, target: name → shape, in order of definition.
         fewer_classes: take over the first rows where the target has fewer classes.
+        grouped: tensors of the target whose second dimension is that of a group of channels, not of bands.
 
     >>> pairs = [Pair("fc.weight", "fc.weight", "name"), Pair("fc.bias", "fc.bias", "name")]
     >>> plan = plan_transplant(pairs, {"fc.weight": (9, 4), "fc.bias": (5,)}, {"fc.weight": (5, 4), "fc.bias": (5,)})
@@ -49,7 +55,7 @@ def plan_transplant(
     for pair in pairs:
         given, wanted = source[pair.source], target[pair.target]
         scores = (given[:1], wanted[:1]) in scoring
-        reads = pair.source == readers[0] or pair.target == readers[1]
+        reads = (pair.source == readers[0] or pair.target == readers[1]) and pair.target not in grouped
         allowed = Allowed(bands=reads, classes=scores, fewer_classes=fewer_classes)
         way = way_to_fit(given, wanted, allowed)
         if way is None:

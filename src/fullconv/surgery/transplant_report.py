@@ -96,8 +96,15 @@ class TransplantReport:
         return {status: found[status] for status in STATUSES}
 
     def __getitem__(self, name: str) -> Transfer:
-        """What became of the target's tensor of that name, or of the source's if the target has none."""
-        return next(transfer for transfer in self.transfers if transfer.name == name)
+        """What became of the target's tensor of that name, or of the source's if the target has none.
+
+        Raises:
+            KeyError: neither has one.
+        """
+        found = next((transfer for transfer in self.transfers if transfer.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def __str__(self) -> str:
         counted = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)

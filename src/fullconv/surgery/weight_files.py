@@ -27,6 +27,8 @@ NESTS = (
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that parallel and compiled modules put before every name."""
 
+_DEEPEST_NEST = 8
+
 _REMEDY = "give a .safetensors file or a .pth state dict"
 
 
@@ -65,6 +67,11 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise NetworkError(f"is none of the kinds of weight files that are read ({kinds})", where=path, remedy=_REMEDY)
     state = flat_state(content)
     if not state:
+        parts = content.items() if isinstance(content, Mapping) else ()
+        named = ", ".join(repr(name) for name, value in parts if _holds_tensors(value))
+        if named:
+            remedy = "save the one that is wanted as a file of its own"
+            raise NetworkError(f"has its tensors under {named}", where=path, remedy=remedy)
         raise NetworkError("is no state dict: it holds no named tensors", where=path, remedy=_REMEDY)
     return state
 
@@ -86,7 +93,9 @@ def flat_state(content: Any) -> dict[str, torch.Tensor]:
 
 def _nest(content: Any) -> Mapping[Any, Any]:
     """The innermost mapping that holds the tensors."""
-    while isinstance(content, Mapping):
+    for _ in range(_DEEPEST_NEST):
+        if not isinstance(content, Mapping):
+            return {}
         if any(isinstance(value, torch.Tensor) and "." in str(name) for name, value in content.items()):
             return content
         inner = next((content[key] for key in NESTS if _holds_tensors(content.get(key))), None)
@@ -96,14 +105,15 @@ def _nest(content: Any) -> Mapping[Any, Any]:
     return {}
 
 
-def _holds_tensors(value: Any) -> bool:
-    if not isinstance(value, Mapping):
+def _holds_tensors(value: Any, depth: int = 0) -> bool:
+    if not isinstance(value, Mapping) or depth > _DEEPEST_NEST:
         return False
-    return any(isinstance(inner, torch.Tensor) or _holds_tensors(inner) for inner in value.values())
+    return any(isinstance(inner, torch.Tensor) or _holds_tensors(inner, depth + 1) for inner in value.values())
 
 
 def _as_computed(value: torch.Tensor) -> torch.Tensor:
-    value = value.detach()
+    value = value.detach().dequantize() if value.is_quantized else value.detach()
+    value = value if value.layout == torch.strided else value.to_dense()
     return value.float() if value.is_floating_point() and value.element_size() < 4 else value
 
 
