@@ -20,7 +20,8 @@ from fullconv.geometry.geometry import geometry_of
 from fullconv.networks.catalogue import any_network, build_network, split_late
 from fullconv.networks.listing import CLASSES, list_networks
 from fullconv.networks.normalization import Normalization
-from fullconv.store.package import Geometry, ModelCard, NetworkRecipe, load_package, save_package
+from fullconv.store.package import Geometry, ModelCard, load_package, save_package
+from fullconv.store.recipe import NetworkRecipe
 from fullconv.training.losses import cross_entropy
 
 CHECKS = ("meta", "geometry", "sizes", "guess", "step", "package")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,7 +71,8 @@ def test_folds_are_the_same_for_the_same_seed(data: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "count", "words"), [(0, 3, "no fold 0 of 3"), (4, 3, "no fold 4 of 3"), (1, 9, "groups of images make no 9")]
+    ("number", "count", "words"),
+    [(0, 3, "no fold 0 of 3"), (4, 3, "no fold 4 of 3"), (1, 9, "groups of images make no 9")],
 )
 def test_impossible_folds_are_refused(data: Dataset, number: int, count: int, words: str) -> None:
     with pytest.raises(DataError, match=words):

@@ -27,7 +27,8 @@ from fullconv.networks.late_fusion import LateFusion
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.weights import load_weights
 from fullconv.prediction.model import load
-from fullconv.store.package import Geometry, ModelCard, NetworkRecipe, load_package, save_package
+from fullconv.store.package import Geometry, ModelCard, load_package, save_package
+from fullconv.store.recipe import NetworkRecipe
 from fullconv.training.fit import train
 from fullconv.training.losses import cross_entropy
 from fullconv.workspace import Workspace

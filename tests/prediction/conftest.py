@@ -10,7 +10,8 @@ from fullconv.networks.catalogue import build_network
 from fullconv.networks.fcn import FCN
 from fullconv.networks.normalization import Normalization
 from fullconv.prediction.model import Model
-from fullconv.store.package import Geometry, HistoryEntry, ModelCard, NetworkRecipe
+from fullconv.store.package import Geometry, HistoryEntry, ModelCard
+from fullconv.store.recipe import NetworkRecipe
 
 TABLE = ClassTable(
     classes=(

@@ -16,7 +16,8 @@ from fullconv.errors import NetworkError, PackageError
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.several_heads import SeveralHeads
 from fullconv.prediction.model import Model, load
-from fullconv.store.package import Geometry, ModelCard, NetworkCode, NetworkRecipe, load_package, save_package
+from fullconv.store.package import Geometry, ModelCard, load_package, save_package
+from fullconv.store.recipe import NetworkCode, NetworkRecipe
 
 COUNTS = {"semantic": 5, "geometric": 3}
 

@@ -14,7 +14,8 @@ from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.errors import FullconvError, PackageError
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.own_file import OwnFile, own_network
-from fullconv.store.package import Geometry, ModelCard, NetworkCode, NetworkRecipe, load_package, save_package
+from fullconv.store.package import Geometry, ModelCard, load_package, save_package
+from fullconv.store.recipe import NetworkCode, NetworkRecipe
 
 TEXT = """
 from pathlib import Path

@@ -11,7 +11,8 @@ from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.errors import PackageError, StorageError
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
-from fullconv.store.package import Geometry, ModelCard, NetworkRecipe, find_package, load_package, save_package
+from fullconv.store.package import Geometry, ModelCard, find_package, load_package, save_package
+from fullconv.store.recipe import NetworkRecipe
 
 TABLE = ClassTable(
     classes=(

@@ -16,7 +16,8 @@ from fullconv.errors import NetworkError, PackageError
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
-from fullconv.store.package import Geometry, ModelCard, NetworkRecipe, save_package
+from fullconv.store.package import Geometry, ModelCard, save_package
+from fullconv.store.recipe import NetworkRecipe
 from fullconv.training.reuse import reuse
 
 OLD = ("sky", "road", "car", "tree")

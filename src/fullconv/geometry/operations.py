@@ -125,6 +125,7 @@ _ELEMENTWISE = frozenset(
         *(
             "maximum",
             "minimum",
+            "logaddexp",
             "where",
             "clamp",
             "clamp_",

@@ -10,6 +10,7 @@ from torch import nn
 from fullconv.errors import NetworkError
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
+from fullconv.networks.ensemble import Ensemble
 from fullconv.networks.fcn import FCN
 from fullconv.networks.late_fusion import LateFusion
 from fullconv.networks.own_file import OwnNetwork
@@ -262,7 +263,7 @@ def _head(channels: int, kernel: int) -> nn.Sequential:
     )
 
 
-AnyFCN = FCN | ReferenceFCN | LateFusion | SeveralHeads | OwnNetwork
+AnyFCN = FCN | ReferenceFCN | LateFusion | SeveralHeads | OwnNetwork | Ensemble
 """What the catalogue builds: (N, channels, H, W) → (N, classes, H, W), with `stride`, `features` and `head`.
 
 Only `SeveralHeads`, which is built where several numbers of classes are given, returns a tuple of scores.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -19,99 +19,15 @@ from fullconv.errors import NetworkError, PackageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import disk_errors, dump_yaml, read_document, staged_directory, write_atomically
 from fullconv.geometry.geometry import geometry_of
-from fullconv.networks.catalogue import build_network
+from fullconv.networks.ensemble import Ensemble
 from fullconv.networks.normalization import Normalization
-from fullconv.networks.own_file import COPY, OwnFile, OwnNetwork, is_own_file
+from fullconv.networks.own_file import COPY, OwnNetwork
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.several_heads import SeveralHeads
+from fullconv.store.recipe import NetworkRecipe
 
 CARD = "model.yaml"
 WEIGHTS = "model.safetensors"
-
-
-class NetworkCode(BaseModel):
-    """What the network needs run: a function in the package's network.py.
-
-    Args:
-        function: builds the network.
-        sha256: of the file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    function: str = Field(pattern=r"^\w+$")
-    sha256: str
-
-    @classmethod
-    def of(cls, file: OwnFile) -> NetworkCode:
-        return cls(function=file.function, sha256=file.sha256)
-
-
-Count = Annotated[int, Field(ge=1)]
-
-
-class NetworkRecipe(BaseModel):
-    """How to build the network again.
-
-    Args:
-        name: in the catalogue; with code, file and function as they were called in training.
-        classes: how many scores each pixel gets; for several heads the name of each with that number.
-        channels: bands of the images.
-        code: none for a network of the catalogue.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    classes: Count | dict[str, Count]
-    channels: int = Field(ge=1)
-    code: NetworkCode | None = None
-
-    @model_validator(mode="after")
-    def _of_one_kind(self) -> NetworkRecipe:
-        if is_own_file(self.name) != (self.code is not None):
-            raise ValueError("code belongs to networks named as a Python file, and to no others")
-        if self.code is not None and self.heads:
-            raise ValueError("a network from a Python file has one head")
-        return self
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Names of the heads; empty where there is one, which needs no name."""
-        return tuple(self.classes) if isinstance(self.classes, dict) else ()
-
-    def build(self) -> AnyFCN:
-        """A network of the catalogue; runs no code that is not FullConv's.
-
-        Raises:
-            NetworkError: there is none of that name.
-        """
-        counts = tuple(self.classes.values()) if isinstance(self.classes, dict) else self.classes
-        return build_network(self.name, classes=counts, channels=self.channels)
-
-    def build_from(self, directory: Path, *, allow_code: bool) -> AnyFCN:
-        """The network of the package in a folder.
-
-        Raises:
-            PackageError: it needs code that may not be run, or that is not the code it was saved with.
-        """
-        if self.code is None or isinstance(self.classes, dict):
-            return self.build()
-        where = directory / COPY
-        if not allow_code:
-            raise PackageError(
-                f"this network ({self.name}) is Python code, and loading the model would run it",
-                where=where,
-                remedy="read the file; if you trust it, say --allow-code (in Python, allow_code=True)",
-            )
-        remedy = "copy the package again from where it came"
-        try:
-            file = OwnFile.read(f"{where}:{self.code.function}")
-        except NetworkError as problem:
-            raise PackageError("the network's code is missing or unreadable", where=where, remedy=remedy) from problem
-        if file.sha256 != self.code.sha256:
-            raise PackageError("is not the code that the model was saved with", where=where, remedy=remedy)
-        return file.build(self.classes, self.channels)
 
 
 class PackageScores(BaseModel):
@@ -255,8 +171,9 @@ def save_package(directory: Path, net: AnyFCN, card: ModelCard, *, replace: bool
     tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     with staged_directory(directory) as folder:
         write_atomically(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
-        if isinstance(net, OwnNetwork):
-            write_atomically(folder / COPY, net.file.content)
+        member = net.members[0] if isinstance(net, Ensemble) else net
+        if isinstance(member, OwnNetwork):
+            write_atomically(folder / COPY, member.file.content)
         write_atomically(folder / CARD, dump_yaml(card.model_dump(mode="json", exclude_none=True)))
     return directory
 

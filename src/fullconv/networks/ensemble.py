@@ -1,0 +1,58 @@
+"""Several networks of one kind that vote: the mean of their probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import log
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from fullconv.networks.reference import AnyFCN
+
+
+class Ensemble(nn.Module):
+    """Networks trained on different folds or from different seeds, as one.
+
+    Takes what its members take; returns (N, classes, H, W): the logarithm of the mean of their probabilities, so that a
+    softmax of it is that mean.
+
+    Args:
+        members: of the same classes and bands.
+
+    >>> from fullconv.networks.catalogue import build_network
+    >>> net = Ensemble([build_network("fcn8s-squeezenet1_1", classes=2) for _ in range(3)]).eval()
+    >>> net(torch.zeros(1, 3, 64, 48)).exp()[0, :, 0, 0].detach()
+    tensor([0.5000, 0.5000])
+    """
+
+    def __init__(self, members: Sequence[AnyFCN]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        each = [member(images).log_softmax(1) for member in self.members]
+        total: torch.Tensor = each[0]
+        for scores in each[1:]:
+            total = torch.logaddexp(total, scores)
+        return total - log(len(each))
+
+    @property
+    def stride(self) -> int:
+        """Of the finest scores of any member."""
+        return min(member.stride for member in self._each())
+
+    @property
+    def features(self) -> nn.ModuleList:
+        """The feature extractors of all members."""
+        return nn.ModuleList(member.features for member in self._each())
+
+    @property
+    def head(self) -> nn.ModuleList:
+        """The heads of all members."""
+        return nn.ModuleList(member.head for member in self._each())
+
+    def _each(self) -> Iterator[AnyFCN]:
+        yield from self.members  # type: ignore[misc]
