@@ -8,37 +8,51 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.strategies import DDPStrategy
 
 from fullconv.data.orders import EpochBatches
+from fullconv.networks.own_file import OwnNetwork
+from fullconv.networks.reference import AnyFCN
+from fullconv.training.alike import KeptAlike
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
 from fullconv.training.class_weights import class_weights
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.experiment import Plan
+from fullconv.training.guard import Guard
 from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
+from fullconv.training.processes import GroupEnvironment, Processes
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask
 
-__all__ = ["StopRequested", "fit_network"]
+__all__ = ["StopRequested", "fit_network", "load_best"]
 
 
-def fit_network(job: Job, status: Status) -> None:
-    """Train the job's network in place, from its run's last checkpoint if there is one; it ends with the weights of
-    the best epoch.
+def fit_network(job: Job, status: Status, processes: Processes) -> None:
+    """Train the job's network in place, from its run's last checkpoint if there is one; checkpoints hold the result.
+
+    Args:
+        job: as in all processes.
+        status: as it stands.
+        processes: that have joined their group, where there are several.
 
     Raises:
         StopRequested: Ctrl-C was pressed; checkpoints hold the last whole epoch.
-        FloatingPointError: the loss is no finite number any more.
+        PlanError, DataError: a number is none any more, or a sample cannot be used; the sentence says why.
     """
-    plan, data, net = job.plan, job.data, job.net
-    loader = training_loader(data.train, plan, job.normalization, job.home, job.grid)
+    plan, data = job.plan, job.data
+    net = job.net if processes.count == 1 else deepcopy(job.net)  # synchronised batch norm would stay in it
+    share = {"rank": processes.rank, "processes": processes.count}
+    loader = training_loader(data.train, plan, job.normalization, job.home, job.grid, **share)
     steps_per_epoch = -(-len(loader) // plan.optimization.accumulate)
     objective = Objective(
         plan.loss,
@@ -57,18 +71,27 @@ def fit_network(job: Job, status: Status) -> None:
         steps=steps_per_epoch * plan.epochs,
         pretrained=job.transfer.pretrained,
     )
-    recorder = RunRecorder(job.directory, data.classes.names, status, job.display)
+    recorder = RunRecorder(
+        job.directory, data.classes.names, status, job.display, batch_size=plan.batch_size, processes=processes
+    )
+    guard = Guard(job, steps=steps_per_epoch * plan.epochs, warn=recorder.warn, measured=recorder.measured)
     checkpoints = job.directory / "checkpoints"
     with _quiet_lightning(), _stop_on_interrupt(recorder):
         trainer = lightning.Trainer(
-            accelerator="gpu" if plan.device == "cuda" else "cpu",
-            devices=1,
+            **_placement(job, processes),
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_epochs=plan.epochs,
             check_val_every_n_epoch=plan.validate_every,
             accumulate_grad_batches=plan.optimization.accumulate,
             gradient_clip_val=plan.optimization.clip,
-            callbacks=[recorder, *_averaging(plan), *_patience(plan), *checkpoint_callbacks(checkpoints)],
+            callbacks=[
+                *([KeptAlike(processes, seed=plan.seed)] if processes.count > 1 else []),
+                recorder,
+                guard,
+                *_averaging(plan),
+                *_patience(plan),
+                *checkpoint_callbacks(checkpoints),
+            ],
             default_root_dir=job.directory,
             logger=False,
             enable_progress_bar=False,
@@ -87,15 +110,20 @@ def fit_network(job: Job, status: Status) -> None:
         try:
             slow_bf16 = plan.device == "cpu" and plan.precision == "bf16"
             with workers_without_main(), strided_depthwise_in_float32(net, wanted=slow_bf16):
-                trainer.fit(
-                    task, loader, validation_loader(data.val, plan, job.home), ckpt_path=last, weights_only=True
-                )
+                validation = validation_loader(data.val, plan, job.home, **share)
+                trainer.fit(task, loader, validation, ckpt_path=last, weights_only=True)
+        except FloatingPointError as problem:
+            raise guard.explained(problem) from problem
         except (Exception, SystemExit, KeyboardInterrupt) as problem:
             # A second Ctrl-C, or one that reached a loader process first, comes back in other clothes.
             if recorder.stop_requested:
                 raise StopRequested from problem
             raise
-    best = torch.load(checkpoints / f"{BEST}.ckpt", map_location="cpu", weights_only=True)
+
+
+def load_best(net: AnyFCN, directory: Path) -> None:
+    """Give a network the weights of the best epoch of its run."""
+    best = torch.load(directory / "checkpoints" / f"{BEST}.ckpt", map_location="cpu", weights_only=True)
     prefix = "net."
     net.load_state_dict(
         {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
@@ -111,6 +139,29 @@ def _class_weights(job: Job) -> torch.Tensor | None:
     weights = plan.class_weights if isinstance(plan.class_weights, str) else dict(plan.class_weights)
     pixels, images_with = ([int(counts[name]) for name in names] for counts in (split.pixels, split.images_with))
     return class_weights(weights, names, pixels, images_with, total / split.images)
+
+
+def _placement(job: Job, processes: Processes) -> dict[str, Any]:
+    """Where the trainer computes, and with whom."""
+    cuda = job.plan.device == "cuda"
+    if processes.count == 1:
+        return {"accelerator": "gpu" if cuda else "cpu", "devices": 1}
+    strategy = DDPStrategy(
+        cluster_environment=GroupEnvironment(processes),
+        process_group_backend="nccl" if cuda else "gloo",
+        broadcast_buffers=False,  # a collective call that processes without a validation batch would miss
+        gradient_as_bucket_view=True,
+        # Upsampling that is learned has no gradient where the loss is read before it.
+        find_unused_parameters=job.plan.regime.loss_at in ("cells", "center", "inside")
+        or isinstance(job.net, OwnNetwork),
+    )
+    return {
+        "accelerator": "gpu" if cuda else "cpu",
+        "devices": processes.local_count,
+        "num_nodes": processes.nodes,
+        "strategy": strategy,
+        "sync_batchnorm": cuda and job.plan.optimization.batch_norm == "batch",
+    }
 
 
 def _patience(plan: Plan) -> list[Callback]:

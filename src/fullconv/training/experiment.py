@@ -27,13 +27,18 @@ class Experiment(BaseModel):
         weights: "auto", "imagenet", "random", a weight file, or a model: package, run or name in the store, whose
             backbone is taken over whole and whose scores are, class by class, by name. A network of one's own stays as
             built with "auto".
+        group: a name for runs that belong together.
+        folds: so many parts of the training and validation images, of which each is held out once.
+        fold: which of them this run holds out for validation.
+        group_by: regular expression for images that stay in one fold; what their names show if not given; "none" for
+            nothing.
         recipe: settings that belong together: "reference" trains as the published nets were trained. Other settings
             lie over it.
         regime: "whole-image", "patchwise" or "loss-sampling", or one of them with its own settings.
         seed: of weights, order and augmentation.
         resize: applied to every image before anything else; predictions come back at the original size.
         crop: (height, width) of a training view; none = from the sizes of the images.
-        batch_size: views in a step; none = from the number of images.
+        batch_size: views in a step, of all processes together; none = from the number of images.
         replacement: draw every view from all images anew, instead of passing through the set.
         epochs: passes over the set; none = from the number of images.
         views: views of every image in one epoch; none = so that an epoch of a small set is worth validating.
@@ -44,7 +49,9 @@ class Experiment(BaseModel):
             "effective-number"; all scaled to mean 1 over the pixels; or factors by class name, as they are.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the hardware computes in it.
         device: "auto", "cpu" or "cuda".
-        workers: loader processes; none = matched to the cores.
+        devices: processes that train together on each machine, one GPU or one share of the CPU's cores each.
+        nodes: machines; more than one are started by torchrun, Slurm or a cluster.
+        workers: loader processes of each of them; none = matched to the cores.
 
     >>> Experiment(dataset="camvid").network
     'fcn4s-mobilenet_v2-features'
@@ -56,6 +63,10 @@ class Experiment(BaseModel):
     dataset: str
     network: str = DEFAULT_NETWORK
     weights: str = "auto"
+    group: str | None = None
+    folds: int | None = Field(default=None, ge=2)
+    fold: int | None = Field(default=None, ge=1)
+    group_by: str | None = None
     recipe: Recipe = "default"
     regime: Regime = WholeImage()
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
@@ -73,6 +84,8 @@ class Experiment(BaseModel):
     class_weights: Weighting | dict[str, Annotated[float, Field(ge=0)]] = "inverse-log"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
     workers: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="before")
@@ -87,6 +100,8 @@ class Experiment(BaseModel):
         patches = isinstance(self.regime, Patchwise)
         if self.crop is not None and min(self.crop) < 32 and not patches:
             raise ValueError("crop: a view needs at least 32 pixels on each side")
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            raise ValueError(f"fold: there is no fold {self.fold} of {self.folds or 0}")
         if not 0 < self.augmentation.scale[0] <= self.augmentation.scale[1]:
             raise ValueError("augmentation.scale: give the smaller magnification first, both above 0")
         balanced = isinstance(self.regime, LossSampling) and self.regime.how == "class-balanced"

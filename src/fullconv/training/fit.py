@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import description_path
 from fullconv.data.description import FILE_NAME
+from fullconv.data.folds import fold_of
 from fullconv.errors import FullconvError, PackageError, PlanError, StorageError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
@@ -37,25 +39,22 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
-from fullconv.store.package import (
-    Geometry,
-    HistoryEntry,
-    ModelCard,
-    NetworkCode,
-    NetworkRecipe,
-    PackageScores,
-    find_package,
-    save_package,
-)
+from fullconv.store.package import Geometry, HistoryEntry, ModelCard, PackageScores, find_package, save_package
+from fullconv.store.recipe import NetworkCode, NetworkRecipe
 from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.engine import StopRequested, fit_network
+from fullconv.training.endings import verdict
+from fullconv.training.engine import StopRequested, fit_network, load_best
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.job import Job
-from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.launching import run_processes
+from fullconv.training.loaders import prepare_samples
+from fullconv.training.plan import TrainingSet, check_processes, resolve
+from fullconv.training.processes import Processes, from_first, launched, on_these, placed
 from fullconv.training.recipes import overlaid
 from fullconv.training.regimes import Patchwise
 from fullconv.training.reuse import is_package, reuse
+from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
@@ -111,36 +110,133 @@ def train(
     """
     home = workspace or Workspace.find()
     asked = {**(settings or {}), **fields} | ({} if network is None else {"network": network})
-    experiment, data = _experiment(dataset, asked, home)
-    net = _network(experiment, data)
-    grid = ScoreGrid.of(net)
-    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
-    _check_patches(plan, grid)
-    report = _transfer(plan, net, data)
-    directory = new_run(home, data.name, plan, net.file if isinstance(net, OwnNetwork) else None)
-    return _execute(Job(directory, plan, data, net, grid, report, home, TrainingDisplay(quiet=quiet)))
+    return train_as(None, dataset, asked, workspace=home, quiet=quiet)
 
 
-def resume(run: str | Path, *, workspace: Workspace | None = None, quiet: bool = False) -> Run:
+def train_as(
+    name: str | None,
+    dataset: Dataset | Experiment | str | Path,
+    settings: Mapping[str, Any],
+    *,
+    workspace: Workspace,
+    quiet: bool = False,
+) -> Run:
+    """Train in a run folder of that name; of time, dataset and network if none is given."""
+    with launched() as processes:
+
+        def prepared() -> Job:
+            experiment, data = _experiment(dataset, settings, workspace)
+            experiment = on_these(experiment, processes)
+            net = _network(experiment, data)
+            grid = ScoreGrid.of(net)
+            plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
+            _check_patches(plan, grid)
+            report = _transfer(plan, net, data)
+            own = net.file if isinstance(net, OwnNetwork) else None
+            directory = new_run(workspace, data.name, plan, own, name=name)
+            return Job(directory, plan, data, net, grid, report, workspace, TrainingDisplay(quiet=quiet))
+
+        return _together(prepared, workspace, processes)
+
+
+def resume(
+    run: str | Path, *, learning_rate: float | None = None, workspace: Workspace | None = None, quiet: bool = False
+) -> Run:
     """Continue a run that was stopped, killed or failed, from its last whole epoch.
+
+    Args:
+        run: its name or folder.
+        learning_rate: another peak rate from here on, in the plan of the run too; none to keep it.
+        workspace: where it lies; `Workspace.find()` if not given.
+        quiet: show no progress.
 
     Raises:
         StorageError: it is no run, or it is still going on.
+        PlanError: the dataset has changed since, or another rate is given for a run that is done.
     """
     home = workspace or Workspace.find()
-    directory = find_run(run, home)
-    if read_status(directory).alive:
-        raise StorageError("the run is still going on", where=directory, remedy="stop it first")
+    with launched() as processes:
+
+        def prepared() -> Job:
+            directory = find_run(run, home)
+            status = read_status(directory)
+            if status.alive:
+                raise StorageError("the run is still going on", where=directory, remedy="stop it first")
+            job = _opened(directory, home, quiet=quiet)
+            if status.data not in (None, job.data.fingerprint):
+                remedy = "undo the change, or train again from the start"
+                raise PlanError("the dataset has changed since the run began", where=job.plan.dataset, remedy=remedy)
+            check_processes(placed(job.plan, processes))
+            return job if learning_rate is None else with_learning_rate(job, learning_rate)
+
+        return _together(prepared, home, processes)
+
+
+def finished_run(directory: Path) -> Run:
+    """A run that has ended well, from its folder.
+
+    Raises:
+        FullconvError: it has not, or a part of it cannot be read.
+    """
+    status = read_status(directory)
+    if status.state != "done":
+        raise FullconvError(status.error or f"the run is {status.state}", where=directory)
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
-    data = Dataset.load(plan.dataset, home)
-    begun_with = read_status(directory).data
-    if begun_with not in (None, data.fingerprint):
-        remedy = "undo the change, or train again from the start"
-        raise PlanError("the dataset has changed since the run began", where=plan.dataset, remedy=remedy)
+    model = Model.load(directory / "model", device=plan.device, allow_code=is_own_file(plan.network))
+    scores = Scores.from_dict(json.loads((directory / "report" / "scores.json").read_text())["scores"])
+    return Run(directory, plan, model, scores, model.card.scores[0].split)
+
+
+def _opened(directory: Path, home: Workspace, *, quiet: bool) -> Job:
+    """What a run works with, from its folder."""
+    plan = read_document(directory / PLAN_FILE, Plan, PlanError)
+    data = _held_out(plan, Dataset.load(plan.dataset, home))
     net = _network(plan, data, directory)
     report = _recorded_transfer(directory) or _transfer(plan, net, data)
-    grid = ScoreGrid.of(net)
-    return _execute(Job(directory, plan, data, net, grid, report, home, TrainingDisplay(quiet=quiet)))
+    return Job(directory, plan, data, net, ScoreGrid.of(net), report, home, TrainingDisplay(quiet=quiet))
+
+
+def _together(prepared: Callable[[], Job], home: Workspace, processes: Processes) -> Run:
+    """The first process prepares, all fit, the first scores and packs; the others wait for that."""
+    jobs: list[Job] = []
+
+    def begun() -> Path:
+        jobs.append(prepared())
+        if processes.count > 1:
+            prepare_samples(jobs[0].data, jobs[0].plan, home)
+        return jobs[0].directory
+
+    directory = from_first(processes, begun)
+    if jobs:
+        return _execute(jobs[0], processes)
+    _work(directory, home.root, True, processes)
+    while read_status(directory).alive:
+        time.sleep(1.0)
+    return finished_run(directory)
+
+
+def _work(directory: Path, home: Path, quiet: bool, processes: Processes) -> None:
+    """What a process does that others were started with: fit, from the run's folder."""
+    job = _opened(directory, Workspace(home), quiet=quiet)
+    with job.display, own_mistakes(job.net):
+        fit_network(job, read_status(directory), processes)
+
+
+def _fit(job: Job, status: Status, processes: Processes) -> None:
+    """Fit here, or in processes that are started for it."""
+    if processes.count > 1 or job.plan.devices == 1:
+        fit_network(job, status, processes)
+        return
+    prepare_samples(job.data, job.plan, job.home)
+    run_processes(
+        _work,
+        job.directory,
+        job.home.root,
+        count=job.plan.devices,
+        cuda=job.plan.device == "cuda",
+        quiet=job.display.quiet,
+    )
+    write_status(job.directory, Status.now("running", read_status(job.directory)))  # of this process again
 
 
 def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
@@ -167,7 +263,17 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
         experiment = experiment.model_copy(update={"weights": str(weights.expanduser().absolute())})
     if is_own_file(experiment.network):
         experiment = experiment.model_copy(update={"network": absolute_name(experiment.network)})
-    return experiment, data
+    return experiment, _held_out(experiment, data)
+
+
+def _held_out(plan: Experiment, data: Dataset) -> Dataset:
+    """The dataset with the plan's fold held out, if it has one."""
+    if plan.folds is None:
+        return data
+    if plan.fold is None:
+        remedy = "say fold=…, or train all of them by fc.sweep or `fullconv train --folds`"
+        raise PlanError("a run holds out one fold", where="folds", remedy=remedy)
+    return fold_of(data, plan.fold, plan.folds, group_by=plan.group_by)
 
 
 def _found_weights(weights: str, home: Workspace) -> Path:
@@ -236,7 +342,7 @@ def _recorded_transfer(directory: Path) -> TransferReport | None:
     )
 
 
-def _execute(job: Job) -> Run:
+def _execute(job: Job, processes: Processes) -> Run:
     """Fit, evaluate and pack; whatever happens, status.json tells it."""
     directory, display = job.directory, job.display
     status = Status.now("running", read_status(directory), error=None, data=job.data.fingerprint)
@@ -245,13 +351,16 @@ def _execute(job: Job) -> Run:
         write_atomically(directory / TRANSFER, _transfer_text(job.transfer))
         display.say(_opening(job))
         if job.transfer.warning:
-            status = status.model_copy(update={"warnings": (job.transfer.warning,)})
+            kept = [said for said in status.warnings if said != job.transfer.warning]
+            status = status.model_copy(update={"warnings": (job.transfer.warning, *kept)})
+            write_status(directory, status)
             display.say(f"Warning: {job.transfer.warning}.")
         with display, own_mistakes(job.net):
-            fit_network(job, status)
+            _fit(job, status, processes)
+        load_best(job.net, directory)
         run = _finish(job)
     except BaseException as problem:
-        state, error = _verdict(problem, directory)
+        state, error = verdict(problem, directory)
         said = error or (problem if state == "failed" else None)
         with suppress(OSError, FullconvError):  # a full disk takes no last word
             ended = Status.now(state, read_status(directory), error=None if said is None else str(said))
@@ -261,26 +370,6 @@ def _execute(job: Job) -> Run:
         raise error from problem
     write_status(directory, Status.now("done", read_status(directory), progress=1.0, seconds_left=0.0))
     return run
-
-
-def _verdict(problem: BaseException, directory: Path) -> tuple[Any, FullconvError | None]:
-    """The state that an exception leaves a run in, and the sentence for the person."""
-    again = f"continue with `fullconv train --resume {directory.name}`"
-    if isinstance(problem, StopRequested | KeyboardInterrupt):
-        return "aborted", None
-    if isinstance(problem, FullconvError):
-        return "failed", problem
-    if isinstance(problem, FloatingPointError):
-        return "failed", PlanError(str(problem), where=directory, remedy="lower the learning rate and train again")
-    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "failed", StorageError("no space left on the disk", where=directory, remedy=f"free some and {again}")
-    if isinstance(problem, OSError):
-        what = problem.strerror or str(problem)
-        return "failed", StorageError(what, where=problem.filename or directory, remedy=f"mend that and {again}")
-    if isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem):
-        remedy = "use a smaller batch_size or crop"
-        return "failed", PlanError("there is not enough memory for this batch", where=directory, remedy=remedy)
-    return "failed", None
 
 
 def _opening(job: Job) -> str:

@@ -29,6 +29,7 @@ from fullconv.data.samples import (
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.experiment import Plan
+from fullconv.training.reading_faults import ReportedCollate, ReportedSamples, ReportingLoader
 from fullconv.training.regimes import Patchwise, WholeImage
 from fullconv.workspace import Workspace
 
@@ -115,6 +116,12 @@ def validation_loader(
     return _loader(samples, batches, plan, Collate(), most_workers=1)
 
 
+def prepare_samples(data: Dataset, plan: Plan, home: Workspace) -> None:
+    """Decode and resize training and validation images now, so that several processes find them ready."""
+    for split in (data.train, data.val):
+        _reader(split, plan.resize, home)
+
+
 def _reader(data: Dataset, resize: Resize, home: Workspace) -> SampleReader:
     """The prepared cache, or the files themselves where it would not fit on the disk."""
     bands = data.channels * np.dtype(data.dtype).itemsize
@@ -125,10 +132,10 @@ def _reader(data: Dataset, resize: Resize, home: Workspace) -> SampleReader:
 
 def _loader(samples: Any, batches: Any, plan: Plan, collate: Collate, *, most_workers: int = 64) -> DataLoader[Batch]:
     workers = min(plan.workers, most_workers)
-    return DataLoader(
-        samples,
+    return ReportingLoader(
+        ReportedSamples(samples),
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=ReportedCollate(collate),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         persistent_workers=bool(workers),

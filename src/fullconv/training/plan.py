@@ -75,9 +75,27 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         "optimization": experiment.optimization.decided(),
         "epochs": epochs,
         "validate_every": min(every, epochs),
-        "workers": default_workers() if experiment.workers is None else experiment.workers,
+        "workers": default_workers(experiment.devices) if experiment.workers is None else experiment.workers,
     }
-    return Plan.model_validate(experiment.model_dump() | decided)
+    plan = Plan.model_validate(experiment.model_dump() | decided)
+    check_processes(plan)
+    return plan
+
+
+def check_processes(plan: Plan) -> None:
+    """Every process has a device and something to do.
+
+    Raises:
+        PlanError: there are more of them than GPUs, or than views in a batch.
+    """
+    here = torch.cuda.device_count() if plan.device == "cuda" else plan.devices
+    if plan.devices > here:
+        problem = f"{plan.devices} GPUs are asked for and {here} are here"
+        raise PlanError(problem, where="devices", remedy=f"ask for {here}")
+    processes = plan.devices * plan.nodes
+    if plan.batch_size < processes:
+        problem = f"a batch of {plan.batch_size} leaves some of {processes} processes nothing to do"
+        raise PlanError(problem, where="batch_size", remedy=f"make it {processes} or more: it is that of all together")
 
 
 def view_size(
@@ -147,10 +165,10 @@ def default_crop(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return height, width
 
 
-def default_workers() -> int:
-    """Loader processes: one for two cores, up to eight."""
+def default_workers(devices: int = 1) -> int:
+    """Loader processes of each of so many devices: one for two cores, up to eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, cores // 2))
+    return min(8, max(1, cores // 2 // devices))
 
 
 def computes_bf16(device: str) -> bool:

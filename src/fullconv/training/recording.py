@@ -15,8 +15,10 @@ from lightning.pytorch.callbacks import Callback
 from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.evaluation.scores import Scores
 from fullconv.training.display import TrainingDisplay
+from fullconv.training.guard_scores import Measured
 from fullconv.training.metrics_file import MetricsFile
 from fullconv.training.optimization import shown_rate
+from fullconv.training.processes import Processes
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
 
@@ -36,14 +38,28 @@ class RunRecorder(Callback):
         names: class names.
         status: as it stands when training starts.
         display: shows progress.
+        batch_size: views in a step, of all processes together.
+        processes: all measure, the first one writes.
     """
 
-    def __init__(self, run: Path, names: Sequence[str], status: Status, display: TrainingDisplay) -> None:
+    def __init__(
+        self,
+        run: Path,
+        names: Sequence[str],
+        status: Status,
+        display: TrainingDisplay,
+        *,
+        batch_size: int,
+        processes: Processes,
+    ) -> None:
         self.run = run
         self.names = tuple(names)
         self.status = status
         self.display = display
+        self.batch_size = batch_size
+        self.processes = processes
         self.metrics = MetricsFile(run / "metrics.csv", names)
+        self.measured: dict[str, Measured] = {}
         self.stop_requested = False
         self._beat = 0.0
         self._waited = 0.0
@@ -52,8 +68,18 @@ class RunRecorder(Callback):
         self._mark = 0.0
         self._recent: list[torch.Tensor] = []
 
+    def warn(self, text: str) -> None:
+        """Say what is wrong and keep it in status.json; what was said before is not said again."""
+        if text in self.status.warnings:
+            return
+        self.status = self.status.model_copy(update={"warnings": (*self.status.warnings, text)})
+        if self.processes.first:
+            self.display.say(f"Warning: {text}.")
+            write_status(self.run, self.status)
+
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        self.metrics.start(last_step=trainer.global_step)
+        if self.processes.first:
+            self.metrics.start(last_step=trainer.global_step)
         self._total = int(trainer.max_epochs or 1) * self._steps_per_epoch(trainer)
         self._first = trainer.global_step
         self._began = time.monotonic()
@@ -77,7 +103,7 @@ class RunRecorder(Callback):
         now = time.monotonic()
         self._seconds += now - self._mark
         self._mark = now
-        self._images += len(batch.images)
+        self._images += self.batch_size
         rate = shown_rate(trainer.optimizers[0])
         loss = float(task.losses["train"][-1])
         every = max(1, int(trainer.num_training_batches) // ROWS_IN_AN_EPOCH)
@@ -109,7 +135,7 @@ class RunRecorder(Callback):
     ) -> None:
         scores = Scores.from_confusion(confusion.compute(), self.names)
         row = {
-            "loss": float(torch.stack(task.losses[split]).mean()) if task.losses[split] else None,
+            "loss": task.validation_loss(self.batch_size) if split == "val" else _mean(task.losses["train"]),
             "pixel_accuracy": scores.pixel_accuracy,
             "mean_accuracy": scores.mean_accuracy,
             "mean_iou": scores.mean_iou,
@@ -121,6 +147,7 @@ class RunRecorder(Callback):
             row["loader_wait"] = self._waited / self._seconds
         per_class = {f"iou_{name}": float(value) for name, value in zip(self.names, scores.iou, strict=True)}
         self._row(trainer, split=split, **row, **per_class)
+        self.measured[split] = Measured(row["loss"], scores)
         confusion.reset()
         task.losses[split].clear()
         if split == "val":
@@ -131,7 +158,8 @@ class RunRecorder(Callback):
 
     def _row(self, trainer: lightning.Trainer, **values: object) -> None:
         known = {name: value for name, value in values.items() if value is not None and value == value}
-        self.metrics.append({"step": trainer.global_step, "epoch": self._epoch(trainer), **known})
+        if self.processes.first:
+            self.metrics.append({"step": trainer.global_step, "epoch": self._epoch(trainer), **known})
 
     @staticmethod
     def _steps_per_epoch(trainer: lightning.Trainer) -> int:
@@ -154,4 +182,9 @@ class RunRecorder(Callback):
             epochs=trainer.max_epochs,
             seconds_left=left,
         )
-        write_status(self.run, self.status)
+        if self.processes.first:
+            write_status(self.run, self.status)
+
+
+def _mean(losses: Sequence[torch.Tensor]) -> float | None:
+    return float(torch.stack(list(losses)).mean()) if losses else None

@@ -22,20 +22,20 @@ from fullconv.workspace import Workspace
 PLAN_FILE = "experiment.yaml"
 
 
-def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = None) -> Path:
-    """A folder named after the time, the dataset and the network, with the plan and the state "queued".
+def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = None, *, name: str | None = None) -> Path:
+    """A folder with the plan and the state "queued".
 
     Args:
         home: where it goes.
         dataset: its name.
         plan: what will run.
         own: the Python file of the network, which is copied into the folder.
+        name: of the folder; made of the time, the dataset and the network if not given.
 
     Raises:
         StorageError: the workspace cannot be written.
     """
-    network = short_name(plan.network).replace(".py:", "-") if is_own_file(plan.network) else plan.network
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{network}")[:90]
+    stem = name or run_name(dataset, plan.network)
     number = 1
     while (directory := home.run(stem if number == 1 else f"{stem}-{number}")).exists():
         number += 1
@@ -45,6 +45,12 @@ def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = Non
             write_atomically(partial / COPY, own.content)
         write_status(partial, Status.now("queued", epochs=plan.epochs))
     return directory
+
+
+def run_name(dataset: str, network: str) -> str:
+    """The time, the dataset and the network in a name for a folder."""
+    network = short_name(network).replace(".py:", "-") if is_own_file(network) else network
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{network}")[:90]
 
 
 def find_run(run: str | Path, home: Workspace) -> Path:

@@ -14,8 +14,9 @@ from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
 from fullconv.training.objective import Objective, Part
-from fullconv.training.optimization import Optimization, make_optimizer
+from fullconv.training.optimization import Optimization, follow_rates, make_optimizer
 from fullconv.training.policies import rate_at
+from fullconv.training.processes import sum_over
 
 COUNTED_EVERY = 4
 """Training scores are taken from every so many steps: they only show the way, and counting costs time."""
@@ -85,13 +86,20 @@ class SegmentationTask(lightning.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         reading = self.objective(self.net, self.network_input(batch), batch.labels, batch.seeds)
-        loss = self._divided(reading.part)
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"the loss became {loss.item()} in epoch {self.current_epoch}, step {index}")
+        loss, of_all = self._divided(reading.part)
+        if not math.isfinite(of_all.item()):
+            raise FloatingPointError(
+                f"the loss became {of_all.item()} in epoch {self.current_epoch + 1}, step {self.global_step}"
+            )
         if index % COUNTED_EVERY == 0:
             self.train_confusion.update(reading.scores.detach().contiguous(), reading.labels)
-        self.losses["train"].append(loss.detach())
+        self.losses["train"].append(of_all)
         return loss * self._share(index)
+
+    def on_train_start(self) -> None:
+        """A checkpoint brings the rates that it was made with; the plan may have other ones by now."""
+        self.train()  # Lightning leaves every module in the mode that it came in
+        follow_rates(self.trainer.optimizers[0], self.lr_schedulers(), self._rates)
 
     def _share(self, index: int) -> float:
         """What Lightning takes back: it divides every batch by `accumulate`, though sums are not to be divided, and the
@@ -105,18 +113,33 @@ class SegmentationTask(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         scores = self.net(self.network_input(batch))
-        self.losses["val"].append(self.objective.part(scores, batch.labels).loss)
+        part = self.objective.part(scores, batch.labels)
+        images = torch.full_like(part.total, len(batch.labels))
+        self.losses["val"].append(torch.stack([part.total, part.count, images]).double())
         self.val_confusion.update(scores.contiguous(), batch.labels)
 
-    def _divided(self, part: Part) -> torch.Tensor:
-        """The loss of this process, so that the mean over all processes is the loss of their batches together."""
+    def _divided(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of this process, so that the mean over all processes is the loss of their batches together; and that
+        loss, without gradient."""
         processes = self.trainer.world_size
         if processes == 1:
-            return part.loss
+            return part.loss, part.loss.detach()
+        total, count = sum_over(torch.stack([part.total, part.count]))
         if self.objective.loss.reduction == "sum":
-            return part.total * processes
-        count: Any = self.trainer.strategy.reduce(part.count.detach().clone(), reduce_op="mean")
-        return Part(part.total, count).loss
+            return part.total * processes, total
+        return Part(part.total * processes, count).loss, Part(total, count).loss
+
+    def validation_loss(self, batch_size: int) -> float | None:
+        """The loss of all validation images in all processes together: divided by all that counts; a sum, as of
+        `batch_size` images. None where there was none.
+
+        Every process calls it, and all get the same.
+        """
+        nothing = torch.zeros(3, dtype=torch.float64, device=self.device)
+        total, count, images = sum_over(torch.stack([nothing, *self.losses["val"]]).sum(0)).tolist()
+        if self.objective.loss.reduction == "sum":
+            return total * batch_size / images if images else None
+        return total / count if count else None
 
     def on_validation_epoch_end(self) -> None:
         counts = self.val_confusion.compute()
@@ -129,6 +152,7 @@ class SegmentationTask(lightning.LightningModule):
         plan = self.optimization
         carried = list(self.net.features.parameters()) if self.pretrained else []
         optimizer = make_optimizer(plan, self.net, carried)
+        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
         warmup = plan.warmup or 0.0
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_at(plan.policy, step, self.steps, warmup)
