@@ -79,7 +79,7 @@ class Optimization(BaseModel):
         warmup = self.warmup if self.warmup is not None else 0.1 * isinstance(self.policy, OneCycle)
         changes = {
             "learning_rate": rate,
-            "pretrained_learning_rate": slow if slow is not None else round(PRETRAINED_SHARE * rate, 12),
+            "pretrained_learning_rate": slow if slow is not None else _short(PRETRAINED_SHARE * rate),
             "warmup": warmup,
         }
         return self.model_copy(update=changes)
@@ -140,7 +140,39 @@ def _groups(plan: Optimization, net: nn.Module, known: set[int]) -> Iterator[dic
         }
 
 
+def follow_rates(optimizer: torch.optim.Optimizer, schedule: Any, rates: list[float]) -> None:
+    """Let peak rates other than those of a checkpoint hold from here on; the schedule goes on where it was.
+
+    Args:
+        optimizer, schedule: a `LambdaLR`, both as the checkpoint left them.
+        rates: peak of every group.
+    """
+    if schedule.base_lrs == rates:
+        return
+    schedule.base_lrs = list(rates)
+    for group, rate, share in zip(optimizer.param_groups, rates, schedule.lr_lambdas, strict=True):
+        group["initial_lr"], group["lr"] = rate, rate * share(schedule.last_epoch)
+    schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
+
+
+def with_rate(plan: Optimization, rate: float) -> Optimization:
+    """Another peak rate; that of transferred parameters changes in proportion.
+
+    >>> with_rate(Optimization().decided(), 5e-4).pretrained_learning_rate
+    5e-05
+    """
+    decided = plan.decided()
+    assert decided.learning_rate is not None and decided.pretrained_learning_rate is not None
+    slow = _short(decided.pretrained_learning_rate * rate / decided.learning_rate)
+    return decided.model_copy(update={"learning_rate": rate, "pretrained_learning_rate": slow})
+
+
 def shown_rate(optimizer: torch.optim.Optimizer) -> float:
     """The learning rate now of the parameters that start from nothing, of their weights if there are any."""
     groups = {group["name"]: float(group["lr"]) for group in optimizer.param_groups}
     return next((groups[name] for name in ("new weight", "transferred weight") if name in groups), max(groups.values()))
+
+
+def _short(value: float) -> float:
+    """Without the dust of a product: 0.0005 and not 0.0005000000000000001, however small."""
+    return float(f"{value:.12g}")
