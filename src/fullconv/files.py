@@ -117,6 +117,15 @@ def read_document(path: Path, schema: type[Document], error: type[FullconvError]
     Raises:
         error: the file is missing, is no YAML, or has a field that is unknown or wrong; the sentence names the field.
     """
+    return validate_document(read_yaml(path, error), schema, where=path, error=error)
+
+
+def read_yaml(path: Path, error: type[FullconvError] = DataError) -> dict[str, Any]:
+    """Read a YAML document of names and values.
+
+    Raises:
+        error: the file is missing, is no YAML, or holds something else.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -131,7 +140,7 @@ def read_document(path: Path, schema: type[Document], error: type[FullconvError]
         raise error("is not valid YAML", where=f"{path}{line}", remedy="mend the syntax there") from problem
     if not isinstance(content, dict):
         raise error("holds no settings", where=path, remedy="see docs/reference for the format")
-    return validate_document(content, schema, where=path, error=error)
+    return content
 
 
 def validate_document(

@@ -44,6 +44,11 @@ class Workspace:
         return self.root / "models"
 
     @property
+    def groups(self) -> Path:
+        """Summaries of runs that belong together."""
+        return self.root / "groups"
+
+    @property
     def cache(self) -> Path:
         return self.root / "cache"
 

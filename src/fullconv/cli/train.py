@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -15,6 +15,9 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fullconv.training.sweep import Sweep
 
 Source = Annotated[
     str | None, typer.Argument(metavar="DATASET|FOLDER|EXPERIMENT.YAML", help="What to train on, or a whole plan.")
@@ -28,7 +31,9 @@ def train(
         str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
     ] = None,
     regime: Annotated[str | None, typer.Option("--regime", help="How training samples are made.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, or a model or run.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Views in a step.")] = None,
     learning_rate: Annotated[
@@ -36,10 +41,24 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Train so many times, each with another part held out.")
+    ] = None,
+    group: Annotated[str | None, typer.Option("--group", help="Name of the runs of a sweep or of folds.")] = None,
+    devices: Annotated[
+        int | None, typer.Option("--devices", help="Processes on each machine: GPUs, or shares of the CPU.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", help="Machines, with torchrun, Slurm or --cluster.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="ADDRESS", help="Train on a Ray cluster, as http://head:8265.")
+    ] = None,
     settings: Annotated[
         list[str],
         typer.Option(
-            "--set", help="Any field of experiment.yaml, as augmentation.flip=0. Repeatable.", default_factory=list
+            "--set",
+            help="Any field of experiment.yaml, as augmentation.flip=0; a list, as seed=[0,1,2], makes a run of each "
+            "value. Repeatable.",
+            default_factory=list,
         ),
     ],
     resume: Annotated[
@@ -50,25 +69,40 @@ def train(
 ) -> None:
     """Train a network; a folder that is no dataset yet is checked and made one on the way.
 
+    Folds, and settings given as lists of values, make a group of runs, their table, and an ensemble of the folds.
+
     Ctrl-C stops after the step in hand; `--resume RUN` goes on from the last whole epoch.
     """
     from fullconv.training import fit
+    from fullconv.training.processes import here
+    from fullconv.training.sweep import axes_of, spelled_out, sweep
 
     home = Workspace.find(workspace)
     named: dict[str, Any] = {"network": net, "regime": regime, "weights": weights, "epochs": epochs}
-    named |= {"batch_size": batch_size, "seed": seed, "device": device}
+    named |= {"batch_size": batch_size, "seed": seed, "device": device, "folds": folds}
+    named |= {"devices": devices, "nodes": nodes}
+    if regime is not None:
+        named["regime"] = {"kind": regime}
     if learning_rate is not None:
         named["optimization"] = {"learning_rate": learning_rate}
     with stoppable(), one_sentence():
         chosen = _nested(settings, {key: value for key, value in named.items() if value is not None})
         if resume is not None:
-            if source is not None or chosen:
+            if source is not None or chosen or cluster is not None:
                 raise PlanError("a resumed run keeps its plan", where="--resume", remedy="give no other option")
             run = fit.resume(resume, workspace=home)
         elif source is None:
             raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
         else:
-            run = fit.train(trainable(source, home), workspace=home, settings=chosen)
+            data, wanted = spelled_out(trainable(source, home), chosen)
+            if axes_of(wanted):
+                if cluster is not None:
+                    raise PlanError("a cluster takes one run at a time", where="--cluster", remedy="set no lists")
+                _show_sweep(sweep(data, group=group, settings=wanted, workspace=home), as_json=as_json)
+                return
+            run = fit.train(data, workspace=home, settings=wanted, cluster=cluster)
+    if not here().first:
+        return
     if as_json:
         print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()})
         return
@@ -79,6 +113,16 @@ def train(
         f"mean IoU {run.scores.mean_iou:.3f}\n"
         f"Report: {run.directory / 'report' / 'report.html'}\nModel:  {run.directory / 'model'}"
     )
+
+
+def _show_sweep(done: Sweep, *, as_json: bool) -> None:
+    if as_json:
+        print_json(done.as_dict())
+        return
+    Console().print(done.table())
+    print(f"Summary: {done.directory / 'summary.json'}")
+    if done.ensemble is not None:
+        print(f"Ensemble: {done.ensemble.directory}")
 
 
 def trainable(source: str, home: Workspace) -> Dataset | str:

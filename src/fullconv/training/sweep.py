@@ -1,0 +1,289 @@
+"""Several runs from one plan: lists of values, seeds, folds; their scores side by side; an ensemble of the folds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from rich.table import Table
+
+from fullconv.data.dataset import Dataset
+from fullconv.data.description import FILE_NAME
+from fullconv.errors import PlanError
+from fullconv.files import read_document, read_yaml, write_atomically
+from fullconv.networks.ensemble import Ensemble
+from fullconv.prediction.evaluating import evaluate
+from fullconv.prediction.model import Model
+from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
+from fullconv.training.experiment import Experiment, Plan
+from fullconv.training.fit import Run, finished_run, resume, train
+from fullconv.training.recipes import overlaid
+from fullconv.training.runs import PLAN_FILE, list_runs
+from fullconv.training.status import read_status
+from fullconv.workspace import Workspace, checked_name
+
+Settings = dict[str, Any]
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs of one group.
+
+    Args:
+        group: its name; each run's plan carries it.
+        axes: settings that differ, with their values.
+        runs: in the order of the values, the last axis fastest.
+        directory: holds summary.json.
+        ensemble: the folds' models as one, where the runs are folds.
+    """
+
+    group: str
+    axes: dict[str, list[Any]]
+    runs: tuple[Run, ...]
+    directory: Path
+    ensemble: Model | None = None
+
+    @property
+    def spread(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation over the runs of pixel accuracy, mean accuracy, mean IoU, weighted IoU."""
+        names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+        values = {name: np.array([getattr(run.scores, name) for run in self.runs]) for name in names}
+        ddof = 1 if len(self.runs) > 1 else 0
+        return {name: (float(found.mean()), float(found.std(ddof=ddof))) for name, found in values.items()}
+
+    @property
+    def best(self) -> Run:
+        """The run with the highest mean IoU."""
+        return max(self.runs, key=lambda run: -math.inf if math.isnan(run.scores.mean_iou) else run.scores.mean_iou)
+
+    def table(self) -> Table:
+        """One row per run, and their mean and spread."""
+        table = Table(title=f"Group {self.group}")
+        for heading in (*self.axes, "pixel accuracy", "mean IoU", "run"):
+            table.add_column(heading, justify="left" if heading == "run" or heading in self.axes else "right")
+        for run in self.runs:
+            plan = run.experiment.model_dump(mode="json")
+            cells = [str(_at(plan, path.split("."))) for path in self.axes]
+            scores = run.scores
+            table.add_row(*cells, f"{scores.pixel_accuracy:.3f}", f"{scores.mean_iou:.3f}", run.directory.name)
+        means = [f"{mean:.3f} ± {spread:.3f}" for mean, spread in map(self.spread.get, ("pixel_accuracy", "mean_iou"))]  # type: ignore[misc]
+        table.add_section()
+        table.add_row(*["mean" if not index else "" for index in range(len(self.axes))], *means, "")
+        return table
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "format": 1,
+            "group": self.group,
+            "axes": self.axes,
+            "runs": [
+                {
+                    "run": run.directory.name,
+                    "settings": {
+                        path: _at(run.experiment.model_dump(mode="json"), path.split(".")) for path in self.axes
+                    },
+                    "split": run.split,
+                    "scores": run.scores.as_dict(),
+                }
+                for run in self.runs
+            ],
+            "spread": {name: {"mean": mean, "deviation": spread} for name, (mean, spread) in self.spread.items()},
+            "ensemble": None if self.ensemble is None else str(self.ensemble.directory),
+        }
+
+
+def axes_of(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Settings that are given as a list where a plan takes one value, by path; folds are such an axis too.
+
+    >>> axes_of({"network": ["fcn8s-vgg16", "fcn4s-vgg16"], "crop": [64, 64], "optimization": {"weight_decay": [0, 1]}})
+    {'network': ['fcn8s-vgg16', 'fcn4s-vgg16'], 'optimization.weight_decay': [0, 1]}
+    >>> axes_of({"folds": 3})
+    {'fold': [1, 2, 3]}
+    """
+    found = {".".join(path): value for path, value in _lists(settings, ()) if _is_axis(settings, path, value)}
+    if isinstance(settings.get("folds"), int) and settings.get("fold") is None:
+        found["fold"] = list(range(1, settings["folds"] + 1))
+    return found
+
+
+def sweep(
+    dataset: Dataset | str | Path,
+    network: str | Sequence[str] | None = None,
+    *,
+    group: str | None = None,
+    workspace: Workspace | None = None,
+    quiet: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Sweep:
+    """Train once for every combination of the values given as lists, or once for every fold.
+
+    A group that was interrupted goes on when it is asked for again: runs that are done stay, others are continued.
+
+    Args:
+        dataset: see `train`.
+        network: one name or several.
+        group: name of the group; made from dataset and settings if not given.
+        workspace, quiet, settings, fields: see `train`; `folds=5` makes five runs and an ensemble of their models.
+
+    Returns:
+        The `Sweep`; its summary lies in the workspace under groups/<group>.
+
+    Raises:
+        PlanError: nothing is given as a list, or a setting is wrong.
+
+    >>> import fullconv as fc
+    >>> fc.sweep("streets", optimization={"learning_rate": [1e-3, 1e-2]})  # doctest: +SKIP
+    """
+    home = workspace or Workspace.find()
+    asked: Settings = {**(settings or {}), **fields}
+    if network is not None:
+        asked["network"] = list(network) if not isinstance(network, str) else network
+    dataset, asked = spelled_out(dataset, asked)
+    axes = axes_of(asked)
+    if not axes:
+        raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
+    name = checked_name(group or _group_name(dataset, axes))
+    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    known = _runs_of(home, name)
+    runs = []
+    for combination in combinations:
+        chosen = deepcopy(asked) | {"group": name}
+        for path, value in combination.items():
+            _put(chosen, path.split("."), value)
+        runs.append(_one(dataset, chosen, combination, known, home, quiet=quiet))
+    directory = home.groups / name
+    done = Sweep(name, axes, tuple(runs), directory)
+    if "fold" in axes and len(axes) == 1:
+        done = Sweep(name, axes, tuple(runs), directory, _ensemble(done, home, quiet=quiet))
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / SUMMARY, json.dumps(done.as_dict(), indent=1) + "\n")
+    return done
+
+
+def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tuple[Dataset | str | Path, Settings]:
+    """Dataset and settings apart, where the source is an experiment.yaml, which may hold lists of values.
+
+    Raises:
+        PlanError: the file cannot be read, or names no dataset.
+    """
+    if isinstance(source, Dataset) or Path(source).suffix not in (".yaml", ".yml") or Path(source).name == FILE_NAME:
+        return source, dict(settings)
+    written = read_yaml(Path(source), PlanError)
+    if not axes_of(overlaid(written, settings)):
+        return source, dict(settings)
+    if "dataset" not in written:
+        raise PlanError("names no dataset", where=source, remedy="write dataset: NAME")
+    merged = overlaid(written, settings)
+    return merged.pop("dataset"), merged
+
+
+def _one(
+    dataset: Dataset | str | Path,
+    chosen: Settings,
+    combination: Settings,
+    known: list[tuple[Path, Plan]],
+    home: Workspace,
+    *,
+    quiet: bool,
+) -> Run:
+    """The run of one combination: done before, continued, or new."""
+    for directory, plan in known:
+        written = plan.model_dump(mode="json")
+        if all(_at(written, path.split(".")) == _plain(value) for path, value in combination.items()):
+            if read_status(directory).state == "done":
+                return finished_run(directory)
+            return resume(directory, workspace=home, quiet=quiet)
+    return train(dataset, workspace=home, quiet=quiet, settings=chosen)
+
+
+def _runs_of(home: Workspace, group: str) -> list[tuple[Path, Plan]]:
+    plans = ((directory, read_document(directory / PLAN_FILE, Plan, PlanError)) for directory in list_runs(home))
+    return [(directory, plan) for directory, plan in plans if plan.group == group]
+
+
+def _ensemble(done: Sweep, home: Workspace, *, quiet: bool) -> Model:
+    """The models of all folds as one package in the store, scored on the test images where there are any."""
+    models = [run.model for run in done.runs]
+    first = models[0]
+    assert first.card is not None
+    net = Ensemble([model.net for model in models]).eval()
+    recipe = first.card.network.model_copy(update={"members": len(models)})
+    learnt = HistoryEntry.now("ensemble of folds", runs=[run.directory.name for run in done.runs])
+    card = first.card.model_copy(
+        update={
+            "name": done.group,
+            "network": recipe,
+            "geometry": Geometry.of(net),
+            "scores": (),
+            "history": (learnt,),
+        }
+    )
+    package = home.model(done.group)
+    data = Dataset.load(done.runs[0].experiment.dataset, home)
+    if len(data.test):
+        scores = evaluate(Model(net, card, device=first.device.type), data.test, progress=not quiet)
+        entry = PackageScores.of(scores, dataset=data.name, split="test", images=len(data.test))
+        card = card.model_copy(update={"scores": (entry,)})
+    save_package(package, net, card, replace=True)
+    return Model(net, card, package, device=first.device.type)
+
+
+def _group_name(dataset: Dataset | str | Path, axes: Mapping[str, Sequence[Any]]) -> str:
+    called = dataset.name if isinstance(dataset, Dataset) else Path(dataset).stem
+    parts = [called, *(path.rsplit(".", 1)[-1] for path in axes)]
+    return "-".join("".join(letter if letter.isalnum() else "_" for letter in part) for part in parts)[:90]
+
+
+def _lists(settings: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _lists(value, (*path, name))
+        elif isinstance(value, list | tuple) and value:
+            yield (*path, name), list(value)
+
+
+def _is_axis(settings: Mapping[str, Any], path: tuple[str, ...], values: list[Any]) -> bool:
+    """Whether a plan refuses the list and takes each of its values."""
+    return not _taken(settings, path, values) and all(_taken(settings, path, value) for value in values)
+
+
+def _taken(settings: Mapping[str, Any], path: tuple[str, ...], value: Any) -> bool:
+    """Whether a setting may have this value, beside the plain settings of its section."""
+    section: Settings = {}
+    if len(path) > 1:
+        siblings = settings[path[0]]
+        section[path[0]] = {name: found for name, found in siblings.items() if not isinstance(found, list | Mapping)}
+    _put(section, path, value)
+    try:
+        Experiment.model_validate({"dataset": "any"} | section)
+    except ValidationError:
+        return False
+    return True
+
+
+def _put(settings: Settings, path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    for parent in parents:
+        settings = settings.setdefault(parent, {})
+    settings[last] = value
+
+
+def _at(settings: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        settings = settings.get(name) if isinstance(settings, Mapping) else None
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,99 @@
+"""Groups of runs: lists of values, folds, and going on with what was interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import fullconv as fc
+from fullconv.data.dataset import Dataset
+from fullconv.errors import PlanError
+from fullconv.training import sweep as module
+from fullconv.training.runs import list_runs
+from fullconv.training.sweep import axes_of
+from fullconv.workspace import Workspace
+
+
+def test_lists_are_axes_where_a_plan_takes_one_value() -> None:
+    settings = {
+        "crop": [64, 64],
+        "seed": [1, 2, 3],
+        "regime": {"kind": "patchwise", "size": [64, 64], "loss_at": ["center", "pixels"]},
+        "optimization": {"policy": ["poly", "step"], "momentum": 0.9},
+        "augmentation": {"scale": [0.5, 2.0]},
+    }
+    assert axes_of(settings) == {
+        "seed": [1, 2, 3],
+        "regime.loss_at": ["center", "pixels"],
+        "optimization.policy": ["poly", "step"],
+    }
+
+
+@pytest.mark.parametrize("settings", [{}, {"crop": [64, 64]}, {"seed": [1, "two"]}, {"folds": 3, "fold": 2}])
+def test_without_a_list_of_values_there_is_no_sweep(settings: dict[str, Any]) -> None:
+    assert axes_of(settings) == {}
+    with pytest.raises(PlanError, match="nothing is given as a list of values"):
+        fc.sweep("streets", settings=settings)
+
+
+def test_every_combination_is_a_run_of_one_group(dataset: Dataset, quick: dict[str, Any]) -> None:
+    settings = quick | {"epochs": 1, "seed": [0, 1], "optimization": {"learning_rate": [1e-3, 1e-2]}}
+    done = fc.sweep(dataset, settings=settings, quiet=True)
+    found = [(run.experiment.seed, run.experiment.optimization.learning_rate) for run in done.runs]
+    assert found == [(0, 1e-3), (0, 1e-2), (1, 1e-3), (1, 1e-2)]
+    assert {run.experiment.group for run in done.runs} == {done.group} == {"streets-seed-learning_rate"}
+    ious = [run.scores.mean_iou for run in done.runs]
+    assert done.spread["mean_iou"] == pytest.approx((np.mean(ious), np.std(ious, ddof=1)))
+    assert done.best.scores.mean_iou == max(ious)
+    summary = json.loads((done.directory / "summary.json").read_text())
+    assert [run["settings"] for run in summary["runs"]][1] == {"seed": 0, "optimization.learning_rate": 0.01}
+    assert done.table().row_count == 5
+
+
+def test_an_interrupted_group_goes_on(dataset: Dataset, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = quick | {"epochs": 1, "seed": [0, 1, 2]}
+    train, calls = module.train, []
+
+    def twice(*args: Any, **named: Any) -> Any:
+        calls.append(named["settings"]["seed"])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train(*args, **named)
+
+    monkeypatch.setattr(module, "train", twice)
+    with pytest.raises(KeyboardInterrupt):
+        fc.sweep(dataset, settings=settings, quiet=True, group="seeds")
+    done = fc.sweep(dataset, settings=settings, quiet=True, group="seeds")
+    assert calls == [0, 1, 1, 2]
+    assert len(done.runs) == len(list_runs(Workspace.find())) == 3
+
+
+def test_folds_leave_an_ensemble(dataset: Dataset, quick: dict[str, Any]) -> None:
+    done = fc.sweep(dataset, settings=quick | {"epochs": 1, "folds": 2}, quiet=True)
+    assert [run.experiment.fold for run in done.runs] == [1, 2]
+    assert done.ensemble is not None
+    model = fc.load(done.group)
+    assert model.card.network.members == 2
+    pixels = dataset.test.read(0)[0]
+    expected = torch.stack([run.model.scores(pixels).softmax(0) for run in done.runs]).mean(0)
+    torch.testing.assert_close(model.scores(pixels).softmax(0), expected, rtol=1e-4, atol=1e-5)
+    assert model.card.scores[0].split == "test"
+
+
+def test_one_run_of_all_folds_is_refused(dataset: Dataset, quick: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match="holds out one fold"):
+        fc.train(dataset, settings=quick | {"folds": 2}, quiet=True)
+
+
+def test_a_plan_on_disk_may_hold_lists(dataset: Dataset, quick: dict[str, Any], tmp_path: Path) -> None:
+    dataset.save()
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(yaml.safe_dump(quick | {"dataset": "streets", "epochs": 1, "seed": [3, 4]}))
+    done = fc.sweep(plan, settings={"batch_size": 2}, quiet=True)
+    assert [(run.experiment.seed, run.experiment.batch_size) for run in done.runs] == [(3, 2), (4, 2)]
