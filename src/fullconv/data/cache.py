@@ -85,6 +85,9 @@ class PreparedSamples:
             count=pixels,
             offset=start * np.dtype(self.label_dtype).itemsize,
         )
+        if len(image) < pixels * self.channels or len(label) < pixels:
+            remedy = "delete this folder: the samples are prepared again"
+            raise StorageError("the prepared samples are cut off", where=self.folder, remedy=remedy)
         return image.reshape(height, width, self.channels), label.reshape(height, width)
 
     @classmethod

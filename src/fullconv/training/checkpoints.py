@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,16 @@ def last_checkpoint(directory: Path) -> Path | None:
     """What a run goes on from; None where no epoch was finished."""
     path = directory / "checkpoints" / f"{LAST}.ckpt"
     return path if path.is_file() else None
+
+
+def go_back_to_best(directory: Path) -> None:
+    """Make the best epoch the one that a run goes on from; nothing where there is no best one."""
+    folder = directory / "checkpoints"
+    best, last, partial = folder / f"{BEST}.ckpt", folder / f"{LAST}.ckpt", folder / f".{LAST}.ckpt.partial"
+    if best.is_file():
+        with disk_errors(last):
+            try:
+                shutil.copyfile(best, partial)
+                partial.replace(last)
+            finally:
+                partial.unlink(missing_ok=True)

@@ -162,7 +162,8 @@ def with_rate(plan: Optimization, rate: float) -> Optimization:
     5e-05
     """
     decided = plan.decided()
-    assert decided.learning_rate is not None and decided.pretrained_learning_rate is not None
+    assert decided.learning_rate is not None
+    assert decided.pretrained_learning_rate is not None
     slow = _short(decided.pretrained_learning_rate * rate / decided.learning_rate)
     return decided.model_copy(update={"learning_rate": rate, "pretrained_learning_rate": slow})
 
