@@ -210,3 +210,14 @@ def test_the_demo_runs_the_whole_job(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert code == 2
     assert "no demo made" in errors
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_list_of_values_trains_a_group_and_shows_its_table(scenes: Path, workspace_home: Path) -> None:
+    words = ["train", scenes, *QUICK, "--group", "two", "--set", "seed=[0, 1]"]
+    code, output, _ = run(*words, "--json")
+    assert code == 0
+    assert [entry["settings"] for entry in json.loads(output)["runs"]] == [{"seed": 0}, {"seed": 1}]
+    code, output, _ = run(*words)
+    assert code == 0
+    assert "Group two" in output
+    assert len(list((workspace_home / "runs").iterdir())) == 2
