@@ -62,7 +62,10 @@ def train(
         ),
     ],
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Continue a run from its last epoch.")
+        str | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Continue a run from its last epoch, also at another --learning-rate."
+        ),
     ] = None,
     workspace: Home = None,
     as_json: AsJson = False,
@@ -88,9 +91,11 @@ def train(
     with stoppable(), one_sentence():
         chosen = _nested(settings, {key: value for key, value in named.items() if value is not None})
         if resume is not None:
-            if source is not None or chosen or cluster is not None:
-                raise PlanError("a resumed run keeps its plan", where="--resume", remedy="give no other option")
-            run = fit.resume(resume, workspace=home)
+            rate_alone = {"optimization": {"learning_rate": learning_rate}}
+            if source is not None or chosen not in ({}, rate_alone) or cluster is not None:
+                remedy = "give no other option than --learning-rate"
+                raise PlanError("a resumed run keeps its plan", where="--resume", remedy=remedy)
+            run = fit.resume(resume, learning_rate=learning_rate, workspace=home)
         elif source is None:
             raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
         else:

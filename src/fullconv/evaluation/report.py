@@ -46,6 +46,7 @@ def write_report(
     facts: Mapping[str, str],
     statistics: Statistics | None,
     evaluated: str,
+    warnings: Sequence[str] = (),
 ) -> Path:
     """Write scores.json, report.html and figures/*.png; what an earlier evaluation left there is replaced.
 
@@ -61,6 +62,7 @@ def write_report(
         facts: label → text: network, data, training, hardware, versions.
         statistics: of the dataset.
         evaluated: when, as people read it.
+        warnings: said during the training.
 
     Returns:
         The path of report.html. It is one file that loads nothing from elsewhere.
@@ -85,6 +87,7 @@ def write_report(
         },
         "images": list(image_scores),
         "facts": dict(facts),
+        "warnings": list(warnings),
     }
     figures: dict[str, Figure] = {"confusion": confusion_figure(scores)}
     if image_scores:
@@ -104,6 +107,7 @@ def write_report(
         confusions=_largest_confusions(scores),
         figures={name: Markup(to_svg(figure)) for name, figure in (figures | curves).items()},
         curves=list(curves),
+        warnings=warnings,
         confusion_width=figures["confusion"].get_figwidth(),
         galleries=_galleries(results, classes),
         images=_listed_images(image_scores),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
 from datetime import datetime
@@ -118,7 +119,15 @@ def _write(
         facts=_facts(model, dataset, run),
         statistics=dataset.statistics,
         evaluated=_today(),
+        warnings=_warnings(run),
     )
+
+
+def _warnings(run: Path | None) -> list[str]:
+    """What was said during the training."""
+    if run is None or not (run / "status.json").is_file():
+        return []
+    return [str(said) for said in json.loads((run / "status.json").read_text(encoding="utf-8"))["warnings"]]
 
 
 def _today() -> str:
