@@ -14,7 +14,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 
 from fullconv.data.orders import EpochBatches
@@ -29,12 +29,14 @@ from fullconv.training.guard import Guard
 from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
+from fullconv.training.patience import Patience
 from fullconv.training.processes import GroupEnvironment, Processes
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask
+from fullconv.training.trackers import make_trackers
 
-__all__ = ["StopRequested", "fit_network", "load_best"]
+__all__ = ["StopRequested", "fit_network", "load_best", "objective_of", "quiet_lightning"]
 
 
 def fit_network(job: Job, status: Status, processes: Processes) -> None:
@@ -54,18 +56,13 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
     share = {"rank": processes.rank, "processes": processes.count}
     loader = training_loader(data.train, plan, job.normalization, job.home, job.grid, **share)
     steps_per_epoch = -(-len(loader) // plan.optimization.accumulate)
-    objective = Objective(
-        plan.loss,
-        plan.regime,
-        job.grid,
-        classes=len(data.classes),
-        ignore=data.classes.ignore_index,
-        weights=_class_weights(job),
-    )
+    last = last_checkpoint(job.directory)
+    # What a checkpoint holds besides, `fit` reads again.
+    done = 0 if last is None else int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
     task = SegmentationTask(
         net.to(memory_format=torch.channels_last),
         job.normalization,
-        objective,
+        objective_of(job),
         classes=len(data.classes),
         optimization=plan.optimization,
         steps=steps_per_epoch * plan.epochs,
@@ -76,7 +73,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
     )
     guard = Guard(job, steps=steps_per_epoch * plan.epochs, warn=recorder.warn, measured=recorder.measured)
     checkpoints = job.directory / "checkpoints"
-    with _quiet_lightning(), _stop_on_interrupt(recorder):
+    with quiet_lightning(), _stop_on_interrupt(recorder):
         trainer = lightning.Trainer(
             **_placement(job, processes),
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
@@ -89,24 +86,21 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
                 recorder,
                 guard,
                 *_averaging(plan),
-                *_patience(plan),
+                *([] if plan.patience is None else [Patience(plan.patience, job.display.say)]),
                 *checkpoint_callbacks(checkpoints),
             ],
             default_root_dir=job.directory,
-            logger=False,
+            logger=make_trackers(plan, job.directory, step=done) if processes.first else False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             plugins=[AtomicCheckpoints()],
         )
-        last = last_checkpoint(job.directory)
-        if last is not None:
-            # Lightning makes the first iterator before it sets the sampler's epoch.
-            step = int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-            batches = loader.batch_sampler
-            assert isinstance(batches, EpochBatches)
-            batches.set_epoch(step // steps_per_epoch)
+        # Lightning makes the first iterator before it sets the sampler's epoch.
+        batches = loader.batch_sampler
+        assert isinstance(batches, EpochBatches)
+        batches.set_epoch(done // steps_per_epoch)
         try:
             slow_bf16 = plan.device == "cpu" and plan.precision == "bf16"
             with workers_without_main(), strided_depthwise_in_float32(net, wanted=slow_bf16):
@@ -128,6 +122,13 @@ def load_best(net: AnyFCN, directory: Path) -> None:
     net.load_state_dict(
         {key.removeprefix(prefix): value for key, value in best["state_dict"].items() if key.startswith(prefix)}
     )
+
+
+def objective_of(job: Job) -> Objective:
+    """The loss of a job's network on a batch, with class weights from the training images."""
+    plan, classes = job.plan, job.data.classes
+    weights, ignore = _class_weights(job), classes.ignore_index
+    return Objective(plan.loss, plan.regime, job.grid, classes=len(classes), ignore=ignore, weights=weights)
 
 
 def _class_weights(job: Job) -> torch.Tensor | None:
@@ -164,13 +165,6 @@ def _placement(job: Job, processes: Processes) -> dict[str, Any]:
     }
 
 
-def _patience(plan: Plan) -> list[Callback]:
-    """The end of a run that no longer gets better; none where the plan has no patience."""
-    if plan.patience is None:
-        return []
-    return [EarlyStopping("val/mean_iou", mode="max", patience=plan.patience, check_on_train_epoch_end=False)]
-
-
 def _averaging(plan: Plan) -> list[Callback]:
     """The moving average of the weights, which is what is then validated and kept; none where the plan has none."""
     decay = plan.optimization.ema
@@ -178,8 +172,8 @@ def _averaging(plan: Plan) -> list[Callback]:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's own notes are for its developers; ours say what matters."""
+def quiet_lightning() -> Iterator[None]:
+    """While it lasts, Lightning's own notes, which are for its developers, are not shown; ours say what matters."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -52,6 +52,7 @@ class Experiment(BaseModel):
         devices: processes that train together on each machine, one GPU or one share of the CPU's cores each.
         nodes: machines; more than one are started by torchrun, Slurm or a cluster.
         workers: loader processes of each of them; none = matched to the cores.
+        loggers: "tensorboard", "mlflow", "wandb": what metrics.csv holds is told to them too.
 
     >>> Experiment(dataset="camvid").network
     'fcn4s-mobilenet_v2-features'
@@ -87,6 +88,7 @@ class Experiment(BaseModel):
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     workers: int | None = Field(default=None, ge=0)
+    loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
 
     @model_validator(mode="before")
     @classmethod

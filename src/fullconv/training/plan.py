@@ -13,6 +13,7 @@ from fullconv.errors import PlanError
 from fullconv.prediction.model import usable_device
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.regimes import AnyRegime, LossSampling, Patchwise, WholeImage
+from fullconv.training.trackers import check_trackers
 
 PIXELS_IN_A_RUN = 2.43e9
 """Training pixels of a default run: 60 passes over 367 crops of 288×384, under half an hour on two cores."""
@@ -54,6 +55,7 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         raise PlanError("the dataset has no training images", remedy="create it with a split that leaves some")
     if not data.val:
         raise PlanError("the dataset has no validation images", remedy="create it with a split that leaves some")
+    check_trackers(experiment.loggers)
     device = usable_device(experiment.device).type
     precision = experiment.precision
     if precision == "auto":

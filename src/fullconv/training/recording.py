@@ -21,6 +21,7 @@ from fullconv.training.optimization import shown_rate
 from fullconv.training.processes import Processes
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
+from fullconv.training.trackers import track_row
 
 HEARTBEAT_SECONDS = 2.0
 ROWS_IN_AN_EPOCH = 5
@@ -160,6 +161,7 @@ class RunRecorder(Callback):
         known = {name: value for name, value in values.items() if value is not None and value == value}
         if self.processes.first:
             self.metrics.append({"step": trainer.global_step, "epoch": self._epoch(trainer), **known})
+            track_row(trainer.loggers, known, split=str(values["split"]), step=trainer.global_step)
 
     @staticmethod
     def _steps_per_epoch(trainer: lightning.Trainer) -> int:

@@ -146,7 +146,7 @@ class SegmentationTask(lightning.LightningModule):
         truth, found, both = counts.sum(1), counts.sum(0), counts.diagonal()
         union = truth + found - both
         iou = both[union > 0] / union[union > 0]
-        self.log("val/mean_iou", iou.mean() if iou.numel() else torch.tensor(0.0))
+        self.log("val/mean_iou", iou.mean() if iou.numel() else torch.tensor(0.0), logger=False)
 
     def configure_optimizers(self) -> Any:
         plan = self.optimization
