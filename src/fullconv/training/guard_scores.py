@@ -21,6 +21,8 @@ LASTING = 2
 """Validations that must agree: statistics of batch norm can spoil a single early one."""
 PLATEAU = 3
 """Validations that make a plateau."""
+FALLING = 4
+"""Validations that must all be worse: from random weights, early ones go up and down by more (coffee leaves)."""
 NEAR_COMMONEST = 0.1
 """Of the way from always saying the commonest class to no error at all: what lies nearer has learnt next to nothing."""
 LOW = 0.4
@@ -34,9 +36,9 @@ HALF = 0.5
 FAR_ABOVE = 0.15
 """Mean IoU of training over validation: CamVid ends at 0.02, coffee leaves at 0.05."""
 FALLEN = 0.03
-"""Mean IoU below the best, on average of the last validations: more than these go up and down in a healthy run."""
+"""Mean IoU below the best."""
 RISEN = 1.25
-"""Validation loss over its lowest, on average of the last validations."""
+"""Validation loss over its lowest."""
 NEVER_GOOD = 0.6
 """Of what training has learnt: a validation of the same kind of images was above it at least now and then."""
 
@@ -136,6 +138,8 @@ def findings(course: Course) -> list[Finding]:
     """All that is wrong with a course; what follows from a worse thing is left out."""
     if not course.validations or course.validations[-1].step < STEPS_BEFORE_JUDGING:
         return []
+    if course.facts.commonest_accuracy >= ALL_PIXELS:  # a single class is no segmentation to judge
+        return []
     stuck = one_class(course) or commonest_plateau(course)
     if stuck is not None:
         return [stuck]
@@ -150,7 +154,7 @@ def one_class(course: Course) -> Finding | None:
     favourites = {int(np.argmax(validation.predicted)) for validation in last}
     lasting = len(last) == LASTING or course.progress >= 1
     alone = all(max(validation.predicted) >= ALL_PIXELS for validation in last)
-    if not (lasting and alone and len(favourites) == 1 and facts.commonest_accuracy < ALL_PIXELS):
+    if not (lasting and alone and len(favourites) == 1):
         return None
     which = favourites.pop()
     name = facts.classes[which]
@@ -213,16 +217,16 @@ def underfitting(course: Course) -> Finding | None:
 def overfitting(course: Course) -> Finding | None:
     """Training is far above validation, and validation gets worse while training gets better."""
     validations = course.validations
-    if len(validations) < 2 + PLATEAU:
+    last = validations[-FALLING:]
+    if len(validations) < 1 + FALLING:
         return None
-    last = validations[-PLATEAU:]
     best = max(validations, key=lambda validation: validation.val.mean_iou)
-    train, val, loss = (
-        float(np.mean(values))
-        for values in zip(*((v.train.mean_iou, v.val.mean_iou, v.val.loss) for v in last), strict=True)
-    )
-    falling = val < best.val.mean_iou - FALLEN or loss > RISEN * min(v.val.loss for v in validations)
-    if train - val < FAR_ABOVE or not falling or train <= best.train.mean_iou:
+    lowest = min(validation.val.loss for validation in validations)
+    apart = all(v.train.mean_iou - v.val.mean_iou >= FAR_ABOVE for v in last)
+    fallen = all(v.val.mean_iou < best.val.mean_iou - FALLEN for v in last)
+    risen = all(v.val.loss > RISEN * lowest for v in last)
+    train, val = (float(np.mean([getattr(v, split).mean_iou for v in last])) for split in ("train", "val"))
+    if not apart or not (fallen or risen) or train <= best.train.mean_iou:
         return None
     sentence = (
         f"mean IoU is {train:.2f} on the training images and {val:.2f} on the validation images, where it was "
