@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import healthy_runs
-from fullconv.training.guard_finding import Finding
+from fullconv.training.guard_finding import Finding, Kind
 from fullconv.training.guard_scores import Course, Facts, SplitScores, Validation, findings, overfitting
 
 CAMVID_SHARES = (
@@ -212,3 +215,9 @@ def test_missing_classes_are_no_alarm_in_the_first_half() -> None:
 def test_undefined_scores_are_no_alarm(check: Callable[[Course], list[Finding] | Finding | None]) -> None:
     nothing = [(math.nan, math.nan)] * 6
     assert not check(course(facts(), nothing, nothing))
+
+
+def test_every_kind_is_explained() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "guard.md"
+    listed = re.findall(r"^\| `([a-z-]+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == list(get_args(Kind))

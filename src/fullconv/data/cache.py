@@ -86,7 +86,7 @@ class PreparedSamples:
             offset=start * np.dtype(self.label_dtype).itemsize,
         )
         if len(image) < pixels * self.channels or len(label) < pixels:
-            remedy = "delete this folder: the samples are prepared again"
+            remedy = "delete this folder, which is made again"
             raise StorageError("the prepared samples are cut off", where=self.folder, remedy=remedy)
         return image.reshape(height, width, self.channels), label.reshape(height, width)
 

@@ -83,7 +83,7 @@ def still_weights(moved: float, *, steps: int, losses: Sequence[float], rate: fl
         return Finding("still-weights", sentence, cause, "look at the labels with fullconv data check")
     cause = f"the learning rate ({rate:.1e}) is too small" if moved or rate < 1e-6 else "no gradient reaches them"
     remedies = [
-        "a larger learning rate (--learning-rate; the default is optimization.learning_rate of fullconv plan)",
+        "a larger learning rate, or none, for which the optimiser's usual one is taken",
         "optimization.backbone: free or slow instead of frozen",
     ]
     return Finding("still-weights", sentence, cause, in_order(remedies))
