@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 
 from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import description_path
@@ -44,17 +42,17 @@ from fullconv.store.recipe import NetworkCode, NetworkRecipe
 from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.endings import verdict
-from fullconv.training.engine import StopRequested, fit_network, load_best
+from fullconv.training.engine import fit_network, load_best
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.job import Job
 from fullconv.training.launching import run_processes
 from fullconv.training.loaders import prepare_samples
 from fullconv.training.plan import TrainingSet, check_processes, resolve
 from fullconv.training.processes import Processes, from_first, launched, on_these, placed
-from fullconv.training.recipes import overlaid
+from fullconv.training.rate_change import with_learning_rate
+from fullconv.training.recipes import overlaid, with_recipe
 from fullconv.training.regimes import Patchwise
 from fullconv.training.reuse import is_package, reuse
-from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
@@ -87,6 +85,7 @@ def train(
     *,
     workspace: Workspace | None = None,
     quiet: bool = False,
+    cluster: str | None = None,
     settings: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Run:
@@ -97,6 +96,7 @@ def train(
         network: a name of the catalogue, or file and function of a network of one's own, as "my_net.py:build".
         workspace: where the run goes; `Workspace.find()` if not given.
         quiet: show no progress.
+        cluster: address of a Ray cluster that trains instead of this machine, as "http://head:8265".
         settings, fields: fields of `Experiment`, as a mapping or by name.
 
     Returns:
@@ -110,6 +110,10 @@ def train(
     """
     home = workspace or Workspace.find()
     asked = {**(settings or {}), **fields} | ({} if network is None else {"network": network})
+    if cluster is not None:
+        from fullconv.training.cluster import train_on_cluster
+
+        return train_on_cluster(cluster, dataset, workspace=home, quiet=quiet, settings=asked)
     return train_as(None, dataset, asked, workspace=home, quiet=quiet)
 
 
@@ -125,18 +129,28 @@ def train_as(
     with launched() as processes:
 
         def prepared() -> Job:
-            experiment, data = _experiment(dataset, settings, workspace)
+            experiment, data = experiment_for(dataset, settings, workspace)
             experiment = on_these(experiment, processes)
-            net = _network(experiment, data)
-            grid = ScoreGrid.of(net)
-            plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
-            _check_patches(plan, grid)
-            report = _transfer(plan, net, data)
+            plan, net, grid, report = readied(experiment, data)
             own = net.file if isinstance(net, OwnNetwork) else None
             directory = new_run(workspace, data.name, plan, own, name=name)
             return Job(directory, plan, data, net, grid, report, workspace, TrainingDisplay(quiet=quiet))
 
         return _together(prepared, workspace, processes)
+
+
+def readied(experiment: Experiment, data: Dataset) -> tuple[Plan, AnyFCN, ScoreGrid, TransferReport]:
+    """The plan with nothing left open, and the network with its start values: all that a run works with.
+
+    Raises:
+        PlanError: settings contradict each other, the data or the machine.
+        NetworkError: the network or its weights cannot be had.
+    """
+    net = _network(experiment, data)
+    grid = ScoreGrid.of(net)
+    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
+    _check_patches(plan, grid)
+    return plan, net, grid, _transfer(plan, net, data)
 
 
 def resume(
@@ -239,7 +253,7 @@ def _fit(job: Job, status: Status, processes: Processes) -> None:
     write_status(job.directory, Status.now("running", read_status(job.directory)))  # of this process again
 
 
-def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
+def experiment_for(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
     """What was asked for with the settings laid over it, and the data; paths are made absolute."""
     if isinstance(source, Dataset):
         data, asked = source, {"dataset": stored_dataset(source, home)}
@@ -257,6 +271,7 @@ def _experiment(source: Any, settings: Mapping[str, Any], home: Workspace) -> tu
         asked["dataset"] = path.parent.name if path.parent.parent == home.datasets else str(path)
     if "dataset" in settings:
         raise PlanError("the dataset is given already", where="dataset", remedy="leave it out of the settings")
+    asked = with_recipe(asked, settings)
     experiment = validate_document(overlaid(asked, settings), Experiment, where="the experiment", error=PlanError)
     if experiment.weights not in NAMED_WEIGHTS:
         weights = _found_weights(experiment.weights, home)

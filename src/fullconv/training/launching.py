@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from fullconv.errors import FullconvError
+from fullconv.errors import DataError, FullconvError
 from fullconv.training.loaders import workers_without_main
 from fullconv.training.processes import Processes, joined
 
@@ -69,18 +70,19 @@ def run_processes(work: Work, run: Path, home: Path, *, count: int, cuda: bool, 
             for ended in [process for process in running if not process.is_alive()]:
                 running.remove(ended)
                 if ended.exitcode != 0:
-                    raise _failure(run, processes, results)
+                    raise failure(run, processes, results)
 
 
-def _failure(run: Path, processes: Sequence[BaseProcess], results: Sequence[Connection]) -> BaseException:
+def failure(run: Path, processes: Sequence[BaseProcess], results: Sequence[Connection]) -> BaseException:
     """Why they ended: an error that somebody can mend, else one that was killed, else whatever was said first."""
     deadline = time.monotonic() + LAST_WORDS_SECONDS
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
     codes = [process.exitcode for process in processes]
-    said = [problem for problem in map(_said, results) if problem is not None]
+    said = [one for one in map(_said, results) if one is not None]
+    said.sort(key=lambda said: (not isinstance(said[1], DataError), said[0]))  # one alone knows of a bad file
     known = (FullconvError, ArithmeticError, OSError, MemoryError, torch.OutOfMemoryError)
-    for problem in said:
+    for _, problem in said:
         if isinstance(problem, known):
             return problem
     for rank, code in enumerate(codes, 1):
@@ -88,10 +90,11 @@ def _failure(run: Path, processes: Sequence[BaseProcess], results: Sequence[Conn
             how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
             remedy = f"continue with `fullconv train --resume {run.name}`, with a smaller batch if memory ran out"
             return FullconvError(f"process {rank} of {len(processes)} {how}", where=run, remedy=remedy)
-    return said[0]
+    return said[0][1]
 
 
-def _said(result: Connection) -> BaseException | None:
+def _said(result: Connection) -> tuple[float, BaseException] | None:
+    """When a process failed, in seconds, and why."""
     try:
         return pickle.loads(result.recv_bytes()) if result.poll() else None
     except EOFError:
@@ -125,7 +128,7 @@ def _work(
         with joined(processes, cuda=cuda, meeting=meeting):
             work(run, home, quiet or not processes.first, processes)
     except BaseException as problem:
-        result.send_bytes(_packed(problem))
+        result.send_bytes(packed(problem))
         result.close()
         sys.stdout.flush()
         os._exit(1)  # at once: what is left would wait for processes that are gone
@@ -138,11 +141,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _packed(problem: BaseException) -> bytes:
-    """An exception as bytes; one that cannot travel becomes its words."""
+def packed(problem: BaseException) -> bytes:
+    """The time and an exception as bytes; one that cannot travel becomes its words."""
+    now = time.time()
+    problem.add_note("In another process:\n" + "".join(traceback.format_exception(problem)))
     try:
-        packed = pickle.dumps(problem)
-        pickle.loads(packed)
+        content = pickle.dumps((now, problem))
+        pickle.loads(content)
     except Exception:
-        return pickle.dumps(RuntimeError(f"{type(problem).__name__}: {problem}"))
-    return packed
+        return pickle.dumps((now, RuntimeError(f"{type(problem).__name__}: {problem}")))
+    return content

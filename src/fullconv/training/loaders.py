@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,14 +106,26 @@ def validation_loader(
         data: the validation split.
         plan: gives batch size and crop.
         home: holds the cache of prepared samples.
-        rank, processes: which share of the batches this process takes.
+        rank, processes: which share of the batches this process takes. Where there are fewer batches than processes,
+            the others get one in which nothing counts, for all of them have to validate.
     """
     samples = WholeImages(_reader(data, plan.resize, home))
     sizes = [plan.resize.size(*size) for size in data.sizes]
     room = plan.batch_size * plan.crop[0] * plan.crop[1] // processes
     largest = max(height * width for height, width in sizes)
-    batches = SameSizeBatches(sizes, max(1, room // largest), rank=rank, processes=processes)
-    return _loader(samples, batches, plan, Collate(), most_workers=1)
+    together = min(max(1, room // largest), -(-len(sizes) // processes))
+    batches = SameSizeBatches(sizes, together, rank=rank, processes=processes)
+    if len(batches):
+        return _loader(samples, batches, plan, Collate(), most_workers=1)
+    return _loader(samples, [[0]], plan, NothingCounts(ignore=data.classes.ignore_index), most_workers=1)
+
+
+class NothingCounts(Collate):
+    """Samples → a batch whose labels are all ignored."""
+
+    def __call__(self, samples: Sequence[Batch]) -> Batch:
+        batch = super().__call__(samples)
+        return batch._replace(labels=torch.full_like(batch.labels, self.ignore))
 
 
 def prepare_samples(data: Dataset, plan: Plan, home: Workspace) -> None:
