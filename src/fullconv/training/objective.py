@@ -128,8 +128,8 @@ class Objective(nn.Module):
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
         counted = labels != self.ignore
         factors = self._table("factors")[labels.long()].to(wide)
-        if self.loss.boundary is not None:
-            near = self._near(labels) if near is None else near
+        near = self._near(labels) if near is None else near
+        if self.loss.boundary is not None and near is not None:
             factors = factors * (1 + self.loss.boundary.weight * near)
         if self.loss.denominator == "weights":
             count = factors.sum()

@@ -163,11 +163,13 @@ class _Sweep(SegmentationTask):
 
     def configure_optimizers(self) -> Any:
         made = super().configure_optimizers()
-        first, last = self.span
-        made["lr_scheduler"]["scheduler"] = torch.optim.lr_scheduler.LambdaLR(
-            made["optimizer"], lambda step: first * (last / first) ** (step / max(1, self.steps - 1))
-        )
+        made["lr_scheduler"]["scheduler"] = torch.optim.lr_scheduler.LambdaLR(made["optimizer"], self.growth)
         return made
+
+    def growth(self, step: int) -> float:
+        """The share of the plan's rate at a step."""
+        first, last = self.span
+        return float(first * (last / first) ** (step / max(1, self.steps - 1)))
 
 
 class _Watch(Callback):
@@ -185,9 +187,7 @@ class _Watch(Callback):
         self.display.start(self.steps, 0)
 
     def on_train_batch_start(self, trainer: lightning.Trainer, task: Any, batch: Any, batch_idx: int) -> None:
-        self.rate = task.optimization.learning_rate * trainer.lr_scheduler_configs[0].scheduler.lr_lambdas[0](
-            trainer.global_step
-        )
+        self.rate = task.optimization.learning_rate * task.growth(trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, batch_idx: int

@@ -67,6 +67,18 @@ def settings_of(recipe: Recipe, network: str) -> dict[str, Any]:
     }
 
 
+def with_recipe(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings beneath changes that name a recipe: what it sets lies over them, as the changes then lie over that.
+
+    >>> with_recipe({"batch_size": 8}, {"recipe": "reference"})["batch_size"]
+    1
+    """
+    if changes.get("recipe") != "reference":
+        return dict(base)
+    network = str(changes.get("network", base.get("network", "")))
+    return overlaid(base, settings_of("reference", network))
+
+
 def overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes laid over settings, section by section.
 
