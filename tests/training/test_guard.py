@@ -167,7 +167,10 @@ def test_a_run_goes_on_at_the_rate_that_is_asked_for(
         with pytest.raises(StopRequested):
             fc.train(dataset, quiet=True, **settings)
     stopped = only_run(workspace_home)
+    told = warnings_of(stopped)
     run = fc.resume(stopped, learning_rate=0.002, quiet=True)
+    assert told
+    assert warnings_of(stopped) == told  # and not a second time
     rows = [row for row in read_rows(stopped / "metrics.csv") if row["learning_rate"]]
     total = max(int(row["step"]) for row in rows)
     first = total // 4 * 2
@@ -217,3 +220,22 @@ def test_a_pixel_that_is_no_number_ends_the_run_with_its_file(tmp_path: Path, ti
         fc.train(data, quiet=True, **settings)
     assert caught.value.where == str(data.train.samples[3].image)
     assert (run.directory / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_epochs_in_which_the_loss_ran_away_are_given_up(dataset: Dataset, tiny: Any, workspace_home: Path) -> None:
+    """The weights grow for many steps before they are no numbers: what is kept is from before."""
+    growing = {"optimizer": "sgd", "learning_rate": 5.0, "weight_decay": 4.0, "warmup": 0.9}
+    with pytest.raises(PlanError, match="lower the learning rate"):
+        fc.train(dataset, quiet=True, **tiny(epochs=60, optimization=growing))
+    failed = only_run(workspace_home)
+    losses = [
+        float(row["loss"]) for row in read_rows(failed / "metrics.csv") if row["split"] == "train" and row["loss"]
+    ]
+    assert losses[-1] > 2 * min(losses)
+    last, best = (torch.load(failed / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("last", "best"))
+    assert last["epoch"] == best["epoch"]
+    assert max(value.abs().max() for name, value in last["state_dict"].items() if "weight" in name) < 100
+    run = fc.resume(failed, learning_rate=0.01, quiet=True)
+    steps = [int(row["step"]) for row in read_rows(run.directory / "metrics.csv")]
+    assert steps == sorted(steps)
+    assert read_status(failed).epoch == 60

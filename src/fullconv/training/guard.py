@@ -66,8 +66,10 @@ class Guard(Callback):
         self._start: list[torch.Tensor] | None = None
         self._largest_rate = 0.0
         self._strangest: tuple[int, float, float] | None = None
+        self._first = True
 
     def setup(self, trainer: lightning.Trainer, task: Any, stage: str) -> None:
+        self._first = trainer.is_global_zero
         if not any(parameter.requires_grad for parameter in task.net.parameters()):
             remedy = "set optimization.backbone: slow, or let the network's own file leave some parameters free"
             raise PlanError("every parameter of the network is frozen: nothing can learn", remedy=remedy)
@@ -140,7 +142,7 @@ class Guard(Callback):
                 where=_file(self.job.data.train, place),
                 remedy=f"mend or remove the file and train again; {directory.name} keeps its last good checkpoint",
             )
-        if has_diverged(self.epoch_losses):
+        if self._first and has_diverged(self.epoch_losses):
             go_back_to_best(directory)
         command = f"fullconv train --resume {directory.name} --learning-rate"
         found = learning_rate_too_large(str(problem), list(self.recent), rate=rate, again=command)
