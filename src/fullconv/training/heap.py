@@ -1,4 +1,4 @@
-"""What an allocator holds for the blocks that a program takes and gives back: glibc's malloc, as torch uses it on a CPU.
+"""What an allocator holds for the blocks that a program takes and gives back: glibc's malloc, on a CPU.
 
 Blocks of more than 32 MiB come from the system and go back to it. Smaller ones share one heap, where what is given
 back can be taken again only by blocks that fit between those still in use; small objects of the program that lie in

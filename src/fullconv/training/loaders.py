@@ -79,6 +79,19 @@ def training_loader(
     return _loader(samples, batches, plan, Collate(fill, data.classes.ignore_index))
 
 
+def views_in_epoch(data: Dataset, plan: Plan, grid: ScoreGrid) -> int:
+    """How many views of the training images make an epoch.
+
+    Args:
+        data: the training split.
+        plan: gives regime, views and crop.
+        grid: of the network's scores.
+    """
+    if isinstance(plan.regime, Patchwise) and plan.regime.origins == "grid":
+        return len(_order(data, data, plan, grid))
+    return len(data) * plan.views
+
+
 def _order(reader: SampleReader, data: Dataset, plan: Plan, grid: ScoreGrid) -> Order:
     regime = plan.regime
     if isinstance(regime, Patchwise) and regime.origins == "grid":

@@ -180,6 +180,12 @@ class MemoryForecast:
             validation=validation,
         )  # fmt: skip
 
+    def with_crop(self, crop: tuple[int, int]) -> MemoryForecast:
+        """The same for views of another size."""
+        plan = self.plan.model_copy(update={"crop": crop, "device": "cuda" if self.on_gpu else "cpu"})
+        facts = self.facts | {"dtype": self.dtype, "pretrained": self.pretrained, "validated": self.validated}
+        return MemoryForecast(self.net, plan, self.grid, **facts)
+
     def largest_batch(self, room: int, *, most: int = 4096) -> int:
         """Views in a step that take no more than so many bytes; 0 where not even one fits."""
         if self.of(1).total > room:

@@ -112,8 +112,7 @@ def _scratch(func: Any, args: Any) -> int:
     if func is torch.ops.aten.convolution.default:
         return int(args[1].untyped_storage().nbytes())
     if func is torch.ops.aten.convolution_backward.default:
-        copies = 2 if args[2].dtype == torch.float32 else 4
-        return copies * int(args[2].numel()) * 4
+        return 2 * int(args[2].numel()) * 4
     return 0
 
 
