@@ -9,7 +9,7 @@ from torch import nn
 
 from fullconv.geometry.geometry import geometry_of
 from fullconv.geometry.measuring import measure_reach
-from fullconv.geometry.tracing import bands_of
+from fullconv.geometry.meta_values import bands_of
 
 
 class Net(nn.Module):

@@ -13,9 +13,10 @@ from torch import fx, nn
 from fullconv.errors import NetworkError
 from fullconv.geometry.costs import bytes_of, multiply_adds, parameters_of
 from fullconv.geometry.following import follow
+from fullconv.geometry.meta_values import BATCH
 from fullconv.geometry.operations import Operation, operation
 from fullconv.geometry.states import Obstacle, Plane, State, planes
-from fullconv.geometry.tracing import BATCH, Trace, trace
+from fullconv.geometry.tracing import Trace, trace
 
 if TYPE_CHECKING:
     from rich.table import Table

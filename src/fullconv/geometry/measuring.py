@@ -11,7 +11,7 @@ from torch import nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.geometry import Reach, geometry_of
-from fullconv.geometry.tracing import bands_of, dtype_of
+from fullconv.geometry.meta_values import bands_of, dtype_of
 
 _ROWS_AT_ONCE = 8
 _FIRST_LENGTH, _LONGEST = 256, 8192

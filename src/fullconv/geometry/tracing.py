@@ -14,10 +14,8 @@ from torch import fx, nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.in_place import follow_changes_in_place
+from fullconv.geometry.meta_values import BATCH, Undecided, bands_of, decided, values_at
 from fullconv.geometry.modes import PATH, follow_modes
-
-BATCH = 2
-"""Images in the batch that is traced: with one, nothing would tell the batch from a dimension of size one."""
 
 _LIBRARY = ("torch.nn", "torch.ao.nn")
 ENDS = "ends"
@@ -66,11 +64,12 @@ class Trace:
 class NetworkTracer(fx.Tracer):
     """Follows a network into every module but those of torch.nn and those whose inside cannot be followed."""
 
-    def __init__(self, opaque: Mapping[type[nn.Module], str]) -> None:
+    def __init__(self, opaque: Mapping[type[nn.Module], str], answers: Sequence[bool | None] = ()) -> None:
         super().__init__(autowrap_modules=(math,))
         self.opaque = opaque
         self.failed: nn.Module | None = None
         self._inside: list[str] = []
+        self._answers = list(answers)
 
     def trace(self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         graph = super().trace(root, concrete_args)
@@ -87,6 +86,13 @@ class NetworkTracer(fx.Tracer):
             return True
         return type(m).__module__.startswith(_LIBRARY) and not any(True for _ in m.children())
 
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """A decision that the network takes on its way, answered in order; what cannot be known fails."""
+        if not self._answers:
+            raise Undecided(obj.node)
+        answer = self._answers.pop(0)
+        return super().to_bool(obj) if answer is None else answer
+
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -94,6 +100,8 @@ class NetworkTracer(fx.Tracer):
         self._inside.append(path)
         try:
             result = super().call_module(m, forward, args, kwargs)
+        except Undecided:
+            raise
         except Exception:
             self.failed = self.failed or m
             raise
@@ -134,10 +142,14 @@ def graph_of(net: nn.Module) -> tuple[fx.Graph, dict[type[nn.Module], str]]:
         NetworkError: the network's own forward cannot be followed.
     """
     opaque: dict[type[nn.Module], str] = {}
+    answers: list[bool | None] = []
     while True:
-        tracer = NetworkTracer(opaque)
+        tracer = NetworkTracer(opaque, answers)
         try:
             graph = tracer.trace(net)
+        except Undecided as question:
+            answers.append(decided(tracer.graph, question.node, tracer.root))
+            continue
         except Exception as problem:  # a network may fail in any way
             if tracer.failed is None or type(tracer.failed) in opaque:
                 raise NetworkError(
@@ -145,6 +157,7 @@ def graph_of(net: nn.Module) -> tuple[fx.Graph, dict[type[nn.Module], str]]:
                     remedy="keep decisions that depend on the image out of its forward",
                 ) from problem
             opaque[type(tracer.failed)] = _first_line(problem)
+            answers.clear()
             continue
         return graph, opaque
 
@@ -175,46 +188,6 @@ def names_of(graph: fx.Graph) -> dict[fx.Node, str]:
     return names
 
 
-class _Values(fx.Interpreter):
-    """Runs a graph and keeps what every node yields."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module, garbage_collect_values=False)
-        self.kept: dict[fx.Node, Any] = {}
-
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        value = super().get_attr(target, args, kwargs)
-        return value.to("meta") if isinstance(value, torch.Tensor) else value
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        self.kept[n] = value
-        return value
-
-
-class _OnMeta(nn.Module):
-    """The graph as a module, so that its parameters can be replaced by ones without content."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, images: torch.Tensor) -> dict[fx.Node, Any]:
-        interpreter = _Values(self.module)
-        interpreter.run(images)
-        return interpreter.kept
-
-
-def values_at(module: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]:
-    """What every node yields for images of this shape, on the meta device: shapes without arithmetic."""
-    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    empty = {f"module.{name}": torch.empty_like(value, device="meta") for name, value in state.items()}
-    images = images.to(dtype_of(module) if images.is_floating_point() else images.dtype)
-    with torch.no_grad(), torch.device("meta"):
-        found: dict[fx.Node, Any] = torch.func.functional_call(_OnMeta(module), empty, (images.to("meta"),))
-    return found
-
-
 def _run_twice(
     module: fx.GraphModule, channels: int, input_size: tuple[int, int] | None
 ) -> tuple[dict[fx.Node, Any], dict[fx.Node, Any], tuple[tuple[int, int], tuple[int, int]]]:
@@ -238,20 +211,6 @@ def _run_twice(
 
 _USUAL_SIZES = ((224, 224), (256, 256), (288, 288), (384, 384), (512, 512), (32, 32), (1024, 1024))
 _FURTHER = (448, 896)
-
-
-def dtype_of(net: nn.Module) -> torch.dtype:
-    """In which precision a network computes: that of its first parameter."""
-    return next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
-
-
-def bands_of(net: nn.Module) -> int:
-    """Channels of the images that a network takes: what it says itself, else what its first convolution reads."""
-    stated = getattr(net, "image_channels", None)
-    if isinstance(stated, int):
-        return stated
-    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)), None)
-    return 3 if first is None else first.in_channels
 
 
 def _first_line(problem: BaseException | None) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fullconv.errors import NetworkError
-from fullconv.geometry.tracing import bands_of
+from fullconv.geometry.meta_values import bands_of
 
 if TYPE_CHECKING:
     from fullconv.networks.reference import AnyFCN

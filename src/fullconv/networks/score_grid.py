@@ -12,7 +12,7 @@ from torch import nn
 
 from fullconv.geometry.fields import Field
 from fullconv.geometry.geometry import geometry_of
-from fullconv.geometry.tracing import bands_of
+from fullconv.geometry.meta_values import bands_of
 
 
 class CellScores(nn.Module):

@@ -11,9 +11,10 @@ from torch import fx, nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.following import follow
+from fullconv.geometry.meta_values import values_at
 from fullconv.geometry.modes import PATH, follow_modes
 from fullconv.geometry.states import Plane
-from fullconv.geometry.tracing import ENDS, Trace, graph_of, names_of, trace, values_at
+from fullconv.geometry.tracing import ENDS, Trace, graph_of, names_of, trace
 
 _LARGEST_SIDE = 1024
 _NOT_CONVOLUTIONAL = ("attention", "fixed-size", "unknown", "misaligned")
@@ -155,6 +156,22 @@ def smallest_side(features: fx.GraphModule, channels: int) -> int:
         else:
             too_small = side
     return enough
+
+
+def side_step(features: fx.GraphModule, channels: int, minimum: int, stride: int) -> int:
+    """What the sides of images must be multiples of: 1 for most networks, else the coarsest stride.
+
+    Branches that are halved in different ways, one rounding up and one down, meet only where nothing is left over.
+
+    >>> from fullconv.networks.compact import CompactNet
+    >>> net = CompactNet()
+    >>> side_step(features_of(net, find_taps(net)), 3, minimum=1, stride=32)
+    1
+    """
+    whole = minimum + -minimum % stride + stride
+    # One more leaves an odd side at every stride where halves are rounded up, one less where they are rounded down.
+    odd = all(_fits(features, channels, whole + left) for left in (1, -1))
+    return 1 if odd or not _fits(features, channels, whole) else stride
 
 
 def _fits(features: fx.GraphModule, channels: int, side: int) -> bool:

@@ -12,8 +12,8 @@ from torch import fx, nn
 from fullconv.errors import NetworkError, NotConvolutional
 from fullconv.geometry.following import follow
 from fullconv.geometry.geometry import Geometry, geometry_of, geometry_of_trace
+from fullconv.geometry.meta_values import BATCH, values_at
 from fullconv.geometry.states import Obstacle
-from fullconv.geometry.tracing import BATCH, values_at
 from fullconv.surgery.copying import copy_of, refuse_hooks
 from fullconv.surgery.dense_classifier import Conversion, DenseClassifier, Pool, Trim
 from fullconv.surgery.freezing import freeze

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fullconv.errors import NetworkError
-from fullconv.geometry.tracing import BATCH, bands_of
+from fullconv.geometry.meta_values import BATCH, bands_of
 from fullconv.surgery.copying import without_weights
 
 Size = tuple[int, int]

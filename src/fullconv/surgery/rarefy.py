@@ -11,9 +11,10 @@ from torch import fx, nn
 
 from fullconv.errors import NetworkError, NotConvolutional
 from fullconv.geometry.following import follow
+from fullconv.geometry.meta_values import BATCH, values_at
 from fullconv.geometry.operations import Operation, operation
 from fullconv.geometry.states import Obstacle, Plane, Tag, planes
-from fullconv.geometry.tracing import BATCH, trace, values_at
+from fullconv.geometry.tracing import trace
 from fullconv.surgery import place_rules as place
 from fullconv.surgery import window_rules as window
 from fullconv.surgery.copying import copy_of, refuse_hooks

@@ -10,8 +10,9 @@ import torch
 from torch import fx, nn
 
 from fullconv.errors import NotConvolutional
+from fullconv.geometry.meta_values import BATCH
 from fullconv.geometry.modes import follow_modes
-from fullconv.geometry.tracing import BATCH, NetworkTracer, Trace, trace_of
+from fullconv.geometry.tracing import NetworkTracer, Trace, trace_of
 from fullconv.surgery.copying import copy_of, without_weights
 
 

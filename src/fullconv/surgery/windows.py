@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from fullconv.geometry.tracing import BATCH
+from fullconv.geometry.meta_values import BATCH
 
 
 class Refused(Exception):

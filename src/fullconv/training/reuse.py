@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fullconv.errors import NetworkError, PackageError
-from fullconv.geometry.tracing import bands_of
+from fullconv.geometry.meta_values import bands_of
 from fullconv.networks.backbones import without_weights
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.own_file import OwnNetwork
