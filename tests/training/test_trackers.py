@@ -78,3 +78,15 @@ def test_a_tracker_that_is_not_installed_is_one_sentence(
     with pytest.raises(PlanError, match=f"{name} is not installed; install it with `pip install {name}`"):
         fc.train(dataset, quiet=True, **quick, loggers=[name])
     assert not list(workspace_home.glob("runs/*"))
+
+
+def test_a_tracker_that_refuses_is_one_sentence(
+    dataset: Dataset, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no API key\nconfigured")
+
+    monkeypatch.setattr(trackers, "find_spec", lambda package: package)
+    monkeypatch.setattr(trackers, "WandbLogger", refusing)
+    with pytest.raises(PlanError, match=r"wandb cannot be used \(no API key\); set it up as its own manual says"):
+        fc.train(dataset, quiet=True, **quick, loggers=["wandb"])
