@@ -32,7 +32,10 @@ FINER = [
     *("fcn4s-efficientnet_b0", "fcn4s-convnext_tiny-features", "fcn2s-regnet_x_400mf", "fcn4s-mnasnet0_5-features"),
     *("fcn2s-shufflenet_v2_x0_5", "fcn2s-compact-features"),
 ]
-OF_TIMM = ["fcn8s-test_resnet", "fcn4s-test_convnext-features", "fcn8s-test_efficientnet", "fcn4s-timm_resnet10t"]
+OF_TIMM = [
+    *("fcn8s-test_resnet", "fcn4s-test_convnext-features", "fcn8s-test_efficientnet", "fcn4s-timm_resnet10t"),
+    *("fcn8s-test_nfnet", "fcn4s-dla46x_c"),
+]
 VARIANTS = [
     *("fcn8s-resnet18-d8", "fcn16s-mobilenet_v2-d16", "fcn4s-squeezenet1_1-d8-features", "fcn8s-alexnet-fc"),
     *("fcn8s-squeezenet1_1-at-once", "fcn8s-mobilenet_v2-frozen", "fcn8s-compact-learned-dense-random"),

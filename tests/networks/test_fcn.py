@@ -14,7 +14,7 @@ from fullconv.errors import NetworkError
 from fullconv.geometry.geometry import geometry_of
 from fullconv.geometry.measuring import measure_reach
 from fullconv.networks.backbones import LISTED
-from fullconv.networks.building import fcn, found_taps
+from fullconv.networks.building import fcn, found_taps, sides
 from fullconv.networks.catalogue import build_network, names_on, parse_name
 from fullconv.networks.listing import CLASSES, describe, list_networks
 from fullconv.networks.upsampling import AlignedUpsampling
@@ -148,6 +148,48 @@ def test_an_image_smaller_than_the_field_is_padded_not_refused() -> None:
     net = fcn("alexnet", classes=3, stride=4).eval()
     with torch.no_grad():
         assert net(torch.randn(1, 3, 9, 14)).shape == (1, 3, 9, 14)
+
+
+class TwoHalves(torch.nn.Module):
+    """Two branches, one halved rounding up and one rounding down, three times; the layers stand in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = torch.nn.Linear(8, 3)
+        self.down = torch.nn.ModuleList(torch.nn.Conv2d(8, 8, 3, 2, 1) for _ in range(3))
+        self.stem = torch.nn.Conv2d(5, 8, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.stem(images)
+        for down in self.down:
+            maps = torch.relu(down(maps)) + torch.nn.functional.max_pool2d(maps, 2)
+        scores: torch.Tensor = self.classifier(maps.mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("classes", [2, (2, 4)])
+def test_images_are_padded_to_whole_strides_where_branches_meet_only_there(classes: int | tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    net = fcn(TwoHalves(), classes=classes, stride=2, channels=5).eval()
+    assert net.fitting.multiple == 8
+    geometry = geometry_of(net)
+    assert (geometry.channels, geometry.reach) == (5, measure_reach(net))
+    for parameter in net.head.parameters():
+        torch.nn.init.normal_(parameter)
+    images = torch.randn(2, 5, 41, 30)
+    whole = torch.nn.functional.pad(images, (0, 2, 0, 7))
+    with torch.no_grad():
+        found, expected = net(images), net(whole)
+    for ours, theirs in [(found, expected)] if isinstance(classes, int) else zip(found, expected, strict=True):
+        assert ours.shape[-2:] == (41, 30)
+        torch.testing.assert_close(ours, theirs[..., :41, :30])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_listed_backbones_take_images_as_they_are(name: str) -> None:
+    minimum, multiple = sides(name, "score", found_taps(name)[-1].node)
+    assert minimum < 97
+    assert multiple == 1
 
 
 def test_zero_scores_give_the_loss_of_a_guess() -> None:

@@ -15,8 +15,8 @@ from fullconv.networks.backbones import build_classifier, without_weights
 from fullconv.networks.fcn import FCN, PIXELS, FeatureFusion, ScoreFusion, upsampling_of
 from fullconv.networks.reference import ReferenceFCN, reference_fcn
 from fullconv.networks.several_heads import SeveralHeads
-from fullconv.networks.taps import Tap, features_of, find_taps, smallest_side
-from fullconv.networks.upsampling import Upsampling
+from fullconv.networks.taps import Tap, features_of, find_taps, side_step, smallest_side
+from fullconv.networks.upsampling import PadToFit, Upsampling
 from fullconv.networks.weights import load_weights
 from fullconv.surgery.convolutionalize import convolutionalize
 from fullconv.surgery.rarefy import rarefy
@@ -103,7 +103,7 @@ def fcn(
         )
     else:
         kind = upsampling or "bilinear"
-        features, taps, minimum = _extractor(backbone, stride, channels, head or "score", dilated)
+        features, taps, fitting = _extractor(backbone, stride, channels, head or "score", dilated)
         tops = [
             ScoreFusion(taps, count, kind, at_once=at_once)
             if fusion == "scores"
@@ -113,9 +113,9 @@ def fcn(
         finest = (taps[0].stride, taps[0].center)
         ups = [upsampling_of(kind, finest, PIXELS, count) for count in counts]
         if several:
-            net = SeveralHeads(features, tops, taps[0], minimum, ups)
+            net = SeveralHeads(features, tops, taps[0], fitting, ups, channels=channels)
         else:
-            net = FCN(features, tops[0], taps[0], minimum, ups[0])
+            net = FCN(features, tops[0], taps[0], fitting, ups[0], channels=channels)
     if weights != "random":
         _load(net, backbone, weights)
     return net
@@ -123,8 +123,8 @@ def fcn(
 
 def _extractor(
     backbone: str | nn.Module, stride: int, channels: int, head: Head, dilated: int | None
-) -> tuple[nn.Module, tuple[Tap, ...], int]:
-    """The part of a classifier that the scores are read from, where they are, and the least side of its images."""
+) -> tuple[nn.Module, tuple[Tap, ...], PadToFit]:
+    """The part of a classifier that the scores are read from, where they are, and what makes images fit it."""
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
     training = classifier.training
@@ -133,14 +133,15 @@ def _extractor(
     taps = chosen_taps(every, stride, dilated, name)
     extractor = features_of(body, taps)
     if isinstance(backbone, str):
-        minimum = minimum_side(backbone, head, taps[-1].node)
+        minimum, multiple = sides(backbone, head, taps[-1].node)
     else:
         minimum = smallest_side(extractor, channels)
+        multiple = side_step(extractor, channels, minimum, taps[-1].stride)
     features: nn.Module = extractor
     if dilated is not None and taps[-1].stride > dilated:
         features = rarefy(features.eval(), stride=dilated, channels=channels)
         taps = (*taps[:-1], replace(taps[-1], stride=dilated))
-    return features.train(training), taps, minimum
+    return features.train(training), taps, PadToFit(minimum, multiple)
 
 
 def _load(net: FCN | ReferenceFCN | SeveralHeads, backbone: str | nn.Module, weights: str) -> None:
@@ -223,10 +224,12 @@ def found_taps(name: str, head: Head = "score") -> tuple[Tap, ...]:
 
 
 @lru_cache
-def minimum_side(name: str, head: Head, coarsest: str) -> int:
-    """The side of the smallest image that leaves a cell at the tap of that node."""
-    taps = tuple(tap for tap in found_taps(name, head) if tap.node == coarsest)
-    return smallest_side(features_of(_probe(name, head), taps), 3)
+def sides(name: str, head: Head, coarsest: str) -> tuple[int, int]:
+    """The side of the smallest image that leaves a cell at the tap of that node, and what sides are multiples of."""
+    (tap,) = (tap for tap in found_taps(name, head) if tap.node == coarsest)
+    features = features_of(_probe(name, head), (tap,))
+    minimum = smallest_side(features, 3)
+    return minimum, side_step(features, 3, minimum, tap.stride)
 
 
 def _probe(name: str, head: Head) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import nn
 
 from fullconv.networks.compact import convolution
 from fullconv.networks.taps import Tap
-from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum, TransposedUpsampling, Upsampling
+from fullconv.networks.upsampling import AlignedUpsampling, PadToFit, TransposedUpsampling, Upsampling
 
 PIXELS = (1, Fraction(0))
 
@@ -93,27 +93,36 @@ class FCN(nn.Module):
         features: images → feature map per tap.
         head: feature maps → scores at the finest tap.
         finest: that tap.
-        minimum: smallest side that the features take; smaller images are padded.
+        fitting: pads images to a size that the features take.
         to_pixels: scores at the finest tap → scores at the pixels.
+        channels: bands of the images.
     """
 
     def __init__(
-        self, features: nn.Module, head: nn.Module, finest: Tap, minimum: int, to_pixels: AlignedUpsampling
+        self,
+        features: nn.Module,
+        head: nn.Module,
+        finest: Tap,
+        fitting: PadToFit,
+        to_pixels: AlignedUpsampling,
+        *,
+        channels: int,
     ) -> None:
         super().__init__()
         self.features = features
         self.head = head
         self.stride = finest.stride
-        self.at_least = PadToMinimum(minimum)
+        self.image_channels = channels
+        self.fitting = fitting
         self.to_pixels = to_pixels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        pixels: torch.Tensor = self.to_pixels(self.cells(images), _size(self.at_least(images)))
+        pixels: torch.Tensor = self.to_pixels(self.cells(images), _size(self.fitting(images)))
         return pixels[..., : images.shape[-2], : images.shape[-1]]
 
     def cells(self, images: torch.Tensor) -> torch.Tensor:
         """Scores at the finest tap, one per cell, before they are brought to the pixels."""
-        scores: torch.Tensor = self.head(self.features(self.at_least(images)))
+        scores: torch.Tensor = self.head(self.features(self.fitting(images)))
         return scores
 
 

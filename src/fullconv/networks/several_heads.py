@@ -10,7 +10,7 @@ from torch import nn
 
 from fullconv.networks.fcn import FCN
 from fullconv.networks.taps import Tap
-from fullconv.networks.upsampling import AlignedUpsampling, PadToMinimum
+from fullconv.networks.upsampling import AlignedUpsampling, PadToFit
 
 
 class SeveralHeads(nn.Module):
@@ -24,8 +24,9 @@ class SeveralHeads(nn.Module):
         features: images → feature map per tap.
         heads: feature maps → scores at the finest tap, one per set of classes.
         finest: that tap.
-        minimum: smallest side that the features take; smaller images are padded.
+        fitting: pads images to a size that the features take.
         to_pixels: scores at the finest tap → scores at the pixels, one per head.
+        channels: bands of the images.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, section 5 (SIFT Flow: 33 semantic and 3 geometric classes).
 
@@ -40,19 +41,22 @@ class SeveralHeads(nn.Module):
         features: nn.Module,
         heads: Sequence[nn.Module],
         finest: Tap,
-        minimum: int,
+        fitting: PadToFit,
         to_pixels: Sequence[AlignedUpsampling],
+        *,
+        channels: int,
     ) -> None:
         super().__init__()
         self.features = features
         self.head = nn.ModuleList(heads)
         self.finest = finest
         self.stride = finest.stride
-        self.at_least = PadToMinimum(minimum)
+        self.image_channels = channels
+        self.fitting = fitting
         self.to_pixels = nn.ModuleList(to_pixels)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        padded = self.at_least(images)
+        padded = self.fitting(images)
         maps, size = self.features(padded), (padded.shape[-2], padded.shape[-1])
         height, width = images.shape[-2:]
         return tuple(
@@ -68,4 +72,5 @@ class SeveralHeads(nn.Module):
         torch.Size([1, 3, 97, 61])
         """
         to_pixels = cast(AlignedUpsampling, self.to_pixels[number])
-        return FCN(self.features, self.head[number], self.finest, self.at_least.minimum, to_pixels)
+        head, channels = self.head[number], self.image_channels
+        return FCN(self.features, head, self.finest, self.fitting, to_pixels, channels=channels)

@@ -170,23 +170,36 @@ class TransposedUpsampling(AlignedUpsampling):
         return field.spread(self.kernels.kernel_size[0], stride=self.factor, padding=int(self.kernels.padding[0]))
 
 
-class PadToMinimum(nn.Module):
-    """Zeros below and to the right of images with a side shorter than the network needs; others pass as they are."""
+class PadToFit(nn.Module):
+    """Zeros below and to the right of images that the network cannot take; others pass as they are.
 
-    def __init__(self, minimum: int) -> None:
+    Args:
+        minimum: smallest side that it takes.
+        multiple: of which sides must be multiples: 1, or a stride where branches are halved in different ways.
+
+    >>> PadToFit(32, 32)(torch.zeros(1, 3, 97, 20)).shape
+    torch.Size([1, 3, 128, 32])
+    """
+
+    def __init__(self, minimum: int, multiple: int = 1) -> None:
         super().__init__()
         self.minimum = minimum
+        self.multiple = multiple
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        below, right = (max(0, self.minimum - side) for side in images.shape[-2:])
+        below, right = (self._missing(side) for side in images.shape[-2:])
         return F.pad(images, (0, right, 0, below)) if below or right else images
+
+    def _missing(self, side: int) -> int:
+        least = max(self.minimum, side)
+        return least + -least % self.multiple - side
 
     def reads(self, field: Field) -> Field:
         """Cells stay where they are."""
         return field
 
     def extra_repr(self) -> str:
-        return f"minimum={self.minimum}"
+        return f"minimum={self.minimum}, multiple={self.multiple}"
 
 
 def _extended(scores: torch.Tensor, axis: int, *, before: int, after: int) -> torch.Tensor:

@@ -15,11 +15,11 @@ class CoarseScores(nn.Module):
 
     def __init__(self, net: FCN) -> None:
         super().__init__()
-        self.at_least, self.features, self.head = net.at_least, net.features, net.head
+        self.fitting, self.features, self.head = net.fitting, net.features, net.head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → (N, classes, h, w)."""
-        scores: torch.Tensor = self.head(self.features(self.at_least(images)))
+        scores: torch.Tensor = self.head(self.features(self.fitting(images)))
         return scores
 
 
