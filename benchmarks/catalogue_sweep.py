@@ -20,7 +20,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import get_args
@@ -30,7 +30,7 @@ from fullconv.networks.backbones import LISTED
 from fullconv.networks.building import found_taps
 from fullconv.networks.catalogue import REFERENCE, any_network, names_on, network_names
 from fullconv.networks.upsampling import Upsampling
-from provenance import provenance
+from provenance import commit, provenance
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from network_contract import CHECKS, Contract, contract_of
@@ -56,6 +56,7 @@ class Outcome:
 
     contract: Contract
     refusal: str | None = None
+    commit: str = field(default_factory=commit)
 
     def row(self) -> str:
         done = self.contract
@@ -68,13 +69,13 @@ class Outcome:
         )
 
     def line(self) -> str:
-        return json.dumps({"refusal": self.refusal, **asdict(self.contract)}) + "\n"
+        return json.dumps({"refusal": self.refusal, "commit": self.commit, **asdict(self.contract)}) + "\n"
 
     @classmethod
     def read(cls, line: str) -> Outcome:
         content = json.loads(line)
-        refusal = content.pop("refusal")
-        return cls(Contract(**content), refusal)
+        refusal, made = content.pop("refusal"), content.pop("commit")
+        return cls(Contract(**content), refusal, made)
 
 
 def names() -> list[str]:
@@ -123,6 +124,7 @@ def write(done: Path) -> None:
     refused = [outcome for outcome in found if outcome.refusal is not None]
     broken = [outcome for outcome in found if outcome.contract.broken]
     kept = len(found) - len(refused) - len(broken)
+    commits = ", ".join(dict.fromkeys(outcome.commit for outcome in found))
     seconds = sum(sum(outcome.contract.seconds.values()) for outcome in found)
     introduction, *_ = (__doc__ or "").split("\n\nRun:")
     lines = [
@@ -132,7 +134,8 @@ def write(done: Path) -> None:
         "",
         "| network | parameters | checks passed | processor s | notes |",
         *("|---|---:|---|---:|---|", *(outcome.row() for outcome in found), ""),
-        provenance("torch", "torchvision", "timm") + ". Command: `python benchmarks/catalogue_sweep.py`.",
+        f"Networks of {commits}; page of {provenance('torch', 'torchvision', 'timm')}. "
+        "Command: `python benchmarks/catalogue_sweep.py`.",
         "",
     ]
     RESULT.write_text("\n".join(lines), encoding="utf-8")
