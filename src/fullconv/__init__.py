@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from fullconv.surgery.transplant import transplant
     from fullconv.training.experiment import Experiment
     from fullconv.training.fit import Run, resume, train
+    from fullconv.training.forecast import Forecast, forecast
 
 __all__ = [
     "Dataset",
     "Experiment",
+    "Forecast",
     "FullconvError",
     "Geometry",
     "Model",
@@ -46,6 +48,7 @@ __all__ = [
     "crop_offset",
     "evaluate",
     "fcn",
+    "forecast",
     "geometry_of",
     "list_networks",
     "load",
@@ -62,6 +65,7 @@ __all__ = [
 _HOMES = {
     "Dataset": "data.dataset",
     "Experiment": "training.experiment",
+    "Forecast": "training.forecast",
     "FullconvError": "errors",
     "Geometry": "geometry.geometry",
     "Model": "prediction.model",
@@ -72,6 +76,7 @@ _HOMES = {
     "crop_offset": "geometry.crops",
     "evaluate": "prediction.evaluating",
     "fcn": "networks.building",
+    "forecast": "training.forecast",
     "geometry_of": "geometry.geometry",
     "list_networks": "networks.listing",
     "load": "prediction.model",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fullconv._version import VERSION
-from fullconv.cli import classify, data, demo, evaluate, net, predict, runs, scenes, train
+from fullconv.cli import classify, data, demo, evaluate, net, plan, predict, runs, scenes, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +21,7 @@ app.add_typer(net.app, name="net")
 app.add_typer(runs.app, name="runs")
 data.app.command("scenes")(scenes.scenes)
 app.command("demo")(demo.demo)
+app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

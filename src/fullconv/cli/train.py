@@ -11,6 +11,24 @@ from rich.console import Console
 
 from fullconv.cli.console import AsJson, Home, one_sentence, print_json, stoppable
 from fullconv.cli.data_report import dataset_report
+from fullconv.cli.training_options import (
+    Accumulate,
+    BatchSize,
+    ClassWeights,
+    Clip,
+    Ema,
+    Epochs,
+    LearningRate,
+    LossName,
+    Momentum,
+    OptimizerName,
+    Patience,
+    PolicyName,
+    RecipeName,
+    Regime,
+    WeightDecay,
+    asked_for,
+)
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
@@ -30,28 +48,57 @@ def train(
     net: Annotated[
         str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
     ] = None,
-    regime: Annotated[str | None, typer.Option("--regime", help="How training samples are made.")] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Views in a step.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak for parameters that start from nothing.")
-    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")
+    ] = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", help="Train so many times, each with another part held out.")
+        int | None,
+        typer.Option(
+            "--folds", help="Train so many times, each with another part held out.", rich_help_panel="Several runs"
+        ),
     ] = None,
-    group: Annotated[str | None, typer.Option("--group", help="Name of the runs of a sweep or of folds.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="Name of the runs of a sweep or of folds.", rich_help_panel="Several runs"),
+    ] = None,
     devices: Annotated[
-        int | None, typer.Option("--devices", help="Processes on each machine: GPUs, or shares of the CPU.")
+        int | None,
+        typer.Option(
+            "--devices", help="Processes on each machine: GPUs, or shares of the CPU.", rich_help_panel="Machine"
+        ),
     ] = None,
-    nodes: Annotated[int | None, typer.Option("--nodes", help="Machines, with torchrun, Slurm or --cluster.")] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", help="Machines, with torchrun, Slurm or --cluster.", rich_help_panel="Machine"),
+    ] = None,
     cluster: Annotated[
-        str | None, typer.Option("--cluster", metavar="ADDRESS", help="Train on a Ray cluster, as http://head:8265.")
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Train on a Ray cluster, as http://head:8265.",
+            rich_help_panel="Machine",
+        ),
     ] = None,
+    regime: Regime = None,
+    loss: LossName = None,
+    class_weights: ClassWeights = None,
+    recipe: RecipeName = None,
+    epochs: Epochs = None,
+    patience: Patience = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    optimizer: OptimizerName = None,
+    learning_rate: LearningRate = None,
+    policy: PolicyName = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
+    ema: Ema = None,
     settings: Annotated[
         list[str],
         typer.Option(
@@ -81,15 +128,13 @@ def train(
     from fullconv.training.sweep import axes_of, spelled_out, sweep
 
     home = Workspace.find(workspace)
-    named: dict[str, Any] = {"network": net, "regime": regime, "weights": weights, "epochs": epochs}
-    named |= {"batch_size": batch_size, "seed": seed, "device": device, "folds": folds}
-    named |= {"devices": devices, "nodes": nodes}
-    if regime is not None:
-        named["regime"] = {"kind": regime}
-    if learning_rate is not None:
-        named["optimization"] = {"learning_rate": learning_rate}
+    plain = {"network": net, "weights": weights, "seed": seed, "device": device, "devices": devices, "nodes": nodes}
+    plain |= {"regime": regime, "loss": loss, "class_weights": class_weights, "recipe": recipe, "folds": folds}
+    plain |= {"epochs": epochs, "patience": patience, "batch_size": batch_size}
+    steps = {"optimizer": optimizer, "learning_rate": learning_rate, "policy": policy, "accumulate": accumulate}
+    steps |= {"momentum": momentum, "weight_decay": weight_decay, "clip": clip, "ema": ema}
     with stoppable(), one_sentence():
-        chosen = _nested(settings, {key: value for key, value in named.items() if value is not None})
+        chosen = nested_settings(settings, asked_for(plain, optimization=steps))
         if resume is not None:
             rate_alone = {"optimization": {"learning_rate": learning_rate}}
             if source is not None or chosen not in ({}, rate_alone) or cluster is not None:
@@ -142,7 +187,7 @@ def trainable(source: str, home: Workspace) -> Dataset | str:
     return Dataset.load(home.dataset(stored_dataset(data, home)), home)
 
 
-def _nested(settings: list[str], chosen: dict[str, Any]) -> dict[str, Any]:
+def nested_settings(settings: list[str], chosen: dict[str, Any]) -> dict[str, Any]:
     """`a.b=1` → {"a": {"b": 1}} beside the options that have a name of their own; values are read as YAML."""
     for setting in settings:
         field, equals, text = setting.partition("=")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -18,13 +18,18 @@ from fullconv.errors import NetworkError
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
+from fullconv.training.display import TrainingDisplay
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.fallback import Fallback, fallback_for
+from fullconv.training.job import Job
 from fullconv.training.loaders import views_in_epoch
 from fullconv.training.memory import MemoryForecast, StepMemory
 from fullconv.training.room import SHARE, free_memory
 from fullconv.training.trial import OutOfMemory, Trial, try_out
 from fullconv.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fullconv.training.rate_finder import RateSweep
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 LARGEST_BATCH = 256
@@ -174,6 +179,24 @@ def forecast(
         return _forecast(plan, data, net, grid, report, memory=memory, trial=trial)
 
 
+def swept_rate(
+    dataset: Dataset | Experiment | str | Path, *, workspace: Workspace, settings: Mapping[str, Any]
+) -> RateSweep:
+    """A learning rate for what `forecast` would be asked of, from a short sweep; nothing of it is kept on disk.
+
+    Args:
+        dataset, workspace, settings: see `forecast`.
+    """
+    from fullconv.training.fit import readied
+    from fullconv.training.rate_finder import find_learning_rate
+
+    with _asked_for(dataset, settings, workspace) as (experiment, data), tempfile.TemporaryDirectory() as folder:
+        plan, net, grid, report = readied(experiment, data)
+        aside = Path(folder)
+        display = TrainingDisplay()
+        return find_learning_rate(Job(aside, plan, data, net, grid, report, Workspace(aside), display))
+
+
 @contextmanager
 def _asked_for(source: Any, settings: Mapping[str, Any], home: Workspace) -> Iterator[tuple[Experiment, Dataset]]:
     """Experiment and data; a dataset that is not stored yet is stored aside, for as long as this lasts."""
@@ -228,7 +251,10 @@ def _forecast(
     room = round(SHARE * free) - loader
     told = memory_of(plan, data, net, grid, pretrained=report.pretrained)
     views = views_in_epoch(data.train, plan, grid)
-    unknown, batches, largest, fallback = None, (), None, None
+    unknown: str | None = None
+    batches: tuple[StepMemory, ...] = ()
+    largest: int | None = None
+    fallback: Fallback | None = None
     try:
         batches = tuple(told.of(size) for size in sorted({plan.batch_size, *BATCHES}))
         largest = told.largest_batch(room, most=min(LARGEST_BATCH, views))

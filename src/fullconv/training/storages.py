@@ -17,18 +17,20 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fullconv.networks.reference import AnyFCN
+
 Event = tuple[int, int]
 """(number of a storage, its bytes), or (its number, -1) when its last reference ends."""
 
 
-class StorageLedger(TorchDispatchMode):
+class StorageLedger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every storage that operations make, and when it ends; entered inside a `FakeTensorMode`.
 
     What depends on values that are not there is taken at its largest: a mask keeps everything.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.events: list[Event] = []
         self._alive: dict[int, int] = {}
         self._count = 0
@@ -76,7 +78,7 @@ class StorageLedger(TorchDispatchMode):
         self.events.append((self._alive.pop(address), -1))
 
 
-def without_content(net: nn.Module, mode: FakeTensorMode) -> nn.Module:
+def without_content(net: AnyFCN, mode: FakeTensorMode) -> AnyFCN:
     """A copy of a network whose parameters and buffers have shapes and no content, laid out channels-last."""
     memo: dict[int, Any] = {}
     with mode:

@@ -1,0 +1,123 @@
+"""`fullconv plan`: what a run would take, before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json
+from fullconv.cli.plan_report import plan_report
+from fullconv.cli.train import Source, nested_settings
+from fullconv.data.dataset import Dataset
+from fullconv.data.description import FILE_NAME
+from fullconv.errors import PlanError, StorageError
+from fullconv.files import disk_errors, write_document
+from fullconv.workspace import Workspace
+
+
+def plan(
+    source: Source = None,
+    *,
+    net: Annotated[
+        str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
+    ] = None,
+    regime: Annotated[str | None, typer.Option("--regime", help="How training samples are made.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Views in a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Peak for parameters that start from nothing.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    settings: Annotated[
+        list[str],
+        typer.Option("--set", help="Any field of experiment.yaml, as crop=[980,980]. Repeatable", default_factory=list),
+    ],
+    memory: Annotated[
+        float | None, typer.Option("--memory", metavar="GIB", help="Plan for this much memory instead of what is free.")
+    ] = None,
+    trial: Annotated[
+        bool, typer.Option("--trial/--no-trial", help="Do a few real steps: for the time, and to check the batch.")
+    ] = True,
+    curve: Annotated[
+        Path | None, typer.Option("--curve", metavar="FILE", help="Draw the learning rate over the run, as PNG or SVG.")
+    ] = None,
+    find_rate: Annotated[bool, typer.Option("--find-rate", help="Find a learning rate by a short sweep.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the plan that fits, for `fullconv train FILE`.")
+    ] = None,
+    workspace: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which batch fits, how long it takes, what it can reach: memory, time, ceiling, before anything runs.
+
+    Nothing is written without --out or --curve. Exit code 2 where nothing that was tried fits.
+    """
+    from fullconv.training.forecast import forecast
+    from fullconv.training.runs import stored_dataset
+
+    home = Workspace.find(workspace)
+    named: dict[str, Any] = {"network": net, "weights": weights, "epochs": epochs}
+    named |= {"batch_size": batch_size, "device": device}
+    if regime is not None:
+        named["regime"] = {"kind": regime}
+    if learning_rate is not None:
+        named["optimization"] = {"learning_rate": learning_rate}
+    with one_sentence():
+        chosen = nested_settings(settings, {key: value for key, value in named.items() if value is not None})
+        if source is None:
+            raise PlanError("nothing to plan for", remedy="name a dataset, a folder or an experiment.yaml")
+        if memory is not None and memory <= 0:
+            raise PlanError(f"{memory:g} GiB is no memory", where="--memory", remedy="give a positive number")
+        if out is not None and out.suffix not in (".yaml", ".yml"):
+            raise PlanError(f"{out} is no YAML file", where="--out", remedy="call it experiment.yaml")
+        data = unstored(source)
+        found = forecast(data, workspace=home, memory=memory, trial=trial, settings=chosen)
+        swept = None
+        if find_rate:
+            from fullconv.training.forecast import swept_rate
+
+            swept = swept_rate(data, workspace=home, settings=chosen)
+        if curve is not None:
+            _draw(curve, found)
+        if out is not None:
+            recommended = found.recommended
+            if isinstance(data, Dataset):
+                recommended = recommended.model_copy(update={"dataset": stored_dataset(data, home)})
+            with disk_errors(out):
+                out.parent.mkdir(parents=True, exist_ok=True)
+                write_document(out, recommended)
+    if as_json:
+        print_json(found.as_dict() | {"rate": None if swept is None else swept.suggestion})
+    else:
+        Console().print(plan_report(found, swept))
+        for path in (curve, out):
+            if path is not None:
+                Console().print(f"Written: {path}", soft_wrap=True)
+    if found.fallback is not None and not found.fallback.fits:
+        raise typer.Exit(2)
+
+
+def unstored(source: str) -> Dataset | str:
+    """A plan's path or a dataset's name as they are; a folder of images and labels is read, and not stored."""
+    path = Path(source).expanduser()
+    if path.is_file() or not path.is_dir() or (path / FILE_NAME).is_file():
+        return source
+    return Dataset.from_folders(path)
+
+
+def _draw(path: Path, found: Any) -> None:
+    from fullconv.training.rate_preview import rate_curve, rate_figure
+
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise StorageError(f"{path.suffix or 'no ending'} is no kind of picture", where=path, remedy="say .png or .svg")
+    plan = found.recommended
+    figure = rate_figure(rate_curve(plan.optimization, found.steps * plan.epochs))
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
