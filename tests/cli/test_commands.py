@@ -94,6 +94,8 @@ def test_a_folder_is_made_a_dataset_once(scenes: Path, workspace_home: Path) -> 
         (["train", "{streets}", "--device", "abacus"], "device"),
         (["train", "--resume", "nothing"], "no such run"),
         (["train", "{streets}", "--resume", "nothing"], "keeps its plan"),
+        (["train", "--resume", "nothing", "--epochs", "2"], "keeps its plan"),
+        (["train", "--resume", "nothing", "--learning-rate", "0.1"], "no such run"),
         (["evaluate", "nothing", "{streets}"], "no model package"),
         (["predict", "nothing", "{streets}", "--out", "out"], "no model package"),
         (["runs", "show", "nothing"], "no such run"),
