@@ -52,9 +52,21 @@ def train(
         str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")
-    ] = None,
+    regime: Regime = None,
+    loss: LossName = None,
+    class_weights: ClassWeights = None,
+    recipe: RecipeName = None,
+    epochs: Epochs = None,
+    patience: Patience = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    optimizer: OptimizerName = None,
+    learning_rate: LearningRate = None,
+    policy: PolicyName = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
+    ema: Ema = None,
     folds: Annotated[
         int | None,
         typer.Option(
@@ -64,6 +76,9 @@ def train(
     group: Annotated[
         str | None,
         typer.Option("--group", help="Name of the runs of a sweep or of folds.", rich_help_panel="Several runs"),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")
     ] = None,
     devices: Annotated[
         int | None,
@@ -84,21 +99,6 @@ def train(
             rich_help_panel="Machine",
         ),
     ] = None,
-    regime: Regime = None,
-    loss: LossName = None,
-    class_weights: ClassWeights = None,
-    recipe: RecipeName = None,
-    epochs: Epochs = None,
-    patience: Patience = None,
-    batch_size: BatchSize = None,
-    accumulate: Accumulate = None,
-    optimizer: OptimizerName = None,
-    learning_rate: LearningRate = None,
-    policy: PolicyName = None,
-    momentum: Momentum = None,
-    weight_decay: WeightDecay = None,
-    clip: Clip = None,
-    ema: Ema = None,
     settings: Annotated[
         list[str],
         typer.Option(
@@ -106,6 +106,7 @@ def train(
             help="Any field of experiment.yaml, as augmentation.flip=0; a list, as seed=[0,1,2], makes a run of each "
             "value. Repeatable.",
             default_factory=list,
+            show_default=False,
         ),
     ],
     resume: Annotated[
