@@ -48,5 +48,5 @@ def average_statistics(net: nn.Module, count: int) -> None:
     if not statistics:
         return
     means = sum_over(torch.cat(statistics)) / count
-    for buffer, mean in zip(statistics, means.split([buffer.numel() for buffer in statistics]), strict=True):
+    for buffer, mean in zip(statistics, torch.split(means, [buffer.numel() for buffer in statistics]), strict=True):
         buffer.copy_(mean)

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from fullconv.errors import FullconvError, PlanError
 from fullconv.training.experiment import Experiment
@@ -156,6 +158,7 @@ def from_first(processes: Processes, make: Callable[[], Value]) -> Value:
     if processes.count == 1:
         return make()
     talk = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    assert isinstance(talk, dist.ProcessGroup)  # all processes are in it
     said: list[Any] = [False, None]
     try:
         if processes.first:
