@@ -22,8 +22,22 @@ from fullconv.networks.catalogue import network_names, parse_name
 from fullconv.networks.listing import CLASSES, describe, list_networks
 from fullconv.progress import track
 from fullconv.training.experiment import Experiment, Optimization
+from fullconv.training.loss_settings import Boundary, Loss
+from fullconv.training.policies import (
+    Cosine,
+    Exponential,
+    Fixed,
+    Inverse,
+    MultiStep,
+    OneCycle,
+    Polynomial,
+    Sigmoid,
+    Step,
+)
+from fullconv.training.regimes import LossSampling, Patchwise, WholeImage
 
 HERE = Path(__file__).parent
+POLICIES = (Fixed, Step, MultiStep, Exponential, Inverse, Polynomial, Sigmoid, Cosine, OneCycle)
 
 
 def commands() -> str:
@@ -48,10 +62,16 @@ def experiment() -> str:
         ("", Experiment),
         ("resize", Resize),
         ("augmentation", Augmentation),
+        *(("regime", kind) for kind in (WholeImage, Patchwise, LossSampling)),
+        ("loss", Loss),
+        ("loss.boundary", Boundary),
         ("optimization", Optimization),
+        *(("optimization.policy", kind) for kind in POLICIES),
     )
     for prefix, schema in documents:
         title = f"`{prefix}`" if prefix else "The plan"
+        if "kind" in schema.model_fields:
+            title += f": {schema.model_fields['kind'].default}"
         rows = ["| field | default |", "|---|---|"]
         for name, field in schema.model_fields.items():
             shown = "required" if field.is_required() else _default(field.default)
