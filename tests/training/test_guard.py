@@ -66,8 +66,18 @@ def warnings_of(run: Path) -> list[str]:
     return [text for text in read_status(run).warnings if "likely cause" in text]
 
 
-def write_squares(root: Path, share: float, *, numbers: range = range(16), shown: bool = False) -> Path:
-    """Images of two classes, of which the second has that share; nothing tells where it is unless it is `shown`."""
+def share_of(data: Dataset, index: int, split: str) -> str:
+    pixels = data.statistics.pixels(split)
+    return f"{pixels[index] / pixels.sum():.1%}"
+
+
+def write_squares(
+    root: Path, share: float, *, numbers: range = range(16), shown: bool = False, third: float = 0
+) -> Path:
+    """Images of two classes, of which the second has that share; nothing tells where it is unless it is `shown`.
+
+    Nothing ever tells where the `third` is.
+    """
     rng = np.random.default_rng(numbers.start)
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
@@ -75,6 +85,7 @@ def write_squares(root: Path, share: float, *, numbers: range = range(16), shown
         label = (rng.random((64, 64)) < share).astype(np.uint8)
         image = np.full((64, 64, 3), (60 + 4 * number, 90, 90), np.uint8)
         image[label == 1] += np.uint8(90 * shown)
+        label[rng.random((64, 64)) < third] = 2
         Image.fromarray(image).save(root / "images" / f"{number}.png")
         Image.fromarray(label).save(root / "labels" / f"{number}.png")
     return root
@@ -110,8 +121,16 @@ def test_a_rare_class_that_nothing_shows_leaves_one_class(tmp_path: Path, tiny: 
     run = fc.train(data, quiet=True, **tiny(epochs=24, validate_every=6, class_weights="none"))
     (text,) = warnings_of(run.directory)
     assert text.startswith("every validation pixel is given the class")
-    assert "97" in text
+    assert f"whose share of the labels is {share_of(data, 0, 'val')}" in text
     assert "so rare" in text
+
+
+def test_a_class_that_is_never_predicted_is_named(tmp_path: Path, tiny: Any) -> None:
+    data = Dataset.from_folders(write_squares(tmp_path / "squares", 0.3, shown=True, third=0.02), name="squares")
+    settings = tiny(epochs=30, validate_every=5, class_weights="none", optimization={"learning_rate": 0.05})
+    (text,) = warnings_of(fc.train(data, quiet=True, **settings).directory)
+    named = f"{data.classes.names[2]} ({share_of(data, 2, 'train')})"
+    assert text.startswith(f"never predicted, with their share of the training labels: {named};")
 
 
 def test_splits_of_other_classes_are_told(tmp_path: Path, tiny: Any) -> None:
