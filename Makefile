@@ -5,11 +5,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEMO ?= demo
+STORY ?= story
 
-.PHONY: demo test lint format bench serve docs clean
+.PHONY: demo story test lint format bench serve docs clean
 
 demo: $(STAMP)
 	$(BIN)/fullconv demo --out $(DEMO)
+
+# WEIGHTS=FILE where nothing can be downloaded; CAMVID=FOLDER tells it on CamVid too.
+story: $(STAMP)
+	$(BIN)/python examples/story.py --out $(STORY) --page docs/tutorials/story.md \
+	  $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(CAMVID),--camvid $(CAMVID))
 
 test: $(STAMP) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
