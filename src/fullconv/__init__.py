@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from fullconv.surgery.stitching import shift_and_stitch
     from fullconv.surgery.transplant import transplant
     from fullconv.training.experiment import Experiment
-    from fullconv.training.fit import Run, resume, train
+    from fullconv.training.finished import Run
+    from fullconv.training.fit import resume, train
     from fullconv.training.forecast import Forecast, forecast
 
 __all__ = [
@@ -70,7 +71,7 @@ _HOMES = {
     "Geometry": "geometry.geometry",
     "Model": "prediction.model",
     "Prediction": "prediction.result",
-    "Run": "training.fit",
+    "Run": "training.finished",
     "Scores": "evaluation.scores",
     "convolutionalize": "surgery.convolutionalize",
     "crop_offset": "geometry.crops",

@@ -20,7 +20,8 @@ from typing import Any
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError, PlanError
 from fullconv.training.experiment import Experiment
-from fullconv.training.fit import Run, experiment_for, finished_run
+from fullconv.training.finished import Run, finished_run
+from fullconv.training.fit import experiment_for
 from fullconv.training.runs import run_name
 from fullconv.training.status import FILE as STATUS
 from fullconv.training.status import Status, read_status, write_status

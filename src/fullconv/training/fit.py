@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from fullconv.data.dataset_paths import description_path
 from fullconv.data.description import FILE_NAME
 from fullconv.data.folds import fold_of
 from fullconv.errors import FullconvError, PackageError, PlanError, StorageError
-from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
 from fullconv.networks.normalization import Normalization
@@ -44,39 +43,22 @@ from fullconv.training.display import TrainingDisplay
 from fullconv.training.endings import verdict
 from fullconv.training.engine import fit_network, load_best
 from fullconv.training.experiment import Experiment, Plan
+from fullconv.training.finished import Run, finished_run
 from fullconv.training.job import Job
 from fullconv.training.launching import run_processes
 from fullconv.training.loaders import prepare_samples
 from fullconv.training.plan import TrainingSet, check_processes, resolve
-from fullconv.training.processes import Processes, from_first, launched, on_these, placed
+from fullconv.training.processes import LONGEST_WAIT, Processes, from_first, launched, on_these, placed
 from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.recipes import overlaid, with_recipe
 from fullconv.training.regimes import Patchwise
 from fullconv.training.reuse import is_package, reuse
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
+from fullconv.training.shortage import shortage
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
 
 TRANSFER = "transfer.json"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Args:
-        directory: with experiment.yaml, metrics.csv, checkpoints/, report/ and model/.
-        experiment: as it ran.
-        model: the best checkpoint.
-        scores: on the test images, or on the validation images where there are no test images.
-        split: which of the two.
-    """
-
-    directory: Path
-    experiment: Plan
-    model: Model
-    scores: Scores
-    split: str
 
 
 def train(
@@ -186,21 +168,6 @@ def resume(
         return _together(prepared, home, processes)
 
 
-def finished_run(directory: Path) -> Run:
-    """A run that has ended well, from its folder.
-
-    Raises:
-        FullconvError: it has not, or a part of it cannot be read.
-    """
-    status = read_status(directory)
-    if status.state != "done":
-        raise FullconvError(status.error or f"the run is {status.state}", where=directory)
-    plan = read_document(directory / PLAN_FILE, Plan, PlanError)
-    model = Model.load(directory / "model", device=plan.device, allow_code=is_own_file(plan.network))
-    scores = Scores.from_dict(json.loads((directory / "report" / "scores.json").read_text())["scores"])
-    return Run(directory, plan, model, scores, model.card.scores[0].split)
-
-
 def _opened(directory: Path, home: Workspace, *, quiet: bool) -> Job:
     """What a run works with, from its folder."""
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
@@ -224,8 +191,10 @@ def _together(prepared: Callable[[], Job], home: Workspace, processes: Processes
     if jobs:
         return _execute(jobs[0], processes)
     _work(directory, home.root, True, processes)
-    while read_status(directory).alive:
-        time.sleep(1.0)
+    while (status := read_status(directory)).state == "running":  # the first one scores and packs
+        if status.seconds_since_heartbeat > LONGEST_WAIT.total_seconds():
+            break
+        time.sleep(0.5)
     return finished_run(directory)
 
 
@@ -365,11 +334,11 @@ def _execute(job: Job, processes: Processes) -> Run:
         write_status(directory, status)
         write_atomically(directory / TRANSFER, _transfer_text(job.transfer))
         display.say(_opening(job))
-        if job.transfer.warning:
-            kept = [said for said in status.warnings if said != job.transfer.warning]
-            status = status.model_copy(update={"warnings": (job.transfer.warning, *kept)})
+        for warning in filter(None, (job.transfer.warning, shortage(job))):
+            kept = [said for said in status.warnings if said != warning]
+            status = status.model_copy(update={"warnings": (warning, *kept)})
             write_status(directory, status)
-            display.say(f"Warning: {job.transfer.warning}.")
+            display.say(f"Warning: {warning}.")
         with display, own_mistakes(job.net):
             _fit(job, status, processes)
         load_best(job.net, directory)

@@ -24,7 +24,8 @@ from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
 from fullconv.training.experiment import Experiment, Plan
-from fullconv.training.fit import Run, finished_run, resume, train
+from fullconv.training.finished import Run, finished_run
+from fullconv.training.fit import resume, train
 from fullconv.training.recipes import overlaid
 from fullconv.training.runs import PLAN_FILE, list_runs
 from fullconv.training.status import read_status

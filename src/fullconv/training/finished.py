@@ -1,0 +1,50 @@
+"""A run that has ended well."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from fullconv.errors import FullconvError, PlanError
+from fullconv.evaluation.scores import Scores
+from fullconv.files import read_document
+from fullconv.networks.own_file import is_own_file
+from fullconv.prediction.model import Model
+from fullconv.training.experiment import Plan
+from fullconv.training.runs import PLAN_FILE
+from fullconv.training.status import read_status
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        directory: with experiment.yaml, metrics.csv, checkpoints/, report/ and model/.
+        experiment: as it ran.
+        model: the best checkpoint.
+        scores: on the test images, or on the validation images where there are no test images.
+        split: which of the two.
+    """
+
+    directory: Path
+    experiment: Plan
+    model: Model
+    scores: Scores
+    split: str
+
+
+def finished_run(directory: Path) -> Run:
+    """A run that has ended well, from its folder.
+
+    Raises:
+        FullconvError: it has not, or a part of it cannot be read.
+    """
+    status = read_status(directory)
+    if status.state != "done":
+        raise FullconvError(status.error or f"the run is {status.state}", where=directory)
+    plan = read_document(directory / PLAN_FILE, Plan, PlanError)
+    model = Model.load(directory / "model", device=plan.device, allow_code=is_own_file(plan.network))
+    scores = Scores.from_dict(json.loads((directory / "report" / "scores.json").read_text())["scores"])
+    return Run(directory, plan, model, scores, model.card.scores[0].split)
