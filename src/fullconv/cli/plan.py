@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,11 +11,27 @@ from rich.console import Console
 from fullconv.cli.console import AsJson, Home, one_sentence, print_json
 from fullconv.cli.plan_report import plan_report
 from fullconv.cli.train import Source, nested_settings
+from fullconv.cli.training_options import (
+    Accumulate,
+    BatchSize,
+    Ema,
+    Epochs,
+    LearningRate,
+    LossName,
+    OptimizerName,
+    PolicyName,
+    RecipeName,
+    Regime,
+    asked_for,
+)
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError, StorageError
 from fullconv.files import disk_errors, write_document
 from fullconv.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fullconv.training.forecast import Forecast
 
 
 def plan(
@@ -24,15 +40,19 @@ def plan(
     net: Annotated[
         str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
     ] = None,
-    regime: Annotated[str | None, typer.Option("--regime", help="How training samples are made.")] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Views in a step.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak for parameters that start from nothing.")
-    ] = None,
+    regime: Regime = None,
+    loss: LossName = None,
+    recipe: RecipeName = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    optimizer: OptimizerName = None,
+    learning_rate: LearningRate = None,
+    policy: PolicyName = None,
+    ema: Ema = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     settings: Annotated[
         list[str],
@@ -62,14 +82,12 @@ def plan(
     from fullconv.training.runs import stored_dataset
 
     home = Workspace.find(workspace)
-    named: dict[str, Any] = {"network": net, "weights": weights, "epochs": epochs}
-    named |= {"batch_size": batch_size, "device": device}
-    if regime is not None:
-        named["regime"] = {"kind": regime}
-    if learning_rate is not None:
-        named["optimization"] = {"learning_rate": learning_rate}
+    plain: dict[str, Any] = {"network": net, "weights": weights, "regime": regime, "loss": loss, "recipe": recipe}
+    plain |= {"epochs": epochs, "batch_size": batch_size, "device": device}
+    steps = {"optimizer": optimizer, "learning_rate": learning_rate, "policy": policy}
+    steps |= {"accumulate": accumulate, "ema": ema}
     with one_sentence():
-        chosen = nested_settings(settings, {key: value for key, value in named.items() if value is not None})
+        chosen = nested_settings(settings, asked_for(plain, optimization=steps))
         if source is None:
             raise PlanError("nothing to plan for", remedy="name a dataset, a folder or an experiment.yaml")
         if memory is not None and memory <= 0:
@@ -111,7 +129,7 @@ def unstored(source: str) -> Dataset | str:
     return Dataset.from_folders(path)
 
 
-def _draw(path: Path, found: Any) -> None:
+def _draw(path: Path, found: Forecast) -> None:
     from fullconv.training.rate_preview import rate_curve, rate_figure
 
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):

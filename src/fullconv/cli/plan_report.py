@@ -9,11 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fullconv.training.forecast import Forecast
-from fullconv.training.rate_preview import rate_curve, rate_text
-from fullconv.training.room import SHARE
-
 if TYPE_CHECKING:
+    from fullconv.training.forecast import Forecast
     from fullconv.training.rate_finder import RateSweep
 
 GIB, MIB = 2**30, 2**20
@@ -21,6 +18,8 @@ GIB, MIB = 2**30, 2**20
 
 def plan_report(found: Forecast, sweep: RateSweep | None = None) -> RenderableType:
     """Settings, memory, time, and what scores to expect."""
+    from fullconv.training.rate_preview import rate_curve, rate_text
+
     parts: list[RenderableType] = [settings_table(found)]
     if found.batches:
         parts += [Text("\nMemory over the idle process, MiB:", style="dim"), memory_table(found)]
@@ -54,11 +53,10 @@ def memory_table(found: Forecast) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for heading in ("batch", "weights", "gradients", "optimiser", "activations", "other", "peak", "fits"):
         table.add_column(heading, justify="right")
-    room = SHARE * found.free - found.loader
     for each in found.batches:
         other = each.total - each.parameters - each.gradients - each.optimizer - each.activations
         values = (each.parameters, each.gradients, each.optimizer, each.activations, other, each.total)
-        fits = each.total <= room
+        fits = each.total <= found.room
         style = "bold" if each.batch_size == found.plan.batch_size else "" if fits else "dim"
         cells = [f"{value / MIB:,.0f}" for value in values]
         table.add_row(str(each.batch_size), *cells, "yes" if fits else "no", style=style)
@@ -69,7 +67,7 @@ def answer(found: Forecast) -> RenderableType:
     """Which batch: the sentence that was asked for."""
     if found.unknown is not None:
         return Text(f"\nMemory: the network {found.unknown}; only real steps tell.", style="yellow")
-    free = f"{found.free / GIB:.3g} GiB of memory, of which a run may take {SHARE:.0%}"
+    free = f"{found.free / GIB:.3g} GiB of memory, of which a run may take {found.share:.0%}"
     if found.loader:
         free += f", {found.loader / GIB:.2g} GiB of that for the loader"
     lines = [Text(f"\n{free}.")]

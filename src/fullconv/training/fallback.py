@@ -54,7 +54,7 @@ def fallback_for(plan: Plan, told: MemoryForecast, room: int, *, batch_norm: boo
     if batch >= least:
         times = ceil(wanted / batch)
         batch = ceil(wanted / times)  # the same step in equal parts
-        meaning = f"gradients of {times} batches of {batch} make one step, as one batch of {wanted} would"
+        meaning = f"gradients of {times} batches of {batch} make one step of {times * batch} views"
         if batch_norm:
             meaning += "; batch norm takes its statistics over the smaller batches"
         return Fallback(batch, times, plan.crop, told.of(batch).total, True, meaning)

@@ -23,7 +23,7 @@ from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.fallback import Fallback, fallback_for
 from fullconv.training.job import Job
 from fullconv.training.loaders import views_in_epoch
-from fullconv.training.memory import MemoryForecast, StepMemory
+from fullconv.training.memory import StepMemory, memory_of
 from fullconv.training.room import SHARE, free_memory
 from fullconv.training.trial import OutOfMemory, Trial, try_out
 from fullconv.workspace import Workspace
@@ -108,6 +108,16 @@ class Forecast:
     commonest: Commonest | None
     transfer: str
     warning: str | None
+
+    @property
+    def share(self) -> float:
+        """Of what is free, that a run may take."""
+        return SHARE
+
+    @property
+    def room(self) -> int:
+        """Bytes for the training process."""
+        return round(SHARE * self.free) - self.loader
 
     @property
     def fits(self) -> bool | None:
@@ -218,22 +228,6 @@ class _Aside(Workspace):
     @property
     def datasets(self) -> Path:
         return self.aside
-
-
-def memory_of(plan: Plan, data: Dataset, net: AnyFCN, grid: ScoreGrid, *, pretrained: bool) -> MemoryForecast:
-    """The memory of a run on a dataset, for any batch size."""
-    sizes = [plan.resize.size(*size) for size in data.val.sizes]
-    return MemoryForecast(
-        net,
-        plan,
-        grid,
-        channels=data.channels,
-        classes=len(data.classes),
-        dtype=data.dtype,
-        ignore=data.classes.ignore_index,
-        pretrained=pretrained,
-        validated=max(sizes, key=lambda size: size[0] * size[1]),
-    )
 
 
 def _forecast(

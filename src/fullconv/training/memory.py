@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fullconv.data.dataset import Dataset
 from fullconv.errors import NetworkError
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
@@ -184,7 +185,9 @@ class MemoryForecast:
         """The same for views of another size."""
         plan = self.plan.model_copy(update={"crop": crop, "device": "cuda" if self.on_gpu else "cpu"})
         facts = self.facts | {"dtype": self.dtype, "pretrained": self.pretrained, "validated": self.validated}
-        return MemoryForecast(self.net, plan, self.grid, **facts)
+        other = MemoryForecast(self.net, plan, self.grid, **facts)
+        other._validation = self._validation
+        return other
 
     def largest_batch(self, room: int, *, most: int = 4096) -> int:
         """Views in a step that take no more than so many bytes; 0 where not even one fits."""
@@ -235,7 +238,7 @@ class MemoryForecast:
         self, step: SingleStep, ledger: StorageLedger, mode: FakeTensorMode, marks: dict[str, int], count: int
     ) -> None:
         channels = self.facts["channels"]
-        seeds = torch.zeros(count, dtype=torch.int64)
+        seeds = torch.zeros(1, dtype=torch.int64)  # what is drawn for one view stands for that of all
         for _ in range(TRACED_STEPS):
             with on_shapes_alone(mode, ledger):
                 marks["step"] = len(ledger.events)
@@ -256,6 +259,22 @@ class MemoryForecast:
             channels = self.facts["channels"]
             step.validate(blank_batch(count, self.validated, channels=channels, dtype=self.dtype, colors=False))
         marks["end"] = len(ledger.events)
+
+
+def memory_of(plan: Plan, data: Dataset, net: AnyFCN, grid: ScoreGrid, *, pretrained: bool) -> MemoryForecast:
+    """The memory of a run on a dataset, for any batch size."""
+    sizes = [plan.resize.size(*size) for size in data.val.sizes]
+    return MemoryForecast(
+        net,
+        plan,
+        grid,
+        channels=data.channels,
+        classes=len(data.classes),
+        dtype=data.dtype,
+        ignore=data.classes.ignore_index,
+        pretrained=pretrained,
+        validated=max(sizes, key=lambda size: size[0] * size[1]),
+    )
 
 
 def _alive(events: Sequence[tuple[int, int]]) -> int:

@@ -1,0 +1,126 @@
+"""`fullconv plan` as a user types it: which batch fits, how long it takes, what it can reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import fullconv as fc
+from commands import run
+from fullconv.data.dataset import Dataset
+from fullconv.data.scenes import write_scenes
+from fullconv.training import shortage
+from fullconv.training.trial import OutOfMemory, try_out
+
+NET = ("--net", "fcn8s-squeezenet1_1", "--weights", "random", "--device", "cpu")
+QUICK = (*NET, "--set", "crop=[64, 64]", "--set", "workers=0", "--set", "views=1", "--set", "precision=fp32")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scenes(tmp_path_factory.mktemp("plan") / "streets", count=16, size=(96, 72), processes=1)
+
+
+def test_which_batch_is_answered_in_one_command(scenes: Path, workspace_home: Path) -> None:
+    code, output, _ = run("plan", scenes, *QUICK, "--epochs", "4", "--json")
+    assert code == 0
+    found = json.loads(output)
+    rows = {row["batch_size"]: row["total"] for row in found["memory"]["batches"]}
+    assert list(rows) == sorted(rows)
+    assert list(rows.values()) == sorted(rows.values())
+    assert found["memory"]["largest_batch"] == found["images"]["train"]
+    assert found["memory"]["checked"]
+    assert 0 < found["memory"]["peak"] < 2**30
+    assert found["fits"]
+    assert found["steps_per_epoch"] == -(-found["images"]["train"] // found["plan"]["batch_size"])
+    times = found["times"]
+    assert times["run"] >= 4 * times["epoch"] > 0
+    data = Dataset.from_folders(scenes)
+    assert found["ceiling"] == data.statistics.stride_ceiling[8]
+    assert data.statistics.commonest is not None
+    assert found["commonest"]["pixel_accuracy"] == data.statistics.commonest.pixel_accuracy
+    assert sum(found["classes"].values()) == pytest.approx(1)
+    assert not workspace_home.exists()
+
+
+def test_a_machine_with_less_memory_gets_another_plan_that_trains(scenes: Path, tmp_path: Path) -> None:
+    words = (*QUICK, "--epochs", "1", "--batch-size", "8", "--no-trial", "--json")
+    _, output, _ = run("plan", scenes, *words)
+    rows = {row["batch_size"]: row["total"] for row in json.loads(output)["memory"]["batches"]}
+    gib = (rows[2] + rows[4]) / 2 / 0.9 / 2**30
+    out = tmp_path / "experiment.yaml"
+    code, output, _ = run("plan", scenes, *words, "--memory", gib, "--out", out)
+    assert code == 0
+    found = json.loads(output)
+    assert not found["fits"]
+    assert 2 <= found["memory"]["largest_batch"] < 4
+    written = yaml.safe_load(out.read_text())
+    assert written["batch_size"] * written["optimization"]["accumulate"] in (8, 9)
+    assert written["batch_size"] == found["fallback"]["batch_size"]
+    trained = fc.train(out, quiet=True)
+    assert trained.experiment.batch_size == written["batch_size"]
+
+
+def test_what_cannot_fit_is_said_in_words(scenes: Path) -> None:
+    code, output, _ = run("plan", scenes, *QUICK, "--no-trial", "--memory", "0.001")
+    assert code == 2
+    assert "No batch fits" in output
+    assert "smaller network" in " ".join(output.split())
+
+
+def test_people_read_tables_and_a_curve(scenes: Path, tmp_path: Path, workspace_home: Path) -> None:
+    curve = tmp_path / "rate.svg"
+    code, output, _ = run("plan", scenes, *QUICK, "--epochs", "2", "--no-trial", "--curve", curve)
+    assert code == 0
+    for word in ("batch", "activations", "Largest batch that fits", "To beat", "Ceiling", "Learning rate", "●"):
+        assert word in output
+    assert "<svg" in curve.read_text()
+    assert not workspace_home.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "nothing to plan for"),
+        (("nowhere",), "nowhere"),
+        (("SCENES", "--memory", "-1"), "--memory"),
+        (("SCENES", "--out", "plan.txt"), "--out"),
+        (("SCENES", "--set", "batch_size=0"), "batch_size"),
+        (("SCENES", "--net", "fcn8s-nothing"), "nothing"),
+    ],
+)
+def test_a_mistake_is_one_sentence(scenes: Path, words: tuple[str, ...], said: str) -> None:
+    code, _, error = run("plan", *(str(scenes) if word == "SCENES" else word for word in words), "--no-trial")
+    assert code == 2
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_training_warns_of_a_batch_that_will_not_fit(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortage, "free_memory", lambda device: 20 * 2**20)
+    code, _, error = run("train", scenes, *QUICK, "--epochs", "1", "--batch-size", "4")
+    assert code == 0
+    assert "will take about" in error
+    assert "fullconv plan" in error
+
+
+def test_steps_that_the_system_ends_are_no_end_of_ours(scenes: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, torch\nfrom torch import nn\n"
+        "class Net(nn.Conv2d):\n"
+        "    def forward(self, images):\n"
+        "        if images.shape[0] == 5 and images.shape[-1] == 64:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().forward(images)\n"
+        "def build(classes, channels):\n"
+        "    return Net(channels, classes, 1)\n"
+    )
+    (tmp_path / "net.py").write_text(code)
+    data = Dataset.from_folders(scenes)
+    settings = {"crop": (64, 64), "workers": 0, "device": "cpu", "trial": False}
+    found = fc.forecast(data, f"{tmp_path / 'net.py'}:build", batch_size=2, **settings)
+    with pytest.raises(OutOfMemory):
+        try_out(found.plan.model_copy(update={"batch_size": 5}), data, short=True)
