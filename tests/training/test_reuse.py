@@ -12,7 +12,7 @@ import torch
 import fullconv as fc
 from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.data.dataset import Dataset
-from fullconv.errors import NetworkError, PackageError
+from fullconv.errors import NetworkError, PackageError, PlanError
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
@@ -142,3 +142,8 @@ def test_stages_from_run_to_run(dataset: Dataset, quick: dict[str, Any]) -> None
 def test_a_model_that_is_not_there_is_one_sentence(dataset: Dataset, quick: dict[str, Any]) -> None:
     with pytest.raises(NetworkError, match="no-such-model"):
         fc.train(dataset, settings=quick | {"weights": "no-such-model"}, quiet=True)
+
+
+def test_a_frozen_backbone_needs_weights(dataset: Dataset, quick: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match="frozen backbone of random weights"):
+        fc.train(dataset, settings=quick | {"optimization": {"backbone": "frozen"}}, quiet=True)

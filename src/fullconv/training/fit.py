@@ -132,7 +132,11 @@ def readied(experiment: Experiment, data: Dataset) -> tuple[Plan, AnyFCN, ScoreG
     grid = ScoreGrid.of(net)
     plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
     _check_patches(plan, grid)
-    return plan, net, grid, _transfer(plan, net, data)
+    report = _transfer(plan, net, data)
+    if plan.optimization.backbone == "frozen" and not report.pretrained:
+        remedy = "give weights, or say slow or free"
+        raise PlanError("a frozen backbone of random weights learns nothing", where="optimization.backbone", remedy=remedy)
+    return plan, net, grid, report
 
 
 def resume(
