@@ -134,7 +134,8 @@ def main() -> None:
             print(rows[-1], flush=True)
         worst, within = max(errors, key=abs), sum(abs(error) <= 0.15 for error in errors)
         tables.append(
-            f"## {title}\n\n| network | image | batch | precision | optimiser | predicted MiB | measured MiB | error |\n"
+            f"## {title}\n\n"
+            "| network | image | batch | precision | optimiser | predicted MiB | measured MiB | error |\n"
             "|---|---|---:|---|---|---:|---:|---:|\n" + "\n".join(rows) + f"\n\n{within} of {len(rows)} within 15 %; "
             f"largest error {worst:+.1%}, mean of the absolute errors {sum(map(abs, errors)) / len(errors):.1%}.\n"
         )

@@ -53,7 +53,8 @@ def main() -> None:
         f"{SCENES} scenes of {SIZE[0]}×{SIZE[1]} pixels, 70/15/15; views of 224×160. Expected by `fc.forecast` from a "
         "few steps, taken by `fc.train` right after it, evaluation and packing included. Load: of the machine before "
         "the forecast, between the two, and after the run.\n\n"
-        "| network | epochs | expected s per epoch | expected s | taken s | error | load |\n|---|---:|---:|---:|---:|---:|---|\n"
+        "| network | epochs | expected s per epoch | expected s | taken s | error | load |\n"
+        "|---|---:|---:|---:|---:|---:|---|\n"
         + "\n".join(rows)
         + f"\n\n{provenance('torch', 'torchvision', 'lightning')}. Command: `python benchmarks/plan_time.py`.\n"
     )
