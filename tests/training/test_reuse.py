@@ -145,5 +145,5 @@ def test_a_model_that_is_not_there_is_one_sentence(dataset: Dataset, quick: dict
 
 
 def test_a_frozen_backbone_needs_weights(dataset: Dataset, quick: dict[str, Any]) -> None:
-    with pytest.raises(PlanError, match="frozen backbone of random weights"):
+    with pytest.raises(PlanError, match="frozen random weights"):
         fc.train(dataset, settings=quick | {"optimization": {"backbone": "frozen"}}, quiet=True)

@@ -135,7 +135,8 @@ def readied(experiment: Experiment, data: Dataset) -> tuple[Plan, AnyFCN, ScoreG
     report = _transfer(plan, net, data)
     if plan.optimization.backbone == "frozen" and not report.pretrained:
         remedy = "give weights, or say slow or free"
-        raise PlanError("a frozen backbone of random weights learns nothing", where="optimization.backbone", remedy=remedy)
+        where = "optimization.backbone"
+        raise PlanError("frozen random weights learn nothing", where=where, remedy=remedy)
     return plan, net, grid, report
 
 
