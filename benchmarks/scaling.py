@@ -83,7 +83,7 @@ def all_reduce_seconds(size: float, processes: int, link: Link) -> float:
 def efficiencies(step: float, reduce: float) -> tuple[float, float]:
     """Without overlap, and with all that the backward pass can hide.
 
-    >>> efficiencies(0.3, 0.3)
+    >>> efficiencies(3.0, 3.0)
     (0.5, 0.75)
     """
     return step / (step + reduce), step / (step + max(0.0, reduce - BACKWARD * step))

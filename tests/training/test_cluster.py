@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     quiet = ["--disable-usage-stats", "--block"]
     command = [str(folder / "ray"), "start", *head, *local, *quiet]
     process = subprocess.Popen(
-        command, env=os.environ | places, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command, env=os.environ | places, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
         deadline = time.monotonic() + 90
         while True:
-            assert process.poll() is None, process.stdout and process.stdout.read()
+            assert process.poll() is None
             assert time.monotonic() < deadline
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", dashboard)) == 0:
@@ -60,7 +61,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         parts = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for part in reversed(parts):
-            part.kill()
+            with suppress(psutil.NoSuchProcess):
+                part.kill()
         process.wait()
 
 
