@@ -11,8 +11,8 @@ from typing import get_args
 import pytest
 
 import healthy_runs
-from fullconv.training.guard_finding import Finding, Kind
-from fullconv.training.guard_scores import Course, Facts, SplitScores, Validation, findings, overfitting
+from fullconv.training.guard.finding import Finding, Kind
+from fullconv.training.guard.scores import Course, Facts, SplitScores, Validation, findings, overfitting
 
 CAMVID_SHARES = (
     (0.175, 0.242, 0.010, 0.330, 0.047, 0.101, 0.012, 0.012, 0.061, 0.007, 0.003),

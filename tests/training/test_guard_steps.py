@@ -11,8 +11,8 @@ import torch
 from fullconv.data.samples import Batch
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.guard_data import different_classes, different_images, extreme, unusable
-from fullconv.training.guard_steps import (
+from fullconv.training.guard.data import different_classes, different_images, extreme, unusable
+from fullconv.training.guard.steps import (
     RECENT,
     learning_rate_too_large,
     still_weights,

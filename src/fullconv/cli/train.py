@@ -125,7 +125,7 @@ def train(
     Ctrl-C stops after the step in hand; `--resume RUN` goes on from the last whole epoch.
     """
     from fullconv.training import fit
-    from fullconv.training.processes import here
+    from fullconv.training.distribution.processes import here
     from fullconv.training.sweep import axes_of, spelled_out, sweep
 
     home = Workspace.find(workspace)

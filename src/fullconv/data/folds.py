@@ -42,7 +42,9 @@ def fold_of(data: Dataset, number: int, count: int, *, group_by: str | None = No
     shares = {str(fold): 1 / count for fold in range(1, count + 1)}
     dealt = assign_splits(pixels[:, :-1], shares=shares, groups=groups, seed=seed)
     split_of = {index: "val" if fold == str(number) else "train" for index, fold in zip(pool, dealt, strict=True)}
-    samples = tuple(replace(sample, split=split_of.get(index, sample.split)) for index, sample in enumerate(data.samples))
+    samples = tuple(
+        replace(sample, split=split_of.get(index, sample.split)) for index, sample in enumerate(data.samples)
+    )
     records = tuple(
         record.model_copy(update={"split": sample.split}) for record, sample in zip(data.records, samples, strict=True)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fullconv.errors import FullconvError, PlanError, StorageError
-from fullconv.training.reading_faults import SampleError
+from fullconv.training.guard.reading_faults import SampleError
 from fullconv.training.recording import StopRequested
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -20,17 +20,17 @@ from lightning.pytorch.strategies import DDPStrategy
 from fullconv.data.orders import EpochBatches
 from fullconv.networks.own_file import OwnNetwork
 from fullconv.networks.reference import AnyFCN
-from fullconv.training.alike import KeptAlike
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
 from fullconv.training.class_weights import class_weights
 from fullconv.training.depthwise import strided_depthwise_in_float32
+from fullconv.training.distribution.alike import KeptAlike
+from fullconv.training.distribution.processes import GroupEnvironment, Processes
 from fullconv.training.experiment import Plan
-from fullconv.training.guard import Guard
+from fullconv.training.guard.watch import Guard
 from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
 from fullconv.training.patience import Patience
-from fullconv.training.processes import GroupEnvironment, Processes
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask

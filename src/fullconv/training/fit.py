@@ -40,15 +40,15 @@ from fullconv.store.package import Geometry, HistoryEntry, ModelCard, PackageSco
 from fullconv.store.recipe import NetworkCode, NetworkRecipe
 from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.display import TrainingDisplay
+from fullconv.training.distribution.launching import run_processes
+from fullconv.training.distribution.processes import LONGEST_WAIT, Processes, from_first, launched, on_these, placed
 from fullconv.training.endings import verdict
 from fullconv.training.engine import fit_network, load_best
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.job import Job
-from fullconv.training.launching import run_processes
 from fullconv.training.loaders import prepare_samples
 from fullconv.training.plan import TrainingSet, check_processes, resolve
-from fullconv.training.processes import LONGEST_WAIT, Processes, from_first, launched, on_these, placed
 from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.recipes import overlaid, with_recipe
 from fullconv.training.regimes import Patchwise
@@ -93,7 +93,7 @@ def train(
     home = workspace or Workspace.find()
     asked = {**(settings or {}), **fields} | ({} if network is None else {"network": network})
     if cluster is not None:
-        from fullconv.training.cluster import train_on_cluster
+        from fullconv.training.distribution.cluster import train_on_cluster
 
         return train_on_cluster(cluster, dataset, workspace=home, quiet=quiet, settings=asked)
     return train_as(None, dataset, asked, workspace=home, quiet=quiet)

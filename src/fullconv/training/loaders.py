@@ -29,7 +29,7 @@ from fullconv.data.samples import (
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.experiment import Plan
-from fullconv.training.reading_faults import ReportedCollate, ReportedSamples, ReportingLoader
+from fullconv.training.guard.reading_faults import ReportedCollate, ReportedSamples, ReportingLoader
 from fullconv.training.regimes import Patchwise, WholeImage
 from fullconv.workspace import Workspace
 

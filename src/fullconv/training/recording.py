@@ -15,10 +15,10 @@ from lightning.pytorch.callbacks import Callback
 from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.evaluation.scores import Scores
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.guard_scores import Measured
+from fullconv.training.distribution.processes import Processes
+from fullconv.training.guard.scores import Measured
 from fullconv.training.metrics_file import MetricsFile
 from fullconv.training.optimization import shown_rate
-from fullconv.training.processes import Processes
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import track_row

@@ -13,10 +13,10 @@ from fullconv.data.samples import Batch
 from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
+from fullconv.training.distribution.processes import sum_over
 from fullconv.training.objective import Objective, Part
 from fullconv.training.optimization import Optimization, follow_rates, make_optimizer
 from fullconv.training.policies import rate_at
-from fullconv.training.processes import sum_over
 
 COUNTED_EVERY = 4
 """Training scores are taken from every so many steps: they only show the way, and counting costs time."""

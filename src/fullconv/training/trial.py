@@ -22,10 +22,10 @@ import torch
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError
 from fullconv.training.display import TrainingDisplay
+from fullconv.training.distribution.processes import Processes
 from fullconv.training.experiment import Plan
 from fullconv.training.job import Job
 from fullconv.training.loaders import prepare_samples, workers_without_main
-from fullconv.training.processes import Processes
 from fullconv.training.status import Status
 from fullconv.workspace import Workspace
 

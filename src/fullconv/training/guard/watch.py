@@ -20,10 +20,11 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.samples import Batch
 from fullconv.errors import DataError, FullconvError, PlanError
 from fullconv.training.checkpoints import go_back_to_best, last_checkpoint
-from fullconv.training.guard_data import different_classes, different_images, extreme, image_means, unusable
-from fullconv.training.guard_finding import Finding
-from fullconv.training.guard_scores import Course, Facts, Measured, SplitScores, Validation, findings
-from fullconv.training.guard_steps import (
+from fullconv.training.guard.data import different_classes, different_images, extreme, image_means, unusable
+from fullconv.training.guard.finding import Finding
+from fullconv.training.guard.reading_faults import SampleError
+from fullconv.training.guard.scores import Course, Facts, Measured, SplitScores, Validation, findings
+from fullconv.training.guard.steps import (
     RECENT,
     has_diverged,
     learning_rate_too_large,
@@ -33,7 +34,6 @@ from fullconv.training.guard_steps import (
 )
 from fullconv.training.job import Job
 from fullconv.training.optimization import shown_rate
-from fullconv.training.reading_faults import SampleError
 
 WEIGHTS_WATCHED = 10_000
 """Of every parameter, evenly spaced: enough to see whether it moves."""

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from fullconv.training.processes import Processes, sum_over
+from fullconv.training.distribution.processes import Processes, sum_over
 
 
 class KeptAlike(Callback):

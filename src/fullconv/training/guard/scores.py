@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fullconv.evaluation.scores import Scores
-from fullconv.training.guard_finding import Finding, in_order
+from fullconv.training.guard.finding import Finding, in_order
 
 STEPS_BEFORE_JUDGING = 50
 """Scores that start at zero, under a rate that warms up, say little earlier."""

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 
 from fullconv.errors import DataError, FullconvError
+from fullconv.training.distribution.processes import Processes, joined
 from fullconv.training.loaders import workers_without_main
-from fullconv.training.processes import Processes, joined
 
 Work = Callable[[Path, Path, bool, Processes], None]
 """(run, workspace, quiet, processes): what every process does; a function of a module, so that it can be named."""

@@ -57,7 +57,9 @@ def train_on_cluster(
     experiment, data = experiment_for(dataset, settings or {}, home)
     run = home.run(run_name(data.name, experiment.network))
     job = {"run": run.name, "home": str(home.root), "quiet": quiet, "experiment": experiment.model_dump(mode="json")}
-    identity = client.submit_job(entrypoint=f"python -m fullconv.training.ray_driver {shlex.quote(json.dumps(job))}")
+    identity = client.submit_job(
+        entrypoint=f"python -m fullconv.training.distribution.ray_driver {shlex.quote(json.dumps(job))}"
+    )
     try:
         asyncio.run(_follow(client, identity, quiet))
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fullconv.training.guard_finding import Finding, in_order
+from fullconv.training.guard.finding import Finding, in_order
 from fullconv.training.loss_settings import Loss
 
 RECENT = 50

@@ -1,4 +1,4 @@
-"""What runs on a Ray cluster: `python -m fullconv.training.ray_driver JOB` starts the workers of a run."""
+"""What runs on a Ray cluster: `python -m fullconv.training.distribution.ray_driver JOB` starts the workers of a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from fullconv.errors import FullconvError
 from fullconv.files import write_atomically
 from fullconv.training import fit
-from fullconv.training.cluster import last_words, storage
+from fullconv.training.distribution.cluster import last_words, storage
+from fullconv.training.distribution.processes import from_first, launched
 from fullconv.training.experiment import Experiment
-from fullconv.training.processes import from_first, launched
 from fullconv.training.runs import PLAN_FILE
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace

@@ -10,7 +10,7 @@ import torch
 
 from fullconv.data.samples import Batch
 from fullconv.networks.normalization import Normalization
-from fullconv.training.guard_finding import Finding, in_order
+from fullconv.training.guard.finding import Finding, in_order
 
 EXTREME = 1e3
 """Standard deviations from the mean that no sound pixel value has; a network's activations may overflow from them."""
