@@ -11,6 +11,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from fullconv.training.forecast import Forecast
+    from fullconv.training.memory import StepMemory
     from fullconv.training.rate_finder import RateSweep
 
 GIB, MIB = 2**30, 2**20
@@ -22,7 +23,12 @@ def plan_report(found: Forecast, sweep: RateSweep | None = None) -> RenderableTy
 
     parts: list[RenderableType] = [settings_table(found)]
     if found.batches:
-        parts += [Text("\nMemory over the idle process, MiB:", style="dim"), memory_table(found)]
+        first = found.batches[0]
+        kinds = {"weights": first.parameters, "gradients": first.gradients, "optimiser": first.optimizer}
+        kinds |= {"moving average": first.average} if first.average else {}
+        always = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in kinds.items())
+        parts += [Text(f"\nMemory over the idle process, MiB. For any batch: {always}.", style="dim")]
+        parts += [memory_table(found)]
     parts += [answer(found), time_table(found), expectation_table(found)]
     plan = found.recommended
     curve = rate_curve(plan.optimization, found.steps * plan.epochs)
@@ -51,16 +57,19 @@ def settings_table(found: Forecast) -> Table:
 def memory_table(found: Forecast) -> Table:
     """One row per batch size."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("batch", "weights", "gradients", "optimiser", "activations", "other", "peak", "fits"):
+    for heading in ("batch", "activations", "other", "peak", "fits"):
         table.add_column(heading, justify="right")
     for each in found.batches:
-        other = each.total - each.parameters - each.gradients - each.optimizer - each.activations
-        values = (each.parameters, each.gradients, each.optimizer, each.activations, other, each.total)
+        other = each.total - _of_any_batch(each) - each.activations
         fits = each.total <= found.room
         style = "bold" if each.batch_size == found.plan.batch_size else "" if fits else "dim"
-        cells = [f"{value / MIB:,.0f}" for value in values]
+        cells = [f"{value / MIB:,.0f}" for value in (each.activations, other, each.total)]
         table.add_row(str(each.batch_size), *cells, "yes" if fits else "no", style=style)
     return table
+
+
+def _of_any_batch(each: StepMemory) -> int:
+    return each.parameters + each.gradients + each.optimizer + each.average
 
 
 def answer(found: Forecast) -> RenderableType:
