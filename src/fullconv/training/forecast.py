@@ -39,6 +39,8 @@ LONGEST_CHECK_SECONDS = 240.0
 CHECKED_STEPS = 6
 """What a short trial costs, in steps and what goes with them."""
 SMALLER = 0.85
+REPORT_SECONDS = 3.0
+"""What report and package take on two cores, whatever the run."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Times:
         validation: of all validation images, once.
         preparation: decoding and resizing all images before the first run with them.
         start: until the first step.
-        evaluation: of the finished model.
+        evaluation: of the finished model, with report and package.
         run: all of it.
     """
 
@@ -298,7 +300,7 @@ def times_of(tried: Trial, plan: Plan, data: Dataset, batches: int) -> Times:
     """
     epoch = batches * tried.step + tried.between
     validation = len(data.val) * tried.validation
-    evaluation = len(data.test or data.val) * tried.validation
+    evaluation = len(data.test or data.val) * tried.validation + REPORT_SECONDS
     preparation = (len(data.train) + len(data.val)) * tried.preparation
     validations = plan.epochs // plan.validate_every + (plan.epochs % plan.validate_every > 0)
     run = tried.start + preparation + plan.epochs * epoch + validations * validation + evaluation
