@@ -117,7 +117,7 @@ class Windows:
 
     >>> order = Windows([(8, 10)], (8, 8), (4, 4))
     >>> [request.corner for request in order.draw(0, 2, np.random.default_rng(0))]
-    [(0, 4), (0, 0)]
+    [(0, 0), (0, 4)]
     """
 
     def __init__(self, sizes: Sequence[tuple[int, int]], window: tuple[int, int], step: tuple[int, int]) -> None:

@@ -75,6 +75,7 @@ class Geometry(BaseModel):
     def of(cls, net: AnyFCN) -> Geometry:
         """The geometry of a network; it is put into evaluation.
 
+        >>> from fullconv.networks.catalogue import build_network
         >>> Geometry.of(build_network("fcn8s-squeezenet1_1", classes=2)).reach
         (118, 127, 118, 127)
         """
