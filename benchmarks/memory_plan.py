@@ -22,9 +22,9 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.progress import track
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.experiment import Plan
-from fullconv.training.memory import MemoryForecast
+from fullconv.training.forecast.memory import MemoryForecast
+from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.optimization import Optimization
-from fullconv.training.single_step import SingleStep, blank_batch
 from provenance import provenance
 
 MIB = 2**20
@@ -143,7 +143,7 @@ def main() -> None:
         "# Memory of a training step: predicted and measured\n\n"
         f"Peak resident memory of {STEPS} steps (forward, backward, optimiser), over the idle process with its "
         "libraries loaded, each combination in a fresh process. The prediction runs nothing: storages are followed by "
-        "shape and laid out as glibc's malloc would (`training/memory.py`, `training/heap.py`); the heap's part is "
+        "shape and laid out as glibc's malloc would (`memory.py` and `heap.py` of `training/forecast/`); the heap's part is "
         "multiplied by 1.25 and 16 MiB are added, both fitted.\n\n" + "\n".join(tables) + "\n"
         f"{provenance('torch', 'torchvision')}. Command: `python benchmarks/memory_plan.py`.\n"
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fullconv.training.experiment import Experiment
     from fullconv.training.finished import Run
     from fullconv.training.fit import resume, train
-    from fullconv.training.forecast import Forecast, forecast
+    from fullconv.training.forecast.forecasting import Forecast, forecast
 
 __all__ = [
     "Dataset",
@@ -66,7 +66,7 @@ __all__ = [
 _HOMES = {
     "Dataset": "data.dataset",
     "Experiment": "training.experiment",
-    "Forecast": "training.forecast",
+    "Forecast": "training.forecast.forecasting",
     "FullconvError": "errors",
     "Geometry": "geometry.geometry",
     "Model": "prediction.model",
@@ -77,7 +77,7 @@ _HOMES = {
     "crop_offset": "geometry.crops",
     "evaluate": "prediction.evaluating",
     "fcn": "networks.building",
-    "forecast": "training.forecast",
+    "forecast": "training.forecast.forecasting",
     "geometry_of": "geometry.geometry",
     "list_networks": "networks.listing",
     "load": "prediction.model",

@@ -13,7 +13,7 @@ from commands import run
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
 from fullconv.training import shortage
-from fullconv.training.trial import OutOfMemory, try_out
+from fullconv.training.forecast.trial import OutOfMemory, try_out
 
 NET = ("--net", "fcn8s-squeezenet1_1", "--weights", "random", "--device", "cpu")
 QUICK = (*NET, "--set", "crop=[64, 64]", "--set", "workers=0", "--set", "views=1", "--set", "precision=fp32")

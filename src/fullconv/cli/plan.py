@@ -31,7 +31,7 @@ from fullconv.files import disk_errors, write_document
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fullconv.training.forecast import Forecast
+    from fullconv.training.forecast.forecasting import Forecast
 
 
 def plan(
@@ -78,7 +78,7 @@ def plan(
 
     Nothing is written without --out or --curve. Exit code 2 where nothing that was tried fits.
     """
-    from fullconv.training.forecast import forecast
+    from fullconv.training.forecast.forecasting import forecast
     from fullconv.training.runs import stored_dataset
 
     home = Workspace.find(workspace)
@@ -98,7 +98,7 @@ def plan(
         found = forecast(data, workspace=home, memory=memory, trial=trial, settings=chosen)
         swept = None
         if find_rate:
-            from fullconv.training.forecast import swept_rate
+            from fullconv.training.forecast.forecasting import swept_rate
 
             swept = swept_rate(data, workspace=home, settings=chosen)
         if curve is not None:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from fullconv.training.forecast import Forecast
-    from fullconv.training.memory import StepMemory
+    from fullconv.training.forecast.forecasting import Forecast
+    from fullconv.training.forecast.memory import StepMemory
     from fullconv.training.rate_finder import RateSweep
 
 GIB, MIB = 2**30, 2**20

@@ -46,6 +46,7 @@ from fullconv.training.endings import verdict
 from fullconv.training.engine import fit_network, load_best
 from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.finished import Run, finished_run
+from fullconv.training.forecast.shortage import shortage
 from fullconv.training.job import Job
 from fullconv.training.loaders import prepare_samples
 from fullconv.training.plan import TrainingSet, check_processes, resolve
@@ -54,7 +55,6 @@ from fullconv.training.recipes import overlaid, with_recipe
 from fullconv.training.regimes import Patchwise
 from fullconv.training.reuse import is_package, reuse
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
-from fullconv.training.shortage import shortage
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
 

@@ -22,9 +22,9 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.experiment import Plan
-from fullconv.training.heap import held_at_most
-from fullconv.training.single_step import SingleStep, blank_batch
-from fullconv.training.storages import StorageLedger, collector_at_rest, on_shapes_alone, without_content
+from fullconv.training.forecast.heap import held_at_most
+from fullconv.training.forecast.single_step import SingleStep, blank_batch
+from fullconv.training.forecast.storages import StorageLedger, collector_at_rest, on_shapes_alone, without_content
 
 TRACED_BATCHES = (2, 3)
 TRACED_STEPS = 2

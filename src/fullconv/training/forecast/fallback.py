@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from fullconv.training.experiment import Plan
-from fullconv.training.memory import MemoryForecast
+from fullconv.training.forecast.memory import MemoryForecast
 
 CROP_MULTIPLE = 32
 SMALLEST_CROP = 64

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fullconv.errors import NetworkError
+from fullconv.training.forecast.memory import memory_of
+from fullconv.training.forecast.room import free_memory
 from fullconv.training.job import Job
-from fullconv.training.memory import memory_of
-from fullconv.training.room import free_memory
 
 BYTES_PER_PIXEL = 8 * 2**10
 """More than any network of the catalogue keeps per pixel of a view."""
