@@ -143,7 +143,7 @@ def main() -> None:
         "# Memory of a training step: predicted and measured\n\n"
         f"Peak resident memory of {STEPS} steps (forward, backward, optimiser), over the idle process with its "
         "libraries loaded, each combination in a fresh process. The prediction runs nothing: storages are followed by "
-        "shape and laid out as glibc's malloc would (`memory.py` and `heap.py` of `training/forecast/`); the heap's part is "
+        "shape and laid out as glibc's malloc would (`memory.py` and `heap.py` in `training/forecast/`); that part is "
         "multiplied by 1.25 and 16 MiB are added, both fitted.\n\n" + "\n".join(tables) + "\n"
         f"{provenance('torch', 'torchvision')}. Command: `python benchmarks/memory_plan.py`.\n"
     )

@@ -12,7 +12,7 @@ import fullconv as fc
 from commands import run
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
-from fullconv.training import shortage
+from fullconv.training.forecast import shortage
 from fullconv.training.forecast.trial import OutOfMemory, try_out
 
 NET = ("--net", "fcn8s-squeezenet1_1", "--weights", "random", "--device", "cpu")
