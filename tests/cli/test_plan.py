@@ -12,8 +12,11 @@ import fullconv as fc
 from commands import run
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
+from fullconv.training import rate_finder
 from fullconv.training.forecast import shortage
 from fullconv.training.forecast.trial import OutOfMemory, try_out
+from fullconv.training.job import Job
+from fullconv.training.rate_finder import RateSweep
 
 NET = ("--net", "fcn8s-squeezenet1_1", "--weights", "random", "--device", "cpu")
 QUICK = (*NET, "--set", "crop=[64, 64]", "--set", "workers=0", "--set", "views=1", "--set", "precision=fp32")
@@ -87,6 +90,8 @@ def test_people_read_tables_and_a_curve(scenes: Path, tmp_path: Path, workspace_
         ((), "nothing to plan for"),
         (("nowhere",), "nowhere"),
         (("SCENES", "--memory", "-1"), "--memory"),
+        (("SCENES", "--memory", "nan"), "--memory"),
+        (("SCENES", "--curve", "rate.txt"), "no kind of picture"),
         (("SCENES", "--out", "plan.txt"), "--out"),
         (("SCENES", "--set", "batch_size=0"), "batch_size"),
         (("SCENES", "--net", "fcn8s-nothing"), "nothing"),
@@ -97,6 +102,54 @@ def test_a_mistake_is_one_sentence(scenes: Path, words: tuple[str, ...], said: s
     assert code == 2
     assert said in error
     assert "Traceback" not in error
+
+
+@pytest.fixture
+def sweeps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Job, RateSweep]]:
+    """What is swept: the job, and what came of it."""
+    done: list[tuple[Job, RateSweep]] = []
+    find = rate_finder.find_learning_rate
+
+    def noted(job: Job) -> RateSweep:
+        done.append((job, find(job, steps=40)))
+        return done[-1][1]
+
+    monkeypatch.setattr(rate_finder, "find_learning_rate", noted)
+    return done
+
+
+def test_a_learning_rate_is_found(scenes: Path, workspace_home: Path, sweeps: list[tuple[Job, RateSweep]]) -> None:
+    words = ("plan", scenes, *QUICK, "--no-trial", "--find-rate", "--batch-size", "4", "--learning-rate", "0.003")
+    code, output, _ = run(*words, "--json")
+    assert code == 0
+    [(job, sweep)] = sweeps
+    assert sweep.rates[0] == pytest.approx(0.003 * 1e-4)
+    assert min(sweep.smoothed) < 0.9 * sweep.smoothed[0]
+    assert sweep.suggestion is not None
+    assert sweep.rates[0] < sweep.suggestion < sweep.rates[-1]
+    assert json.loads(output)["rate"] == sweep.suggestion
+    assert json.loads(output)["recommended"] == job.plan.model_dump(mode="json")
+    _, output, _ = run(*words)
+    assert f"found by a sweep: {sweep.suggestion:g}; take it with --learning-rate" in " ".join(output.split())
+    assert not workspace_home.exists()
+
+
+def test_a_learning_rate_is_found_for_what_fits(scenes: Path, sweeps: list[tuple[Job, RateSweep]]) -> None:
+    words = ("plan", scenes, *QUICK, "--no-trial", "--batch-size", "8", "--json")
+    rows = {row["batch_size"]: row["total"] for row in json.loads(run(*words)[1])["memory"]["batches"]}
+    fitting = (rows[2] + rows[4]) / 2 / 0.9 / 2**30
+    code, output, _ = run(*words, "--find-rate", "--memory", fitting)
+    assert code == 0
+    [(job, _)] = sweeps
+    assert job.plan.batch_size == json.loads(output)["fallback"]["batch_size"] < 8
+    assert job.plan.optimization.accumulate > 1
+    code, output, _ = run(*words, "--find-rate", "--memory", "0.001")
+    assert (code, json.loads(output)["rate"], len(sweeps)) == (2, None, 1)
+
+
+def test_help_speaks_of_no_type() -> None:
+    for command in ("plan", "train"):
+        assert "<class" not in run(command, "--help")[1]
 
 
 def test_training_warns_of_a_batch_that_will_not_fit(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,8 @@ from fullconv.workspace import Workspace
 if TYPE_CHECKING:
     from fullconv.training.forecast.forecasting import Forecast
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 def plan(
     source: Source = None,
@@ -56,7 +59,12 @@ def plan(
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     settings: Annotated[
         list[str],
-        typer.Option("--set", help="Any field of experiment.yaml, as crop=[980,980]. Repeatable", default_factory=list),
+        typer.Option(
+            "--set",
+            help="Any field of experiment.yaml, as crop=[980,980]. Repeatable.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     memory: Annotated[
         float | None, typer.Option("--memory", metavar="GIB", help="Plan for this much memory instead of what is free.")
@@ -90,17 +98,20 @@ def plan(
         chosen = nested_settings(settings, asked_for(plain, optimization=steps))
         if source is None:
             raise PlanError("nothing to plan for", remedy="name a dataset, a folder or an experiment.yaml")
-        if memory is not None and memory <= 0:
+        if memory is not None and not 0 < memory < math.inf:
             raise PlanError(f"{memory:g} GiB is no memory", where="--memory", remedy="give a positive number")
         if out is not None and out.suffix not in (".yaml", ".yml"):
             raise PlanError(f"{out} is no YAML file", where="--out", remedy="call it experiment.yaml")
+        if curve is not None and curve.suffix.lower() not in PICTURES:
+            problem = f"{curve.suffix or 'no ending'} is no kind of picture"
+            raise StorageError(problem, where=curve, remedy="say .png or .svg")
         data = unstored(source)
         found = forecast(data, workspace=home, memory=memory, trial=trial, settings=chosen)
         swept = None
-        if find_rate:
+        if find_rate and (found.fallback is None or found.fallback.fits):
             from fullconv.training.forecast.forecasting import swept_rate
 
-            swept = swept_rate(data, workspace=home, settings=chosen)
+            swept = swept_rate(found.recommended, data, workspace=home)
         if curve is not None:
             _draw(curve, found)
         if out is not None:
@@ -116,7 +127,7 @@ def plan(
         Console().print(plan_report(found, swept))
         for path in (curve, out):
             if path is not None:
-                Console().print(f"Written: {path}", soft_wrap=True)
+                print(f"Written: {path}")
     if found.fallback is not None and not found.fallback.fits:
         raise typer.Exit(2)
 
@@ -132,8 +143,6 @@ def unstored(source: str) -> Dataset | str:
 def _draw(path: Path, found: Forecast) -> None:
     from fullconv.training.rate_preview import rate_curve, rate_figure
 
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise StorageError(f"{path.suffix or 'no ending'} is no kind of picture", where=path, remedy="say .png or .svg")
     plan = found.recommended
     figure = rate_figure(rate_curve(plan.optimization, found.steps * plan.epochs))
     with disk_errors(path):

@@ -34,8 +34,10 @@ def plan_report(found: Forecast, sweep: RateSweep | None = None) -> RenderableTy
     curve = rate_curve(plan.optimization, found.steps * plan.epochs)
     parts += [Text("\nLearning rate over the steps of the run:", style="dim"), Text(rate_text(curve, height=6))]
     if sweep is not None:
-        said = "the sweep shows no clear fall" if sweep.suggestion is None else f"{sweep.suggestion:g}"
-        parts.append(Text(f"\nLearning rate found by a sweep: {said}", style="bold"))
+        said = f"Learning rate found by a sweep: {sweep.suggestion or 0:g}; take it with --learning-rate."
+        if sweep.suggestion is None:
+            said = "Learning rate: none found, for the loss does not fall clearly at any rate of the sweep."
+        parts.append(Text(f"\n{said}", style="bold"))
     return Group(*parts)
 
 
@@ -44,11 +46,12 @@ def settings_table(found: Forecast) -> Table:
     plan = found.plan
     height, width = plan.crop
     table = _facts()
-    table.add_row("Network", f"{plan.network}, weights: {found.transfer}")
+    table.add_row("Network", Text(f"{plan.network}, weights: {found.transfer}"))
     images = ", ".join(f"{count} {name}" for name, count in found.images.items())
     table.add_row("Images", images)
     table.add_row("View", f"{width}×{height} pixels, batch {plan.batch_size}, {plan.precision} on {plan.device}")
-    table.add_row("Run", f"{plan.epochs} epochs of {found.steps} steps, validated every {_epochs(plan.validate_every)}")
+    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
+    table.add_row("Run", f"{epochs} of {found.steps} steps, validated every {_epochs(plan.validate_every)}")
     if found.warning is not None:
         table.add_row("Warning", Text(found.warning, style="yellow"))
     return table
@@ -89,7 +92,7 @@ def answer(found: Forecast) -> RenderableType:
         lines.append(Text("No batch fits at this size.", style="bold red"))
     if found.fallback is not None:
         wanted = found.plan.batch_size
-        said = f"Batch {wanted} does not fit. " + ("Instead: " if found.fallback.fits else "")
+        said = f"Batch {wanted} does not fit" + (". Instead: " if found.fallback.fits else "; ")
         lines.append(Text(said + found.fallback.meaning + ".", style="yellow" if found.fallback.fits else "bold red"))
     return Group(*lines)
 
@@ -113,11 +116,11 @@ def expectation_table(found: Forecast) -> Table:
     table = _facts()
     if found.commonest is not None:
         score = f"{found.commonest.pixel_accuracy:.1%} pixel accuracy, {found.commonest.mean_iou:.3f} mean IoU"
-        table.add_row("To beat", f"always saying {found.commonest.name!r} scores {score}")
+        table.add_row("To beat", Text(f"always saying {found.commonest.name!r} scores {score}"))
     if found.ceiling is not None:
         table.add_row("Ceiling", f"mean IoU {found.ceiling:.3f} at output stride {found.stride} on this dataset")
     shares = sorted(found.classes.items(), key=lambda entry: -entry[1])
-    table.add_row("Classes", ", ".join(f"{name} {share:.2%}" for name, share in shares))
+    table.add_row("Classes", Text(", ".join(f"{name} {share:.2%}" for name, share in shares)))
     return table
 
 

@@ -75,7 +75,7 @@ def train(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Name of the runs of a sweep or of folds.", rich_help_panel="Several runs"),
+        typer.Option("--group", help="Name for runs that belong together.", rich_help_panel="Several runs"),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")
@@ -130,8 +130,8 @@ def train(
 
     home = Workspace.find(workspace)
     plain = {"network": net, "weights": weights, "seed": seed, "device": device, "devices": devices, "nodes": nodes}
-    plain |= {"regime": regime, "loss": loss, "class_weights": class_weights, "recipe": recipe, "folds": folds}
-    plain |= {"epochs": epochs, "patience": patience, "batch_size": batch_size}
+    plain |= {"regime": regime, "loss": loss, "class_weights": class_weights, "recipe": recipe}
+    plain |= {"folds": folds, "group": group, "epochs": epochs, "patience": patience, "batch_size": batch_size}
     steps = {"optimizer": optimizer, "learning_rate": learning_rate, "policy": policy, "accumulate": accumulate}
     steps |= {"momentum": momentum, "weight_decay": weight_decay, "clip": clip, "ema": ema}
     with stoppable(), one_sentence():
@@ -149,7 +149,7 @@ def train(
             if axes_of(wanted):
                 if cluster is not None:
                     raise PlanError("a cluster takes one run at a time", where="--cluster", remedy="set no lists")
-                _show_sweep(sweep(data, group=group, settings=wanted, workspace=home), as_json=as_json)
+                _show_sweep(sweep(data, settings=wanted, workspace=home), as_json=as_json)
                 return
             run = fit.train(data, workspace=home, settings=wanted, cluster=cluster)
     if not here().first:

@@ -68,7 +68,7 @@ class TrainingDisplay:
 
     def say(self, message: str) -> None:
         """A sentence of its own."""
-        self.console.print(message, highlight=False, soft_wrap=True)
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def _line(self, step: int, text: str) -> None:
         self._said = time.monotonic()

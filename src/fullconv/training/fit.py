@@ -16,7 +16,7 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import description_path
 from fullconv.data.description import FILE_NAME
 from fullconv.data.folds import fold_of
-from fullconv.errors import FullconvError, PackageError, PlanError, StorageError
+from fullconv.errors import FullconvError, PackageError, PlanError
 from fullconv.files import read_document, validate_document, write_atomically
 from fullconv.networks.catalogue import build_network, parse_name
 from fullconv.networks.normalization import Normalization
@@ -55,7 +55,7 @@ from fullconv.training.recipes import overlaid, with_recipe
 from fullconv.training.regimes import Patchwise
 from fullconv.training.reuse import is_package, reuse
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
-from fullconv.training.status import Status, read_status, write_status
+from fullconv.training.status import Status, idle_status, read_status, write_status
 from fullconv.workspace import Workspace
 
 TRANSFER = "transfer.json"
@@ -160,9 +160,7 @@ def resume(
 
         def prepared() -> Job:
             directory = find_run(run, home)
-            status = read_status(directory)
-            if status.alive:
-                raise StorageError("the run is still going on", where=directory, remedy="stop it first")
+            status = idle_status(directory)
             job = _opened(directory, home, quiet=quiet)
             if status.data not in (None, job.data.fingerprint):
                 remedy = "undo the change, or train again from the start"
@@ -334,7 +332,8 @@ def _recorded_transfer(directory: Path) -> TransferReport | None:
 def _execute(job: Job, processes: Processes) -> Run:
     """Fit, evaluate and pack; whatever happens, status.json tells it."""
     directory, display = job.directory, job.display
-    status = Status.now("running", read_status(directory), error=None, data=job.data.fingerprint)
+    # Another process may have taken it up while this one prepared.
+    status = Status.now("running", idle_status(directory, mine=True), error=None, data=job.data.fingerprint)
     try:
         write_status(directory, status)
         write_atomically(directory / TRANSFER, _transfer_text(job.transfer))

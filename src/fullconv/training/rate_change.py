@@ -12,6 +12,13 @@ from fullconv.training.optimization import Optimization, with_rate
 from fullconv.training.runs import PLAN_FILE
 from fullconv.training.status import Status, read_status, write_status
 
+CHANGED = "the learning rate was changed from"
+
+
+def rate_was_changed(status: Status) -> bool:
+    """Whether a run was resumed at another rate than it began with."""
+    return any(CHANGED in warning for warning in status.warnings)
+
 
 def with_learning_rate(job: Job, rate: float) -> Job:
     """The same run with another peak learning rate; its plan and its warnings say so.
@@ -36,7 +43,7 @@ def with_learning_rate(job: Job, rate: float) -> Job:
     plan = job.plan.model_copy(update={"optimization": with_rate(before, rate)})
     plan = Plan.model_validate(plan.model_dump())
     note = (
-        f"after epoch {status.epoch} the learning rate was changed from {before.learning_rate:g} to {rate:g}: "
+        f"after epoch {status.epoch} {CHANGED} {before.learning_rate:g} to {rate:g}: "
         "experiment.yaml alone does not give this run again"
     )
     write_document(job.directory / PLAN_FILE, plan)

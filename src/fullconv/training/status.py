@@ -82,6 +82,22 @@ def write_status(run: Path, status: Status) -> None:
     write_atomically(run / FILE, status.model_dump_json(indent=1) + "\n")
 
 
+def idle_status(run: Path, *, mine: bool = False) -> Status:
+    """The status of a run that nobody is working on.
+
+    Args:
+        mine: this process has it already, which is allowed.
+
+    Raises:
+        StorageError: somebody is; or as `read_status`.
+    """
+    status = read_status(run)
+    own = mine and (status.process, status.host) == (psutil.Process().pid, socket.gethostname())
+    if status.alive and not own:
+        raise StorageError("the run is still going on", where=run, remedy="stop it first")
+    return status
+
+
 def read_status(run: Path) -> Status:
     """The status of a run.
 

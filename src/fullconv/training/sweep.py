@@ -18,16 +18,16 @@ from rich.table import Table
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
-from fullconv.files import read_document, read_yaml, write_atomically
+from fullconv.files import read_yaml, write_atomically
 from fullconv.networks.ensemble import Ensemble
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
-from fullconv.training.experiment import Experiment, Plan
+from fullconv.training.experiment import Experiment
 from fullconv.training.finished import Run, finished_run
-from fullconv.training.fit import resume, train
+from fullconv.training.fit import experiment_for, resume, train
+from fullconv.training.group_runs import GroupRun, run_for, runs_of
 from fullconv.training.recipes import overlaid
-from fullconv.training.runs import PLAN_FILE, list_runs
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace, checked_name
 
@@ -129,7 +129,8 @@ def sweep(
 ) -> Sweep:
     """Train once for every combination of the values given as lists, or once for every fold.
 
-    A group that was interrupted goes on when it is asked for again: runs that are done stay, others are continued.
+    A group that was interrupted goes on when it is asked for again: runs of the same settings on the same data stay if
+    they are done, and are continued if not; all others are trained anew.
 
     Args:
         dataset: see `train`.
@@ -154,15 +155,15 @@ def sweep(
     axes = axes_of(asked)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
-    name = checked_name(group or _group_name(dataset, axes))
+    name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    known = _runs_of(home, name)
+    known = runs_of(home, name)
     runs = []
     for combination in combinations:
         chosen = deepcopy(asked) | {"group": name}
         for path, value in combination.items():
             _put(chosen, path.split("."), value)
-        runs.append(_one(dataset, chosen, combination, known, home, quiet=quiet))
+        runs.append(_one(dataset, chosen, known, home, quiet=quiet))
     directory = home.groups / name
     done = Sweep(name, axes, tuple(runs), directory)
     if "fold" in axes and len(axes) == 1:
@@ -190,27 +191,15 @@ def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tu
 
 
 def _one(
-    dataset: Dataset | str | Path,
-    chosen: Settings,
-    combination: Settings,
-    known: list[tuple[Path, Plan]],
-    home: Workspace,
-    *,
-    quiet: bool,
+    dataset: Dataset | str | Path, chosen: Settings, known: Sequence[GroupRun], home: Workspace, *, quiet: bool
 ) -> Run:
     """The run of one combination: done before, continued, or new."""
-    for directory, plan in known:
-        written = plan.model_dump(mode="json")
-        if all(_at(written, path.split(".")) == _plain(value) for path, value in combination.items()):
-            if read_status(directory).state == "done":
-                return finished_run(directory)
-            return resume(directory, workspace=home, quiet=quiet)
-    return train(dataset, workspace=home, quiet=quiet, settings=chosen)
-
-
-def _runs_of(home: Workspace, group: str) -> list[tuple[Path, Plan]]:
-    plans = ((directory, read_document(directory / PLAN_FILE, Plan, PlanError)) for directory in list_runs(home))
-    return [(directory, plan) for directory, plan in plans if plan.group == group]
+    directory = run_for(*experiment_for(dataset, chosen, home), known) if known else None
+    if directory is None:
+        return train(dataset, workspace=home, quiet=quiet, settings=chosen)
+    if read_status(directory).state == "done":
+        return finished_run(directory)
+    return resume(directory, workspace=home, quiet=quiet)
 
 
 def _ensemble(done: Sweep, home: Workspace, *, quiet: bool) -> Model:
@@ -284,7 +273,3 @@ def _at(settings: Any, path: Sequence[str]) -> Any:
     for name in path:
         settings = settings.get(name) if isinstance(settings, Mapping) else None
     return settings
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))

@@ -191,22 +191,22 @@ def forecast(
         return _forecast(plan, data, net, grid, report, memory=memory, trial=trial)
 
 
-def swept_rate(
-    dataset: Dataset | Experiment | str | Path, *, workspace: Workspace, settings: Mapping[str, Any]
-) -> RateSweep:
-    """A learning rate for what `forecast` would be asked of, from a short sweep; nothing of it is kept on disk.
+def swept_rate(plan: Plan, dataset: Dataset | str | Path, *, workspace: Workspace) -> RateSweep:
+    """A learning rate for a plan, from a short sweep; nothing of it is kept on disk.
 
     Args:
-        dataset, workspace, settings: see `forecast`.
+        plan: as `forecast` recommends it: one that fits into memory.
+        dataset, workspace: see `forecast`.
     """
     from fullconv.training.fit import readied
     from fullconv.training.rate_finder import find_learning_rate
 
+    settings = plan.model_dump(mode="json", exclude={"dataset"})
     with _asked_for(dataset, settings, workspace) as (experiment, data), tempfile.TemporaryDirectory() as folder:
-        plan, net, grid, report = readied(experiment, data)
+        wanted, net, grid, report = readied(experiment, data)
         aside = Path(folder)
         display = TrainingDisplay()
-        return find_learning_rate(Job(aside, plan, data, net, grid, report, Workspace(aside), display))
+        return find_learning_rate(Job(aside, wanted, data, net, grid, report, Workspace(aside), display))
 
 
 @contextmanager
