@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,13 +128,26 @@ def test_an_extreme_pixel_is_measured_in_deviations_of_its_band() -> None:
 
 def test_splits_of_other_class_shares_are_told() -> None:
     names = ("road", "sky", "car")
-    assert different_classes(names, (0.5, 0.4, 0.1), (0.4, 0.4, 0.2)) is None
-    found = different_classes(names, (0.9, 0.05, 0.05), (0.2, 0.75, 0.05))
+    many: dict[str, Any] = {"images": 20, "val_images_with": (20, 20, 20)}
+    assert different_classes(names, (0.5, 0.4, 0.1), (0.4, 0.4, 0.2), **many) is None
+    moved = (names, (0.9, 0.05, 0.05), (0.2, 0.75, 0.05))
+    found = different_classes(*moved, **many)
+    assert different_classes(*moved, **many | {"images": 3}) is None  # too few to tell
     assert found is not None
     assert "5.0% of the training pixels and 75.0%" in found.sentence or "90.0% of the training" in found.sentence
-    unseen = different_classes(names, (0.6, 0.4, 0.0), (0.5, 0.4, 0.1))
+    unseen = different_classes(names, (0.6, 0.4, 0.0), (0.5, 0.4, 0.1), **many)
     assert unseen is not None
     assert unseen.sentence.endswith("that no training label holds: car")
+    assert "another place" in unseen.cause
+
+
+def test_a_class_of_one_image_says_nothing_of_where_the_splits_come_from() -> None:
+    names = ("road", "sky", "car")
+    found = different_classes(names, (0.6, 0.4, 0.0), (0.5, 0.4, 0.1), images=3, val_images_with=(3, 3, 1))
+    assert found is not None
+    assert found.sentence.endswith("that no training label holds: car")
+    assert found.cause == "so few images show them that none was left for training"
+    assert "split again" not in found.remedy
 
 
 def test_splits_of_other_brightness_are_told() -> None:

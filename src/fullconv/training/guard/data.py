@@ -17,6 +17,9 @@ EXTREME = 1e3
 MOVED_CLASSES = 0.4
 """Share of the pixels that would have to change class for the splits to agree: CamVid 0.17, coffee leaves 0.03."""
 FEWEST_IMAGES = 5
+"""Of a split, below which chance alone moves its shares and its mean."""
+FEW_IMAGES = 2
+"""That show a class: too few to be in all splits, so that nothing follows from where they are."""
 MOVED_IMAGES = 2.5
 """Distance of the mean images in units of their spread from image to image: CamVid 0.7, coffee leaves 1.3."""
 MOVED_PIXELS = 0.5
@@ -78,14 +81,31 @@ def image_means(images: torch.Tensor) -> npt.NDArray[np.float64]:
 
 
 def different_classes(
-    names: Sequence[str], train_shares: Sequence[float], val_shares: Sequence[float]
+    names: Sequence[str],
+    train_shares: Sequence[float],
+    val_shares: Sequence[float],
+    *,
+    images: int,
+    val_images_with: Sequence[int],
 ) -> Finding | None:
-    """Classes are far commoner in one split than in the other, or validation holds one that training never shows."""
+    """Classes are far commoner in one split than in the other, or validation holds one that training never shows.
+
+    Args:
+        names: of the classes.
+        train_shares, val_shares: (classes,) of the labelled pixels.
+        images: in the smaller split.
+        val_images_with: (classes,) validation images that show each.
+    """
     train, val = np.array(train_shares), np.array(val_shares)
-    unseen = [name for name, here, there in zip(names, train, val, strict=True) if there > 0 and here == 0]
+    unseen = [index for index in range(len(names)) if val[index] > 0 and train[index] == 0]
     if unseen:
-        sentence = f"the validation labels hold classes that no training label holds: {', '.join(unseen[:6])}"
-    elif np.abs(train - val).sum() / 2 > MOVED_CLASSES:
+        listed = ", ".join(names[index] for index in unseen[:6])
+        sentence = f"the validation labels hold classes that no training label holds: {listed}"
+        if all(val_images_with[index] <= FEW_IMAGES for index in unseen):
+            cause = "so few images show them that none was left for training"
+            remedies = ["bring an image that shows each into training", "more images of them", "merge or ignore them"]
+            return Finding("other-distribution", sentence, cause, in_order(remedies))
+    elif images >= FEWEST_IMAGES and np.abs(train - val).sum() / 2 > MOVED_CLASSES:
         most = int(np.abs(train - val).argmax())
         sentence = (
             f"the class shares of training and validation differ strongly: {names[most]} is {train[most]:.1%} of the "

@@ -187,7 +187,14 @@ class Guard(Callback):
 
     def _compare_splits(self) -> None:
         facts, normalization = self.facts, self.job.normalization
-        found = different_classes(facts.classes, facts.train_shares, facts.val_shares)
+        data = self.job.data
+        found = different_classes(
+            facts.classes,
+            facts.train_shares,
+            facts.val_shares,
+            images=min(len(data.train), len(data.val)),
+            val_images_with=list(data.statistics.splits["val"].images_with.values()),
+        )
         if found is None and all(self._images.values()):
             train, val = (np.concatenate(self._images[split]) for split in ("train", "val"))
             std = [spread * normalization.scale for spread in normalization.std]
