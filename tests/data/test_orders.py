@@ -156,3 +156,33 @@ def test_images_of_mixed_sizes_make_one_batch_padded_with_ignore() -> None:
 def test_the_seed_of_a_sample_is_a_function_of_its_request() -> None:
     first, again, other = (samples((16, 16))[Request(turn, 1)].seeds for turn in (2, 2, 3))
     assert first == again != other
+
+
+@pytest.mark.parametrize(("step", "side"), [(50, 100), (1000, 100), (32, 64), (17, 33), (16, 5), (3, 16)])
+def test_windows_of_any_step_lie_on_the_image(step: int, side: int) -> None:
+    order = Windows([(side, side)], (16, 16), (step, step))
+    corners = [request.corner or (0, 0) for (request,) in epoch(order, 1)]
+    assert all(0 <= start < side for corner in corners for start in corner)
+    covered = np.zeros(side, dtype=bool)
+    for top, _ in corners:
+        covered[top : top + 16] = True
+    if step <= 16:
+        assert covered.all()
+    assert not covered[1:].all() or step <= 16 or side <= step
+
+
+def test_a_batch_larger_than_the_set_shows_no_view_twice() -> None:
+    order = Passes(1, views=2)
+    shown = [request for number in range(4) for batch in epoch(order, 7, number) for request in batch]
+    assert len(set(shown)) == len(shown) == 28
+
+
+def test_jitter_leaves_something_of_an_image_smaller_than_the_stride() -> None:
+    heights = set()
+    for turn in range(200):
+        batch = samples(None, jitter=(64, 128))[Request(turn, 1)]
+        inside = batch.labels != 255
+        assert inside.any()
+        assert torch.equal(batch.images[0][inside], batch.labels[inside])
+        heights.add(int(inside.any(1).sum()))
+    assert len(heights) > 30

@@ -9,8 +9,10 @@ import torch
 
 from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.geometry.geometry import geometry_of
+from fullconv.geometry.meta_values import bands_of
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.ensemble import Ensemble
+from fullconv.networks.late_fusion import late_fusion
 from fullconv.networks.normalization import Normalization
 from fullconv.store.package import Geometry, ModelCard, load_package, save_package
 from fullconv.store.recipe import NetworkRecipe
@@ -64,3 +66,11 @@ def test_its_package_is_loaded_bit_for_bit(net: Ensemble, tmp_path: Path) -> Non
     images = torch.randn(1, 3, 61, 45)
     with torch.no_grad():
         assert torch.equal(loaded(images), net(images))
+
+
+def test_late_fusion_votes_on_all_its_bands() -> None:
+    towers = [late_fusion(lambda bands: build_network(NAME, classes=2, channels=bands), 4) for _ in range(2)]
+    net = Ensemble(towers).eval()
+    assert bands_of(net) == 4
+    assert geometry_of(net).is_local
+    assert net(torch.zeros(1, 4, 64, 48)).shape == (1, 2, 64, 48)

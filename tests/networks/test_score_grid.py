@@ -101,3 +101,19 @@ def test_two_networks_fused_late_take_the_bands_of_both() -> None:
     grid = ScoreGrid.of(build_network("fcn8s-squeezenet1_1-late3", classes=2, channels=4))
     assert grid.rows.stride == 1
     assert grid.is_local
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fcn8s-squeezenet1_1", "fcn32s-compact", "fcn4s-mobilenet_v2-features", "fcn-alexnet-reference", "fcn8s-resnet18"],
+)
+def test_the_smallest_patch_holds_a_whole_field_and_a_smaller_one_none(name: str) -> None:
+    grid = ScoreGrid.of(build_network(name, classes=2))
+    height, width = grid.patch
+    cells = (2 * height, 2 * width)
+    assert grid.inside(cells, (height, width)).any()
+    assert not grid.inside(cells, (height - 1, width)).any()
+    assert not grid.inside(cells, (height, width - 1)).any()
+    row, col = grid.middle(cells, grid.patch)
+    if grid.rows.phases == 1:  # the middle one may read more than another
+        assert grid.inside(cells, grid.patch)[row, col]

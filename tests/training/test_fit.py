@@ -102,7 +102,7 @@ def test_the_same_plan_gives_the_same_weights(dataset: Dataset, quick: dict[str,
     assert not all(torch.equal(one[name], three[name]) for name in one)
 
 
-@pytest.mark.parametrize(("workers", "ema"), [(0, None), (1, None), (0, 0.9)])
+@pytest.mark.parametrize(("workers", "ema", "accumulate"), [(0, None, 1), (1, None, 1), (0, 0.9, 1), (0, None, 2)])
 def test_a_stopped_run_continues_to_the_same_result(
     dataset: Dataset,
     quick: dict[str, Any],
@@ -110,8 +110,9 @@ def test_a_stopped_run_continues_to_the_same_result(
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
     ema: float | None,
+    accumulate: int,
 ) -> None:
-    quick |= {"workers": workers, "validate_every": 2, "optimization": {"ema": ema}}
+    quick |= {"workers": workers, "validate_every": 2, "optimization": {"ema": ema, "accumulate": accumulate}}
     straight = fc.train(dataset, quiet=True, **quick)
     expected = weights_of(straight.directory)
     rows = read_rows(straight.directory / "metrics.csv")

@@ -268,3 +268,12 @@ def test_blocks_cover_an_image_of_any_size(size: tuple[int, int], stride: tuple[
 def test_hardest_of_nothing_is_nothing() -> None:
     nothing = torch.zeros(1, 2, 2, dtype=torch.bool)
     assert not kept_hardest(torch.rand(1, 2, 2), nothing, 0.5).any()
+
+
+@pytest.mark.parametrize("keep", [0.1, 1.0])
+def test_where_nothing_is_left_out_the_mean_is_over_all_there_is(net, grid, keep: float) -> None:
+    images, labels = scene()
+    scores = net(images)
+    sampled = objective(grid, Loss(denominator="all"), LossSampling(keep=keep))
+    expected = pixel_cross_entropy(scores, labels, ignore=IGNORE) * torch.cat([WEIGHTS, torch.zeros(253)])[labels]
+    torch.testing.assert_close(sampled.part(scores, labels, keep=1.0).loss, expected.sum() / labels.numel())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from fullconv.errors import PlanError
 from fullconv.files import read_document, write_document
@@ -75,3 +77,45 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(PlanError, match="no CUDA device"):
         resolve(Experiment(dataset="x", device="cuda"), CAMVID)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 700), (360, 480), (10_000, 10_000)])
+@pytest.mark.parametrize("count", [1, 3, 367, 100_000])
+@pytest.mark.parametrize(
+    "regime",
+    [
+        "whole-image",
+        {"kind": "whole-image", "full": True},
+        {"kind": "patchwise", "size": [64, 64]},
+        {"kind": "loss-sampling", "keep": 1e-6},
+    ],
+    ids=["crops", "full", "patches", "sampling"],
+)
+def test_sets_of_any_size_get_a_plan_that_can_run(size: tuple[int, int], count: int, regime: Any) -> None:
+    data = TrainingSet([size] * count, [size] * max(1, count // 5))
+    plan = resolve(Experiment(dataset="x", device="cpu", regime=regime), data)
+    assert 200 <= plan.views * count <= max(40_000, count)
+    assert 2 <= plan.batch_size <= 512
+    assert 12 <= plan.epochs <= 200
+    assert plan.epochs >= plan.validate_every
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"optimization": {"learning_rate": float("inf")}},
+        {"optimization": {"weight_decay": float("inf")}},
+        {"optimization": {"clip": float("nan")}},
+        {"class_weights": {"road": float("inf")}},
+        {"augmentation": {"scale": (1.0, float("inf"))}},
+        {"loss": {"terms": {"dice": float("inf")}}},
+        {"loss": {"boundary": {"weight": float("inf")}}},
+        {"regime": {"kind": "patchwise", "loss_at": "pixels"}, "crop": (0, 64)},
+        {"regime": {"kind": "patchwise", "loss_at": "pixels"}, "crop": (64, -5)},
+    ],
+    ids=str,
+)
+def test_numbers_that_are_none_are_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as problem:
+        Experiment(dataset="x", **setting)
+    assert next(iter(setting if "crop" not in setting else ["crop"])) in str(problem.value)

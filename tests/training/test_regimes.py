@@ -14,6 +14,7 @@ from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.experiment import Experiment
 from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.plan_checks import patch_of
 from fullconv.training.regimes import LossSampling, Patchwise, WholeImage
 
 REGIMES: list[dict[str, Any]] = [
@@ -43,7 +44,7 @@ def test_patches_are_as_large_as_the_field_if_nothing_is_said(dataset: Dataset, 
     del quick["crop"]
     regime = {"kind": "patchwise", "loss_at": "inside"}
     run = fc.train(dataset, settings=quick | {"regime": regime, "network": "fcn8s-compact", "epochs": 1}, quiet=True)
-    assert run.experiment.crop == ScoreGrid.of(build_network("fcn8s-compact", classes=2)).field
+    assert run.experiment.crop == patch_of(ScoreGrid.of(build_network("fcn8s-compact", classes=2)))
 
 
 def test_patches_without_a_whole_field_are_refused(dataset: Dataset, quick: dict[str, Any]) -> None:
@@ -52,7 +53,7 @@ def test_patches_without_a_whole_field_are_refused(dataset: Dataset, quick: dict
         fc.train(dataset, settings=quick | {"regime": {"kind": "patchwise", "size": [64, 64]}}, quiet=True)
 
 
-SET = TrainingSet(train=[(360, 480)] * 367, val=[(360, 480)] * 101, field=(195, 195))
+SET = TrainingSet(train=[(360, 480)] * 367, val=[(360, 480)] * 101, patch=(195, 195))
 
 
 def plan(**settings: Any) -> Any:

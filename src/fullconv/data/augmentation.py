@@ -33,7 +33,7 @@ class Augmentation(BaseModel):
         hue: largest rotation, as a share of the colour circle.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     scale: tuple[float, float] = (0.75, 1.75)
     flip: float = Field(default=0.5, ge=0, le=1)

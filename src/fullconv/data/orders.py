@@ -52,7 +52,7 @@ class Passes:
     def draw(self, epoch: int, count: int, rng: np.random.Generator) -> list[Request]:
         """Requests of one epoch."""
         order = np.resize(np.concatenate([rng.permutation(self.images) for _ in range(self.views)]), count)
-        first = epoch * (self.views + 1)
+        first = epoch * max(self.views + 1, -(-count // self.images))  # turns that no other epoch has
         return [Request(first + place // self.images, int(index)) for place, index in enumerate(order)]
 
 
@@ -142,8 +142,12 @@ class Windows:
 
 
 def _starts(side: int, window: int, step: int) -> range:
-    """First pixels of windows that cover a side."""
-    return range(0, max(1, side - window + step), step)
+    """First pixels of windows that cover a side, or as much of it as steps longer than a window do; all lie on it.
+
+    >>> list(_starts(100, 10, 50))
+    [0, 50]
+    """
+    return range(0, min(side, max(1, side - window + step)), step)
 
 
 class EpochBatches(Sampler[list[Request]]):

@@ -25,7 +25,7 @@ class Resize(BaseModel):
     (1000, 2000)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     longest_side: int | None = Field(default=None, ge=16)
     scale: float | None = Field(default=None, gt=0, le=8)

@@ -126,7 +126,7 @@ class TrainingSamples(Dataset[Batch]):
         seen, truth = apply_view(view, to_tensor(image), torch.from_numpy(label), crop, self.fill, self.ignore)
         colors = torch.from_numpy(draw_colors(self.plan, self.mean, self.std, rng, rgb=self.rgb))
         if self.jitter != (1, 1):
-            by = int(rng.integers(self.jitter[0])), int(rng.integers(self.jitter[1]))
+            by = int(rng.integers(min(self.jitter[0], crop[0]))), int(rng.integers(min(self.jitter[1], crop[1])))
             seen, truth = shifted(seen, truth, by, self.fill, self.ignore)
         seed = int(rng.integers(2**62))
         return Batch(seen, truth, colors, torch.tensor(request.image), torch.tensor(seed))

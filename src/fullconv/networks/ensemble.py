@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from fullconv.geometry.meta_values import bands_of
+
 if TYPE_CHECKING:
     from fullconv.networks.reference import AnyFCN
 
@@ -31,6 +33,7 @@ class Ensemble(nn.Module):
     def __init__(self, members: Sequence[AnyFCN]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.image_channels = bands_of(members[0])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         each = [member(images).log_softmax(1) for member in self.members]

@@ -116,9 +116,29 @@ class ScoreGrid:
         """(height, width) of the receptive field of a cell, of the phase that reads most."""
         return self.rows.size, self.cols.size
 
+    @property
+    def patch(self) -> tuple[int, int]:
+        """(height, width) of the smallest patch in which the whole field of a cell lies.
+
+        Cells lie where the layers put them, so that a patch of the size of the field need not hold any field.
+
+        >>> from fullconv.networks.catalogue import build_network
+        >>> grid = ScoreGrid.of(build_network("fcn-alexnet-reference", classes=4))
+        >>> grid.field, grid.patch
+        ((355, 355), (383, 383))
+        """
+        return _holding(self.rows), _holding(self.cols)
+
 
 def _centers(field: Field, count: int) -> Sequence[int]:
     return [ceil(field.center + field.stride * cell - Fraction(1, 2)) for cell in range(count)]
+
+
+def _holding(field: Field) -> int:
+    """Pixels of the shortest patch in which the whole extent of a cell lies."""
+    cells = field.before + field.phases * 2 if field.stride >= 1 else 0
+    ends = [extent[1] + 1 for cell in range(cells) if (extent := field.extent(cell)) and extent[0] >= 0]
+    return min(ends, default=field.size)
 
 
 def _within(extent: tuple[int, int] | None, side: int) -> bool:

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 
+from fullconv.data.dataset import Dataset
 from fullconv.data.orders import EpochBatches
 from fullconv.networks.own_file import OwnNetwork
 from fullconv.networks.reference import AnyFCN
@@ -36,7 +37,7 @@ from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import make_trackers
 
-__all__ = ["StopRequested", "fit_network", "load_best", "objective_of", "quiet_lightning"]
+__all__ = ["StopRequested", "fit_network", "load_best", "objective_of", "quiet_lightning", "weights_of"]
 
 
 def fit_network(job: Job, status: Status, processes: Processes) -> None:
@@ -127,13 +128,16 @@ def load_best(net: AnyFCN, directory: Path) -> None:
 def objective_of(job: Job) -> Objective:
     """The loss of a job's network on a batch, with class weights from the training images."""
     plan, classes = job.plan, job.data.classes
-    weights, ignore = _class_weights(job), classes.ignore_index
+    weights, ignore = weights_of(plan, job.data), classes.ignore_index
     return Objective(plan.loss, plan.regime, job.grid, classes=len(classes), ignore=ignore, weights=weights)
 
 
-def _class_weights(job: Job) -> torch.Tensor | None:
-    """Factors per class, from the training images."""
-    plan, data = job.plan, job.data
+def weights_of(plan: Plan, data: Dataset) -> torch.Tensor | None:
+    """(classes,) factors of a plan, from the training images; None for none at all.
+
+    Raises:
+        PlanError: a factor is given for a class that there is not, or all are 0.
+    """
     split = data.statistics.splits["train"]
     names = data.classes.names
     total = sum(split.pixels.values()) + split.ignored_pixels

@@ -58,7 +58,7 @@ class Experiment(BaseModel):
     'fcn4s-mobilenet_v2-features'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = 1
     dataset: str
@@ -99,9 +99,10 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> Experiment:
-        patches = isinstance(self.regime, Patchwise)
-        if self.crop is not None and min(self.crop) < 32 and not patches:
-            raise ValueError("crop: a view needs at least 32 pixels on each side")
+        # Patches are as small as one likes, whole images as small as they are.
+        least = 1 if isinstance(self.regime, Patchwise) or getattr(self.regime, "full", False) else 32
+        if self.crop is not None and min(self.crop) < least:
+            raise ValueError(f"crop: a view needs at least {least} pixel{'s' * (least > 1)} on each side")
         if self.fold is not None and (self.folds is None or self.fold > self.folds):
             raise ValueError(f"fold: there is no fold {self.fold} of {self.folds or 0}")
         if not 0 < self.augmentation.scale[0] <= self.augmentation.scale[1]:

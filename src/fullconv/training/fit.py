@@ -50,9 +50,9 @@ from fullconv.training.forecast.shortage import shortage
 from fullconv.training.job import Job
 from fullconv.training.loaders import prepare_samples
 from fullconv.training.plan import TrainingSet, check_processes, resolve
+from fullconv.training.plan_checks import check_classes, check_patches, patch_of
 from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.recipes import overlaid, with_recipe
-from fullconv.training.regimes import Patchwise
 from fullconv.training.reuse import is_package, reuse
 from fullconv.training.runs import PLAN_FILE, find_run, new_run, stored_dataset
 from fullconv.training.status import Status, idle_status, read_status, write_status
@@ -130,8 +130,9 @@ def readied(experiment: Experiment, data: Dataset) -> tuple[Plan, AnyFCN, ScoreG
     """
     net = _network(experiment, data)
     grid = ScoreGrid.of(net)
-    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, grid.field))
-    _check_patches(plan, grid)
+    plan = resolve(experiment, TrainingSet(data.train.sizes, data.val.sizes, patch_of(grid)))
+    check_patches(plan, net, grid)
+    check_classes(plan, data)
     report = _transfer(plan, net, data)
     if plan.optimization.backbone == "frozen" and not report.pretrained:
         remedy = "give weights, or say slow or free"
@@ -281,22 +282,6 @@ def _network(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyFCN
         name = plan.network if run is None else copied_name(plan.network, run)
         return own_network(name, classes=classes, channels=channels)
     return build_network(plan.network, classes=classes, channels=channels)
-
-
-def _check_patches(plan: Plan, grid: ScoreGrid) -> None:
-    """Patches that hold no whole field have no loss inside.
-
-    Raises:
-        PlanError: they are smaller than the receptive field, or the field is the whole image.
-    """
-    if not isinstance(plan.regime, Patchwise) or plan.regime.loss_at != "inside":
-        return
-    remedy = "say regime.loss_at: center or pixels, choose larger patches, or a network with a smaller field"
-    if not grid.is_local:
-        raise PlanError("the scores of this network read the whole image", where="regime.loss_at", remedy=remedy)
-    if any(side < field for side, field in zip(plan.crop, grid.field, strict=True)):
-        fields, sides = ("×".join(map(str, size)) for size in (grid.field, plan.crop))
-        raise PlanError(f"no receptive field of {fields} pixels lies inside a patch of {sides}", remedy=remedy)
 
 
 def _transfer(plan: Plan, net: AnyFCN, data: Dataset) -> TransferReport:

@@ -18,7 +18,7 @@ class Boundary(BaseModel):
         width: pixels from the boundary.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weight: float = Field(default=4.0, gt=0)
     width: int = Field(default=3, ge=1)
@@ -43,7 +43,7 @@ class Loss(BaseModel):
     {'cross-entropy': 1.0, 'dice': 1.0}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     terms: Annotated[
         dict[Term, Annotated[float, Field(gt=0)]], BeforeValidator(lambda value: _terms(value)), Field(min_length=1)

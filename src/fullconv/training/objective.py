@@ -117,13 +117,16 @@ class Objective(nn.Module):
         used = truth if kept is None else truth.masked_fill(~kept, self.ignore)
         return Reading(scores, truth, self.part(scores, used, near=near))
 
-    def part(self, scores: torch.Tensor, labels: torch.Tensor, *, near: torch.Tensor | None = None) -> Part:
+    def part(
+        self, scores: torch.Tensor, labels: torch.Tensor, *, near: torch.Tensor | None = None, keep: float | None = None
+    ) -> Part:
         """The loss of what is not ignored.
 
         Args:
             scores: (N, classes, h, w).
             labels: (N, h, w).
             near: (N, h, w), bool: what is near a boundary; as the labels tell if not given.
+            keep: share of the labels that were kept; that of the regime if not given, 1 where none was left out.
         """
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
         counted = labels != self.ignore
@@ -136,7 +139,7 @@ class Objective(nn.Module):
         elif self.loss.denominator == "pixels":
             count = counted.sum().to(wide)
         else:
-            count = factors.new_tensor(self.keep * labels.numel())
+            count = factors.new_tensor((self.keep if keep is None else keep) * labels.numel())
         total = factors.new_zeros(())
         for name, share in self.loss.terms.items():
             if name in REGIONAL:

@@ -46,7 +46,7 @@ class Optimization(BaseModel):
             the weights themselves; none for no average.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     optimizer: OptimizerName = "adamw"
     learning_rate: float | None = Field(default=None, gt=0)

@@ -33,12 +33,12 @@ class TrainingSet:
 
     Args:
         train, val: (height, width) of every image.
-        field: (height, width) of the receptive field of a score; needed for patches of that size.
+        patch: (height, width) of a patch that holds all a score reads; none where there is no such patch.
     """
 
     train: Sequence[tuple[int, int]]
     val: Sequence[tuple[int, int]]
-    field: tuple[int, int] | None = None
+    patch: tuple[int, int] | None = None
 
 
 def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
@@ -61,7 +61,7 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
     if precision == "auto":
         precision = "bf16" if computes_bf16(device) else "fp32"
     sizes = [experiment.resize.size(*size) for size in data.train]
-    crop = view_size(experiment, sizes, data.field)
+    crop = view_size(experiment, sizes, data.patch)
     batch = experiment.batch_size or default_batch(experiment.regime, crop, sizes)
     views = experiment.views or default_views(experiment.regime, crop, sizes)
     epochs = experiment.epochs or _epochs(crop, views * len(sizes))
@@ -101,7 +101,7 @@ def check_processes(plan: Plan) -> None:
 
 
 def view_size(
-    experiment: Experiment, sizes: Sequence[tuple[int, int]], field: tuple[int, int] | None
+    experiment: Experiment, sizes: Sequence[tuple[int, int]], patch: tuple[int, int] | None
 ) -> tuple[int, int]:
     """(height, width) of what the network sees of an image in training: crop, patch, or the largest whole image.
 
@@ -115,7 +115,7 @@ def view_size(
             raise PlanError("regime.full takes images whole", where="crop", remedy="leave one of the two out")
         return largest
     if isinstance(regime, Patchwise):
-        size = regime.size or crop or field
+        size = regime.size or crop or patch
         if size is None:
             raise PlanError("no size is given for the patches", where="regime.size", remedy="give one, as [64, 64]")
         if crop not in (None, size):
@@ -133,7 +133,7 @@ def default_batch(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tupl
     """
     batch = min(DEFAULT_BATCH, max(2, len(sizes) // 4))
     if isinstance(regime, LossSampling):
-        return round(batch / regime.keep)
+        return max(batch, min(round(batch / regime.keep), LARGEST_PATCH_BATCH))
     if isinstance(regime, Patchwise):
         whole = default_crop(sizes)
         return int(np.clip(batch * whole[0] * whole[1] / (crop[0] * crop[1]), batch, LARGEST_PATCH_BATCH))
@@ -141,12 +141,13 @@ def default_batch(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tupl
 
 
 def default_views(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tuple[int, int]]) -> int:
-    """Views of every image in one epoch, so that an epoch is worth validating; patches cover an image's area."""
+    """Views of every image in one epoch, so that an epoch is worth validating; patches cover an image's area, as far as
+    an epoch of the set stays one that ends."""
     views = max(1, -(-VIEWS_IN_AN_EPOCH // len(sizes)))
     if not isinstance(regime, Patchwise):
         return views
     height, width = np.median(np.array(sizes), axis=0)
-    return max(views, round(float(height * width) / (crop[0] * crop[1])))
+    return max(views, min(round(float(height * width) / (crop[0] * crop[1])), MOST_VIEWS // len(sizes)))
 
 
 def _epochs(crop: tuple[int, int], views: int) -> int:

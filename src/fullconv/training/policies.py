@@ -19,7 +19,7 @@ Decay = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Policy(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Fixed(_Policy):

@@ -80,7 +80,8 @@ class RunRecorder(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
         if self.processes.first:
-            self.metrics.start(last_step=trainer.global_step)
+            done = trainer.global_step // self._steps_per_epoch(trainer)
+            self.metrics.start(last_step=trainer.global_step, last_epoch=done)
         self._total = int(trainer.max_epochs or 1) * self._steps_per_epoch(trainer)
         self._first = trainer.global_step
         self._began = time.monotonic()

@@ -26,7 +26,7 @@ class WholeImage(BaseModel):
             image is seen in time (CVPR 2015, footnote 2); crops at random places need none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["whole-image"] = "whole-image"
     loss_at: Where = "pixels"
@@ -38,7 +38,7 @@ class Patchwise(BaseModel):
     """Patches of images, many images in one batch.
 
     Args:
-        size: (height, width); none for the receptive field of a cell.
+        size: (height, width); none for the receptive field of a cell, or what it takes to hold one.
         origins: "random", or "grid": every patch of a grid over every image.
         step: pixels from patch to patch of the grid; none for half a patch. It is rounded to whole total strides.
         around: what random patches are drawn around: any place ("uniform"), a pixel of a class drawn evenly
@@ -47,7 +47,7 @@ class Patchwise(BaseModel):
             of its pixels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["patchwise"] = "patchwise"
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
@@ -75,7 +75,7 @@ class LossSampling(BaseModel):
         loss_at: "cells" of the score grid, or "pixels": a kept cell brings the pixels of its stride with it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["loss-sampling"] = "loss-sampling"
     keep: float = Field(default=0.5, gt=0, le=1)

@@ -113,7 +113,7 @@ class SegmentationTask(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         scores = self.net(self.network_input(batch))
-        part = self.objective.part(scores, batch.labels)
+        part = self.objective.part(scores, batch.labels, keep=1.0)
         images = (batch.labels != self.objective.ignore).flatten(1).any(1).sum().to(part.total.dtype)
         self.losses["val"].append(torch.stack([part.total, part.count, images]).double())
         self.val_confusion.update(scores.contiguous(), batch.labels)
