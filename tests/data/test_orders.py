@@ -186,3 +186,13 @@ def test_jitter_leaves_something_of_an_image_smaller_than_the_stride() -> None:
         assert torch.equal(batch.images[0][inside], batch.labels[inside])
         heights.add(int(inside.any(1).sum()))
     assert len(heights) > 30
+
+
+@pytest.mark.parametrize("target", [(0, 0), (11, 3), (15, 15), None])
+def test_what_a_view_is_drawn_around_lies_at_its_target_mirrored_or_not(target: tuple[int, int] | None) -> None:
+    plan = Augmentation.none().model_copy(update={"flip": 0.5, "vertical_flip": 0.5})
+    drawn = samples((17, 17), plan=plan, target=target)
+    row, col = target or (8, 8)
+    for turn in range(40):
+        assert drawn[Request(turn, 1, aim=1)].labels[row, col] == 1
+        assert drawn[Request(turn, 1, aim=2)].labels[row, col] == 2

@@ -117,3 +117,17 @@ def test_the_smallest_patch_holds_a_whole_field_and_a_smaller_one_none(name: str
     row, col = grid.middle(cells, grid.patch)
     if grid.rows.phases == 1:  # the middle one may read more than another
         assert grid.inside(cells, grid.patch)[row, col]
+
+
+@pytest.mark.parametrize("name", ["fcn8s-squeezenet1_1", "fcn32s-compact", "fcn-alexnet-reference"])
+@pytest.mark.parametrize("size", [(96, 97), (64, 130)])
+def test_the_middle_pixel_is_the_one_whose_label_the_middle_cell_has(name: str, size: tuple[int, int]) -> None:
+    net = build_network(name, classes=2).eval()
+    grid = ScoreGrid.of(net)
+    with torch.no_grad():
+        scores = CellScores(net)(torch.zeros(1, 3, *size))
+    cells = (scores.shape[-2], scores.shape[-1])
+    labels = torch.arange(size[0] * size[1]).view(1, *size)
+    row, col = grid.middle(cells, size)
+    found = int(grid.labels(labels, cells, ignore=-1)[0, row, col])
+    assert divmod(found, size[1]) == grid.middle_pixel(size)

@@ -82,13 +82,18 @@ def draw_view(
     rng: np.random.Generator,
     *,
     center: tuple[int, int] | None = None,
+    target: tuple[int, int] | None = None,
 ) -> View:
     """A random window of an image of (height, width) for a finished sample of `crop` (height, width).
 
     Args:
         center: the pixel of the image that comes to lie in the middle, if that is not to be drawn.
+        target: the pixel of the finished sample where it comes to lie, if that is not the middle.
     """
     factor = math.exp(rng.uniform(math.log(plan.scale[0]), math.log(plan.scale[1])))
+    mirror = upside_down = False
+    if center is not None:
+        mirror, upside_down = _draw_flips(plan, rng)
     starts, extents, sizes, places = [], [], [], []
     for axis, (side, wanted) in enumerate(zip(image, crop, strict=True)):
         window = wanted / factor
@@ -97,7 +102,10 @@ def draw_view(
             over = EDGE_SHARE * min(room, window) if room > 0 else 0.0
             start = min(max(rng.uniform(min(0.0, room) - over, max(0.0, room) + over), min(0.0, room)), max(0.0, room))
         else:
-            start = center[axis] + 0.5 - window / 2
+            there = (wanted - 1) / 2 if target is None else target[axis]
+            if (upside_down, mirror)[axis]:
+                there = wanted - 1 - there
+            start = center[axis] + 0.5 - (there + 0.5) / factor
         first = min(side - 1, max(0, round(start)))
         last = max(first + 1, min(side, round(start + window)))
         size = min(wanted, max(1, round((last - first) * factor)))
@@ -106,16 +114,16 @@ def draw_view(
         extents.append(last - first)
         sizes.append(size)
         places.append(place)
+    if center is None:
+        mirror, upside_down = _draw_flips(plan, rng)
+    (top, left), (height, width) = starts, extents
     return View(
-        starts[0],
-        starts[1],
-        extents[0],
-        extents[1],
-        (sizes[0], sizes[1]),
-        (places[0], places[1]),
-        bool(rng.random() < plan.flip),
-        bool(rng.random() < plan.vertical_flip),
+        top, left, height, width, (sizes[0], sizes[1]), (places[0], places[1]), mirror=mirror, upside_down=upside_down
     )
+
+
+def _draw_flips(plan: Augmentation, rng: np.random.Generator) -> tuple[bool, bool]:
+    return bool(rng.random() < plan.flip), bool(rng.random() < plan.vertical_flip)
 
 
 def window_at(corner: tuple[int, int], image: tuple[int, int], crop: tuple[int, int]) -> View:

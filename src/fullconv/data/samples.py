@@ -80,6 +80,7 @@ class TrainingSamples(Dataset[Batch]):
         ignore: label of padding.
         seed: of the whole run.
         around: what a request for a class is drawn around: one of its pixels, or one of its connected regions.
+        target: the pixel (row, column) of a view where what it is drawn around comes to lie; its middle if not given.
         jitter: (rows, columns): views are shifted down and right by less than this; (1, 1) for not at all.
     """
 
@@ -96,6 +97,7 @@ class TrainingSamples(Dataset[Batch]):
         ignore: int,
         seed: int,
         around: Literal["pixel", "region"] = "pixel",
+        target: tuple[int, int] | None = None,
         jitter: tuple[int, int] = (1, 1),
     ) -> None:
         self.reader = reader
@@ -108,6 +110,7 @@ class TrainingSamples(Dataset[Batch]):
         self.ignore = ignore
         self.seed = seed
         self.around = around
+        self.target = target
         self.jitter = jitter
 
     def __len__(self) -> int:
@@ -122,7 +125,7 @@ class TrainingSamples(Dataset[Batch]):
             view = window_at(request.corner, size, crop)
         else:
             center = None if request.aim is None else self._center(label, request.aim, rng)
-            view = draw_view(self.plan, size, crop, rng, center=center)
+            view = draw_view(self.plan, size, crop, rng, center=center, target=self.target)
         seen, truth = apply_view(view, to_tensor(image), torch.from_numpy(label), crop, self.fill, self.ignore)
         colors = torch.from_numpy(draw_colors(self.plan, self.mean, self.std, rng, rgb=self.rgb))
         if self.jitter != (1, 1):

@@ -111,6 +111,19 @@ class ScoreGrid:
             found.append(min(range(count), key=lambda cell: abs(field.center + field.stride * cell - aim)))
         return found[0], found[1]
 
+    def middle_pixel(self, image: tuple[int, int]) -> tuple[int, int]:
+        """The pixel under the centre of the cell nearest to the middle of an image: the one whose label it has.
+
+        >>> from fullconv.networks.catalogue import build_network
+        >>> ScoreGrid.of(build_network("fcn32s-compact", classes=4)).middle_pixel((64, 96))
+        (32, 32)
+        """
+        beyond = ceil(max(abs(self.rows.center), abs(self.cols.center))) + 1
+        many = ceil((image[0] + beyond) / self.rows.stride), ceil((image[1] + beyond) / self.cols.stride)
+        row, col = self.middle(many, image)
+        places = _centers(self.rows, row + 1)[-1], _centers(self.cols, col + 1)[-1]
+        return min(max(places[0], 0), image[0] - 1), min(max(places[1], 0), image[1] - 1)
+
     @property
     def field(self) -> tuple[int, int]:
         """(height, width) of the receptive field of a cell, of the phase that reads most."""

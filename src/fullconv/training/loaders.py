@@ -72,6 +72,8 @@ def training_loader(
         ignore=data.classes.ignore_index,
         seed=plan.seed,
         around="region" if isinstance(regime, Patchwise) and regime.around == "objects" else "pixel",
+        # The class drawn is to be that of the cell whose loss is read.
+        target=grid.middle_pixel(plan.crop) if isinstance(regime, Patchwise) and regime.loss_at == "center" else None,
         jitter=grid.total_stride if jitter else (1, 1),
     )
     order = _order(reader, data, plan, grid)
