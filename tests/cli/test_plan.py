@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -145,6 +151,22 @@ def test_a_learning_rate_is_found_for_what_fits(scenes: Path, sweeps: list[tuple
     assert job.plan.optimization.accumulate > 1
     code, output, _ = run(*words, "--find-rate", "--memory", "0.001")
     assert (code, json.loads(output)["rate"], len(sweeps)) == (2, None, 1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C reaches a whole group of processes there")
+def test_ctrl_c_ends_a_trial_without_a_word(scenes: Path) -> None:
+    command = [sys.executable, "-m", "fullconv", "plan", str(scenes), *QUICK]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
+        told = psutil.Process(process.pid)
+        trial: list[psutil.Process] = []
+        while not trial and process.poll() is None:
+            trial = [child for child in told.children() if "spawn_main" in " ".join(child.cmdline())]
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert not psutil.wait_procs(trial, timeout=5)[1]
 
 
 def test_help_speaks_of_no_type() -> None:

@@ -42,7 +42,8 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except (StopRequested, KeyboardInterrupt):
-        print("\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on.")
+        said = "\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on."
+        print(said, file=sys.stderr)
         raise typer.Exit(130) from None
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from fullconv.errors import DataError, FullconvError
+from fullconv.training.distribution.interrupts import deaf_to_interrupts
 from fullconv.training.distribution.processes import Processes, joined
 from fullconv.training.loaders import workers_without_main
 
@@ -54,7 +55,7 @@ def run_processes(work: Work, run: Path, home: Path, *, count: int, cuda: bool, 
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fullconv-"))
         meeting = f"file://{folder}/meeting"
         stack.callback(_end, processes)
-        with workers_without_main():
+        with workers_without_main(), deaf_to_interrupts():
             for rank in range(count):
                 receiving, sending = context.Pipe(duplex=False)
                 one = Processes(rank, count, rank, count)
@@ -121,7 +122,7 @@ def _work(
     result: Connection,
 ) -> None:
     """What a started process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was not started from a main thread
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:

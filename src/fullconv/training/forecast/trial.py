@@ -22,6 +22,7 @@ import torch
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError
 from fullconv.training.display import TrainingDisplay
+from fullconv.training.distribution.interrupts import deaf_to_interrupts
 from fullconv.training.distribution.processes import Processes
 from fullconv.training.experiment import Plan
 from fullconv.training.job import Job
@@ -100,13 +101,16 @@ def try_out(plan: Plan, data: Dataset, *, short: bool = False) -> Trial:
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sending, request), daemon=False)
-    with workers_without_main():
+    with workers_without_main(), deaf_to_interrupts():
         process.start()
     sending.close()
     try:
         found = receiving.recv()
     except EOFError:
         found = None
+    except BaseException:  # Ctrl-C
+        process.kill()
+        raise
     finally:
         receiving.close()
         process.join()

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fullconv.data.samples import Batch
 from fullconv.errors import DataError, FullconvError
+from fullconv.training.distribution.interrupts import deaf_to_interrupts
 
 
 class SampleError(DataError):
@@ -79,7 +80,9 @@ class ReportingLoader(DataLoader[Batch]):
     """
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        return _checked(super().__iter__())  # made now, as others' iterators are: it draws a random number
+        with deaf_to_interrupts():  # a loader process would answer with a traceback
+            batches = super().__iter__()  # made now, as others' iterators are: it draws a random number
+        return _checked(batches)
 
 
 def _checked(batches: Iterator[Any]) -> Iterator[Batch]:
