@@ -50,6 +50,16 @@ def test_the_reference_recipe_is_the_heavy_training_of_the_published_nets(networ
     assert (chosen.accumulate, chosen.clip, chosen.ema) == (1, None, None)
 
 
+def test_alexnet_was_trained_by_means_over_20_images() -> None:
+    plan = resolve(asked(recipe="reference", network="fcn-alexnet-reference", device="cpu"), VOC)
+    assert (plan.regime, plan.batch_size, plan.replacement) == (WholeImage(full=True), 1, True)
+    assert plan.loss == Loss(reduction="mean")
+    chosen = plan.optimization
+    assert (chosen.learning_rate, chosen.momentum, chosen.accumulate) == (1e-4, 0.9, 20)
+    assert (chosen.optimizer, chosen.weight_decay, chosen.bias_factor) == ("sgd", 5e-4, 2.0)
+    assert (chosen.backbone, chosen.policy, chosen.warmup) == ("free", Fixed(), 0)
+
+
 def test_settings_of_the_user_lie_over_a_recipe() -> None:
     mine = {"optimization": {"learning_rate": 1e-9, "policy": "poly"}, "batch_size": 2, "loss": "cross-entropy+dice"}
     plan = asked(recipe="reference", network="fcn32s-vgg16", augmentation={"flip": 0.5}, **mine)

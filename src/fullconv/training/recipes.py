@@ -14,6 +14,8 @@ REFERENCE_RATES = {
     "at-once": 1e-10,
 }
 """Learning rates of the published nets, for a loss that is summed over the pixels."""
+ALEXNET = {"learning_rate": 1e-4, "momentum": 0.9, "accumulate": 20}
+"""The published FCN-AlexNet was trained by means instead: over the pixels of an image, and over 20 images."""
 
 
 def reference_rate(network: str) -> float:
@@ -22,6 +24,8 @@ def reference_rate(network: str) -> float:
     >>> reference_rate("fcn16s-vgg16-reference"), reference_rate("fcn8s-at-once-vgg16-reference")
     (1e-12, 1e-10)
     """
+    if _is_alexnet(network):
+        return ALEXNET["learning_rate"]
     if "at-once" in network:
         return REFERENCE_RATES["at-once"]
     return REFERENCE_RATES.get(network.split("-")[0], REFERENCE_RATES["fcn32s"])
@@ -31,7 +35,8 @@ def settings_of(recipe: Recipe, network: str) -> dict[str, Any]:
     """What a recipe sets, section by section.
 
     "reference" is the "heavy" training of the published nets: one whole image per step, drawn with replacement,
-    momentum 0.99, a loss summed over the pixels, biases at twice the rate and without decay, no augmentation.
+    momentum 0.99, a loss summed over the pixels, biases at twice the rate and without decay, no augmentation. With
+    FCN-AlexNet the loss is a mean, 20 images make one step, and momentum is 0.9.
 
     Source: Long, Shelhamer, Darrell, CVPR 2015, section 4.3; Shelhamer, Long, Darrell, PAMI 2016, section 4.
 
@@ -53,7 +58,7 @@ def settings_of(recipe: Recipe, network: str) -> dict[str, Any]:
             "hue": 0.0,
         },
         "class_weights": "none",
-        "loss": {"reduction": "sum"},
+        "loss": {"reduction": "mean" if _is_alexnet(network) else "sum"},
         "optimization": {
             "optimizer": "sgd",
             "learning_rate": reference_rate(network),
@@ -62,9 +67,14 @@ def settings_of(recipe: Recipe, network: str) -> dict[str, Any]:
             "weight_decay": 5e-4,
             "bias_factor": 2.0,
             "policy": "fixed",
-        },
+        }
+        | (ALEXNET if _is_alexnet(network) else {}),
         "precision": "fp32",
     }
+
+
+def _is_alexnet(network: str) -> bool:
+    return network.startswith("fcn-alexnet")
 
 
 def with_recipe(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
