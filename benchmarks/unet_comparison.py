@@ -90,19 +90,20 @@ def unet_with(weights: str, classes: int) -> nn.Module:
     Raises:
         SystemExit: they are not.
     """
-    net = smp.Unet(ENCODER, encoder_weights=None, classes=classes)
-    transplant(Path(weights), net.encoder)
-    classifier = load_classifier(ENCODER, weights)  # as FullConv reads the same file
-    own, theirs = classifier.features.state_dict(), net.encoder.features.state_dict()
+    net: nn.Module = smp.Unet(ENCODER, encoder_weights=None, classes=classes)
+    encoder: Any = net.encoder
+    transplant(Path(weights), encoder)
+    classifier: Any = load_classifier(ENCODER, weights)  # as FullConv reads the same file
+    own, theirs = classifier.features.state_dict(), encoder.features.state_dict()
     same = own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name]) for name in own)
     images = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
     maps, expected = images, [images]
     with torch.inference_mode():
         for index, module in enumerate(classifier.eval().features):
             maps = module(maps)
-            if index in net.encoder._out_indexes:
+            if index in encoder._out_indexes:
                 expected.append(maps)
-        found = net.encoder.eval()(images)
+        found = encoder.eval()(images)
     if not same or len(expected) != len(found) or not all(map(torch.equal, expected, found)):
         raise SystemExit("the encoders differ")
     return net
