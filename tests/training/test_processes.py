@@ -130,10 +130,10 @@ def test_ctrl_c_stops_all_processes(scenes: Path, quick: dict[str, Any], workspa
         time.sleep(0.05)
     started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in errors
-    assert b"--resume" in output
+    assert b"--resume" in errors
     assert not psutil.wait_procs(started, timeout=10)[1]
     (run,) = Workspace(workspace_home).runs.iterdir()
     assert read_status(run).state == "aborted"

@@ -29,4 +29,5 @@ class Patience(EarlyStopping):
         super().on_validation_end(trainer, task)
         if self.wait_count >= self.patience:
             best = float(self.best_score)
-            self._say(f"No mean IoU above {best:.3f} in {self.wait_count} validations: training ends here.")
+            count = "1 validation" if self.wait_count == 1 else f"{self.wait_count} validations"
+            self._say(f"No mean IoU above {best:.3f} in {count}: training ends here.")
