@@ -33,7 +33,8 @@ REGIMES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: "-".join(map(str, regime.values())))
 def test_every_regime_learns(dataset: Dataset, quick: dict[str, Any], regime: dict[str, Any]) -> None:
     del quick["crop"]
-    settings = quick | {"regime": regime, "network": "fcn8s-compact", "epochs": 8, "views": 2, "seed": 1}
+    views = 1 if "origins" in regime else 2
+    settings = quick | {"regime": regime, "network": "fcn8s-compact", "epochs": 8, "views": views, "seed": 1}
     run = fc.train(dataset, settings=settings, quiet=True)
     rows = [row for row in read_rows(run.directory / "metrics.csv") if row["split"] == "val"]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
@@ -70,6 +71,16 @@ def test_patches_default_to_the_field_and_cover_the_image() -> None:
     assert found.crop == (195, 195)
     assert found.views == round(360 * 480 / 195**2)
     assert found.batch_size == (8 * 288 * 384 // 195**2)
+
+
+def test_a_grid_plans_by_the_patches_that_it_holds() -> None:
+    regime = {"kind": "patchwise", "size": [120, 160], "origins": "grid", "step": 120, "loss_at": "pixels"}
+    found = plan(regime=regime)
+    assert found.views == 1
+    patches = 367 * 3 * 4
+    assert found.epochs == max(12, round(40_000 / patches))
+    with pytest.raises(ValueError, match="a grid of patches takes each once"):
+        plan(regime=regime, views=3)
 
 
 def test_a_regime_is_named_or_spelled_out() -> None:

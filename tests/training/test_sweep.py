@@ -15,6 +15,7 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
 from fullconv.training import sweep as module
+from fullconv.training.distribution.processes import Processes
 from fullconv.training.runs import list_runs
 from fullconv.training.sweep import axes_of
 from fullconv.workspace import Workspace
@@ -97,3 +98,9 @@ def test_a_plan_on_disk_may_hold_lists(dataset: Dataset, quick: dict[str, Any], 
     plan.write_text(yaml.safe_dump(quick | {"dataset": "streets", "epochs": 1, "seed": [3, 4]}))
     done = fc.sweep(plan, settings={"batch_size": 2}, quiet=True)
     assert [(run.experiment.seed, run.experiment.batch_size) for run in done.runs] == [(3, 2), (4, 2)]
+
+
+def test_several_processes_do_not_start_a_group_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "here", lambda: Processes(rank=1, count=2))
+    with pytest.raises(PlanError, match="cannot be started by several processes"):
+        fc.sweep("streets", seed=[0, 1])

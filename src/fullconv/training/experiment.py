@@ -105,6 +105,10 @@ class Experiment(BaseModel):
             raise ValueError(f"crop: a view needs at least {least} pixel{'s' * (least > 1)} on each side")
         if self.fold is not None and (self.folds is None or self.fold > self.folds):
             raise ValueError(f"fold: there is no fold {self.fold} of {self.folds or 0}")
+        if isinstance(self.regime, Patchwise) and self.regime.origins == "grid":
+            for name, value in (("views", self.views), ("replacement", self.replacement or None)):
+                if value not in (None, 1):
+                    raise ValueError(f"{name}: a grid of patches takes each once; leave it out")
         if not 0 < self.augmentation.scale[0] <= self.augmentation.scale[1]:
             raise ValueError("augmentation.scale: give the smaller magnification first, both above 0")
         balanced = isinstance(self.regime, LossSampling) and self.regime.how == "class-balanced"

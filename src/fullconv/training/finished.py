@@ -45,6 +45,6 @@ def finished_run(directory: Path) -> Run:
     if status.state != "done":
         raise FullconvError(status.error or f"the run is {status.state}", where=directory)
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
-    model = Model.load(directory / "model", device=plan.device, allow_code=is_own_file(plan.network))
+    model = Model.load(directory / "model", allow_code=is_own_file(plan.network))
     scores = Scores.from_dict(json.loads((directory / "report" / "scores.json").read_text())["scores"])
     return Run(directory, plan, model, scores, model.card.scores[0].split)

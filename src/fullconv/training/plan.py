@@ -64,8 +64,9 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
     crop = view_size(experiment, sizes, data.patch)
     batch = experiment.batch_size or default_batch(experiment.regime, crop, sizes)
     views = experiment.views or default_views(experiment.regime, crop, sizes)
-    epochs = experiment.epochs or _epochs(crop, views * len(sizes))
-    every = experiment.validate_every or max(1, round(len(data.val) / (views * len(sizes)) * 2), epochs // 100)
+    seen = _seen(experiment.regime, crop, sizes, views)
+    epochs = experiment.epochs or _epochs(crop, seen)
+    every = experiment.validate_every or max(1, round(len(data.val) / seen * 2), epochs // 100)
     if batch == 1 and max(crop) <= 32 and not isinstance(experiment.regime, Patchwise):
         raise PlanError("one view of 32 pixels leaves batch norm a single value", where="crop", remedy="make it larger")
     decided = {
@@ -146,8 +147,19 @@ def default_views(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tupl
     views = max(1, -(-VIEWS_IN_AN_EPOCH // len(sizes)))
     if not isinstance(regime, Patchwise):
         return views
+    if regime.origins == "grid":  # which holds as many as it holds
+        return 1
     height, width = np.median(np.array(sizes), axis=0)
     return max(views, min(round(float(height * width) / (crop[0] * crop[1])), MOST_VIEWS // len(sizes)))
+
+
+def _seen(regime: AnyRegime, crop: tuple[int, int], sizes: Sequence[tuple[int, int]], views: int) -> int:
+    """Views in one epoch of all images."""
+    if not isinstance(regime, Patchwise) or regime.origins != "grid":
+        return views * len(sizes)
+    steps = [regime.step or max(1, side // 2) for side in crop]
+    per_side = (-(-np.maximum(np.array(sizes) - np.array(crop), 0) // np.array(steps))) + 1
+    return int(per_side.prod(axis=1).sum())
 
 
 def _epochs(crop: tuple[int, int], views: int) -> int:

@@ -23,6 +23,7 @@ from fullconv.networks.ensemble import Ensemble
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
+from fullconv.training.distribution.processes import here
 from fullconv.training.experiment import Experiment
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.fit import experiment_for, resume, train
@@ -155,6 +156,9 @@ def sweep(
     axes = axes_of(asked)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
+    if here().count > 1:
+        remedy = "start it once, with --devices for several processes on this machine"
+        raise PlanError("a group of runs cannot be started by several processes", where="the sweep", remedy=remedy)
     name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
     combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     known = runs_of(home, name)
