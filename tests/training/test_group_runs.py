@@ -10,10 +10,10 @@ import pytest
 import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.training import sweep as module
-from fullconv.training.fit import experiment_for
 from fullconv.training.group_runs import run_for, runs_of
 from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.preparing import experiment_for
 from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.runs import PLAN_FILE, new_run
 from fullconv.training.status import Status, read_status, write_status

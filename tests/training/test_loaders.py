@@ -8,8 +8,8 @@ import torch
 
 from fullconv.data.dataset import Dataset
 from fullconv.networks.score_grid import CellScores
-from fullconv.training.fit import experiment_for, readied
 from fullconv.training.loaders import normalization_of, training_loader
+from fullconv.training.preparing import experiment_for, readied
 from fullconv.workspace import Workspace
 
 

@@ -13,8 +13,8 @@ from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.fit import experiment_for, readied
 from fullconv.training.plan_checks import check_classes
+from fullconv.training.preparing import experiment_for, readied
 from fullconv.workspace import Workspace
 
 

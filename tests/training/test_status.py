@@ -45,14 +45,14 @@ def test_a_run_that_another_process_took_up_meanwhile_is_left_to_it(
     run = fc.train(dataset, quiet=True, **quick | {"epochs": 1})
     stopped = Status.now("aborted", read_status(run.directory))
     write_status(run.directory, stopped)
-    opened = fit._opened
+    opened = fit.opened
 
     def overtaken(*arguments: Any, **named: Any) -> Any:
         job = opened(*arguments, **named)
         write_status(run.directory, of_another_process())
         return job
 
-    monkeypatch.setattr(fit, "_opened", overtaken)
+    monkeypatch.setattr(fit, "opened", overtaken)
     with pytest.raises(StorageError, match="still going on"):
         fc.resume(run.directory, quiet=True)
     assert read_status(run.directory).process == os.getppid()

@@ -185,7 +185,7 @@ def forecast(
     home = workspace or Workspace.find()
     asked = {**(settings or {}), **fields} | ({} if network is None else {"network": network})
     with _asked_for(dataset, asked, home) as (experiment, data):
-        from fullconv.training.fit import readied
+        from fullconv.training.preparing import readied
 
         plan, net, grid, report = readied(experiment, data)
         return _forecast(plan, data, net, grid, report, memory=memory, trial=trial)
@@ -198,7 +198,7 @@ def swept_rate(plan: Plan, dataset: Dataset | str | Path, *, workspace: Workspac
         plan: as `forecast` recommends it: one that fits into memory.
         dataset, workspace: see `forecast`.
     """
-    from fullconv.training.fit import readied
+    from fullconv.training.preparing import readied
     from fullconv.training.rate_finder import find_learning_rate
 
     settings = plan.model_dump(mode="json", exclude={"dataset"})
@@ -212,7 +212,7 @@ def swept_rate(plan: Plan, dataset: Dataset | str | Path, *, workspace: Workspac
 @contextmanager
 def _asked_for(source: Any, settings: Mapping[str, Any], home: Workspace) -> Iterator[tuple[Experiment, Dataset]]:
     """Experiment and data; a dataset that is not stored yet is stored aside, for as long as this lasts."""
-    from fullconv.training.fit import experiment_for
+    from fullconv.training.preparing import experiment_for
 
     if not isinstance(source, Dataset):
         yield experiment_for(source, settings, home)

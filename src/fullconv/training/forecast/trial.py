@@ -143,7 +143,7 @@ def _work(sending: Connection, request: _Request) -> None:
 
 def _measured(request: _Request) -> Trial:
     from fullconv.training.engine import fit_network
-    from fullconv.training.fit import readied
+    from fullconv.training.preparing import readied
 
     plan, data = request.plan, request.data
     idle = int(psutil.Process().memory_info().rss)
