@@ -22,8 +22,8 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.samples import Batch
 from fullconv.errors import DataError, NetworkError, PlanError, StorageError
 from fullconv.evaluation.metrics_table import read_rows
-from fullconv.training import fit
 from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.runs import stored_dataset
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
@@ -291,7 +291,7 @@ def test_a_moved_run_goes_on_and_remembers_its_best(
 
 
 def test_settings_lie_over_a_plan_section_by_section(dataset: Dataset, quick: dict[str, Any], tmp_path: Path) -> None:
-    fit.stored_dataset(dataset, Workspace.find())
+    stored_dataset(dataset, Workspace.find())
     plan = tmp_path / "plan.yaml"
     plan.write_text("dataset: streets\noptimization: {weight_decay: 0.3, warmup: 0.5}\n")
     run = fc.train(plan, quiet=True, settings=quick | {"epochs": 1, "optimization": {"learning_rate": 0.007}})
@@ -306,7 +306,7 @@ def test_no_dataset_of_that_name_is_one_sentence() -> None:
 
 def test_a_dataset_changed_under_the_same_name_gets_its_own_copy(dataset: Dataset, scenes: Path) -> None:
     home = Workspace.find()
-    assert fit.stored_dataset(dataset, home) == "streets"
-    assert fit.stored_dataset(dataset, home) == "streets"
+    assert stored_dataset(dataset, home) == "streets"
+    assert stored_dataset(dataset, home) == "streets"
     fewer = Dataset.from_folders(scenes, name="streets", drop=["sign"])
-    assert fit.stored_dataset(fewer, home) == "streets-2"
+    assert stored_dataset(fewer, home) == "streets-2"

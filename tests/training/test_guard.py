@@ -16,7 +16,7 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.errors import DataError, PlanError
 from fullconv.evaluation.metrics_table import read_rows
-from fullconv.training import fit
+from fullconv.training import preparing
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.policies import Fixed, rate_at
 from fullconv.training.recording import RunRecorder, StopRequested
@@ -103,8 +103,12 @@ def test_a_tiny_learning_rate_is_told_once_everywhere(dataset: Dataset, tiny: An
 def test_a_frozen_network_is_refused_in_one_sentence(
     dataset: Dataset, quick: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = fit.build_network
-    monkeypatch.setattr(fit, "build_network", lambda *given, **named: plain(*given, **named).requires_grad_(False))
+    plain = preparing.build_network
+
+    def frozen(*given: Any, **named: Any) -> Any:
+        return plain(*given, **named).requires_grad_(False)
+
+    monkeypatch.setattr(preparing, "build_network", frozen)
     with pytest.raises(PlanError, match="every parameter of the network is frozen"):
         fc.train(dataset, quiet=True, **quick)
     assert read_status(only_run(workspace_home)).state == "failed"

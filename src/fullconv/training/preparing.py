@@ -15,13 +15,14 @@ from fullconv.data.description import FILE_NAME
 from fullconv.data.folds import fold_of
 from fullconv.errors import PackageError, PlanError
 from fullconv.files import read_document, validate_document
-from fullconv.networks.catalogue import parse_name
+from fullconv.networks.catalogue import build_network, parse_name
 from fullconv.networks.own_file import (
     COPY,
     OwnNetwork,
     absolute_name,
     copied_name,
     is_own_file,
+    own_network,
 )
 from fullconv.networks.own_weights import load_own_weights
 from fullconv.networks.reference import AnyFCN
