@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from fullconv.data.classes import ClassTable, SegmentationClass
@@ -22,7 +23,6 @@ from fullconv.networks.listing import CLASSES, list_networks
 from fullconv.networks.normalization import Normalization
 from fullconv.store.package import Geometry, ModelCard, load_package, save_package
 from fullconv.store.recipe import NetworkRecipe
-from fullconv.training.losses import cross_entropy
 
 CHECKS = ("meta", "geometry", "sizes", "guess", "step", "package")
 """In this order; what they say stands in the docstrings of the functions of the same names."""
@@ -134,7 +134,7 @@ def guess(net: nn.Module, bands: int) -> None:
     images = _images(2, bands, ODD_SIZES[0])
     with torch.no_grad():
         scores = net.eval()(images)
-        loss = cross_entropy(scores, _labels(images), ignore=255).item()
+        loss = F.cross_entropy(scores, _labels(images), ignore_index=255).item()
     _demand(bool((scores == 0).all()), f"scores of {float(scores.abs().max()):.1e} at the start")
     _demand(abs(loss - math.log(CLASSES)) < 2e-6, f"the loss is {loss} at the start, not {math.log(CLASSES)}")
 
@@ -154,7 +154,7 @@ def step(net: nn.Module, bands: int) -> None:
 
     def loss() -> torch.Tensor:
         torch.manual_seed(1)
-        return cross_entropy(net(images), labels, ignore=255)
+        return F.cross_entropy(net(images), labels, ignore_index=255)
 
     before = loss()
     gradients = torch.autograd.grad(before, trained, allow_unused=True)

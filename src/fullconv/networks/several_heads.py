@@ -17,7 +17,7 @@ class SeveralHeads(nn.Module):
     """An FCN with one head per set of classes, all on the same features: semantic and geometric classes, say.
 
     Takes (N, channels, H, W) float images of any size, normalised; returns a tuple of (N, classes, H, W) scores, one
-    per head, for `training.losses.cross_entropy_of_heads`. A model package holds all heads and is loaded as a model of
+    per head. A model package holds all heads and is loaded as a model of
     one of them.
 
     Args:
@@ -56,12 +56,16 @@ class SeveralHeads(nn.Module):
         self.to_pixels = nn.ModuleList(to_pixels)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        padded = self.fitting(images)
-        maps, size = self.features(padded), (padded.shape[-2], padded.shape[-1])
         height, width = images.shape[-2:]
-        return tuple(
-            up(head(maps), size)[..., :height, :width] for head, up in zip(self.head, self.to_pixels, strict=True)
-        )
+        padded = self.fitting(images)
+        size = (padded.shape[-2], padded.shape[-1])
+        pairs = zip(self.cells(images), self.to_pixels, strict=True)
+        return tuple(up(scores, size)[..., :height, :width] for scores, up in pairs)
+
+    def cells(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Scores at the finest tap, one per cell and head, before they are brought to the pixels."""
+        maps = self.features(self.fitting(images))
+        return tuple(head(maps) for head in self.head)
 
     def only(self, number: int) -> FCN:
         """The FCN of one head, with the same parameters; it computes no other head.

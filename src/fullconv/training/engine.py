@@ -21,6 +21,7 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.orders import EpochBatches
 from fullconv.networks.own_file import OwnNetwork
 from fullconv.networks.reference import AnyFCN
+from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
 from fullconv.training.class_weights import class_weights
 from fullconv.training.depthwise import strided_depthwise_in_float32
@@ -28,6 +29,7 @@ from fullconv.training.distribution.alike import KeptAlike
 from fullconv.training.distribution.processes import GroupEnvironment, Processes
 from fullconv.training.experiment import Plan
 from fullconv.training.guard.watch import Guard
+from fullconv.training.heads import AnyObjective, HeadsObjective, lookups_of, tables_of
 from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
@@ -63,14 +65,20 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
     task = SegmentationTask(
         net.to(memory_format=torch.channels_last),
         job.normalization,
-        objective_of(job),
+        objective_of(plan, data, job.grid),
         classes=len(data.classes),
         optimization=plan.optimization,
         steps=steps_per_epoch * plan.epochs,
         pretrained=job.transfer.pretrained,
     )
     recorder = RunRecorder(
-        job.directory, data.classes.names, status, job.display, batch_size=plan.batch_size, processes=processes
+        job.directory,
+        data.classes.names,
+        status,
+        job.display,
+        batch_size=plan.batch_size,
+        processes=processes,
+        heads=list(plan.heads or ())[1:],
     )
     guard = Guard(job, steps=steps_per_epoch * plan.epochs, warn=recorder.warn, measured=recorder.measured)
     checkpoints = job.directory / "checkpoints"
@@ -125,11 +133,18 @@ def load_best(net: AnyFCN, directory: Path) -> None:
     )
 
 
-def objective_of(job: Job) -> Objective:
-    """The loss of a job's network on a batch, with class weights from the training images."""
-    plan, classes = job.plan, job.data.classes
-    weights, ignore = weights_of(plan, job.data), classes.ignore_index
-    return Objective(plan.loss, plan.regime, job.grid, classes=len(classes), ignore=ignore, weights=weights)
+def objective_of(plan: Plan, data: Dataset, grid: ScoreGrid) -> AnyObjective:
+    """The loss of a network on a batch, with class weights from the training images; groups of classes have none."""
+    classes = data.classes
+    weights, ignore = weights_of(plan, data), classes.ignore_index
+    first = Objective(plan.loss, plan.regime, grid, classes=len(classes), ignore=ignore, weights=weights)
+    if plan.heads is None:
+        return first
+    others = [
+        Objective(plan.loss, plan.regime, grid, classes=len(table), ignore=table.ignore_index)
+        for table in list(tables_of(plan.heads, classes).values())[1:]
+    ]
+    return HeadsObjective(tuple(plan.heads), [first, *others], lookups_of(plan.heads, classes))
 
 
 def weights_of(plan: Plan, data: Dataset) -> torch.Tensor | None:

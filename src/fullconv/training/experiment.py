@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
 from fullconv.training.class_weights import Weighting
+from fullconv.training.heads import Heads
 from fullconv.training.loss_settings import Loss, LossSetting
 from fullconv.training.optimization import Optimization
 from fullconv.training.recipes import Recipe, overlaid, settings_of
@@ -35,6 +36,9 @@ class Experiment(BaseModel):
         recipe: settings that belong together: "reference" trains as the published nets were trained. Other settings
             lie over it.
         regime: "whole-image", "patchwise" or "loss-sampling", or one of them with its own settings.
+        heads: sets of classes that are learnt at once: name of a head → "all", for the first, or groups of the
+            dataset's classes by name. Losses are summed, each a mean over what counts for its head; class weights are
+            for the first, which is also the one that is scored.
         seed: of weights, order and augmentation.
         resize: applied to every image before anything else; predictions come back at the original size.
         crop: (height, width) of a training view; none = from the sizes of the images.
@@ -70,6 +74,7 @@ class Experiment(BaseModel):
     group_by: str | None = None
     recipe: Recipe = "default"
     regime: Regime = WholeImage()
+    heads: Heads | None = None
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     resize: Resize = Resize()
     crop: tuple[int, int] | None = None

@@ -45,6 +45,7 @@ def finished_run(directory: Path) -> Run:
     if status.state != "done":
         raise FullconvError(status.error or f"the run is {status.state}", where=directory)
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
-    model = Model.load(directory / "model", allow_code=is_own_file(plan.network))
+    first = next(iter(plan.heads)) if plan.heads else None
+    model = Model.load(directory / "model", head=first, allow_code=is_own_file(plan.network))
     scores = Scores.from_dict(json.loads((directory / "report" / "scores.json").read_text())["scores"])
     return Run(directory, plan, model, scores, model.card.scores[0].split)

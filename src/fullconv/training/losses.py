@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
-
-from fullconv.errors import PlanError
 
 
 def pixel_cross_entropy(
@@ -105,65 +101,6 @@ def near_boundary(labels: torch.Tensor, *, width: int, ignore: int) -> torch.Ten
     highest = F.max_pool2d(values.masked_fill(none, -1.0), size, 1, width)
     lowest = -F.max_pool2d((-values).masked_fill(none, float("-inf")), size, 1, width)
     return ((highest > lowest) & ~none).squeeze(1)
-
-
-def cross_entropy(
-    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Mean negative log-likelihood over the pixels that count; 0 where none does.
-
-    Args:
-        scores: (N, classes, H, W) floating point.
-        labels: (N, H, W) integer class ids.
-        ignore: the id that counts nowhere.
-        weight: (classes,) factor per true class; the mean is then weighted.
-
-    >>> scores = torch.zeros(1, 4, 1, 2)
-    >>> round(cross_entropy(scores, torch.tensor([[[1, 255]]]), ignore=255).item(), 4)
-    1.3863
-    >>> cross_entropy(scores, torch.tensor([[[255, 255]]]), ignore=255).item()
-    0.0
-    """
-    counted = labels != ignore
-    factors = counted.float() if weight is None else weight[labels.long().masked_fill(~counted, 0)] * counted
-    total = (pixel_cross_entropy(scores, labels, ignore=ignore) * factors).sum()
-    return total / factors.sum().clamp_min(torch.finfo(factors.dtype).tiny)
-
-
-def cross_entropy_of_heads(
-    scores: Sequence[torch.Tensor],
-    labels: Sequence[torch.Tensor],
-    *,
-    ignore: Sequence[int],
-    weights: Sequence[torch.Tensor | None] | None = None,
-) -> torch.Tensor:
-    """One cross-entropy per head, summed; each is a mean over the pixels that count for that head.
-
-    For networks with several heads (`networks.several_heads`), such as semantic and geometric classes.
-
-    Args:
-        scores: per head (N, classes, H, W) floating point.
-        labels: per head (N, H, W) integer class ids.
-        ignore: per head the id that counts nowhere.
-        weights: per head (classes,) factors per true class, or None; None for no weights at all.
-
-    Raises:
-        PlanError: labels, ignored ids or weights are not given for every head.
-
-    Source: Long, Shelhamer, Darrell, CVPR 2015, section 5 (SIFT Flow).
-
-    >>> scores = torch.zeros(1, 4, 1, 2), torch.zeros(1, 2, 1, 2)
-    >>> labels = torch.tensor([[[1, 255]]]), torch.tensor([[[0, 1]]])
-    >>> round(cross_entropy_of_heads(scores, labels, ignore=(255, 255)).item(), 4)
-    2.0794
-    """
-    per_head = [None] * len(scores) if weights is None else weights
-    for what, given in (("labels", labels), ("ignored ids", ignore), ("class weights", per_head)):
-        if len(given) != len(scores):
-            raise PlanError(f"{len(given)} {what} for {len(scores)} heads", remedy="give one for every head")
-    heads = zip(scores, labels, ignore, per_head, strict=True)
-    losses = [cross_entropy(found, truth, ignore=other, weight=weight) for found, truth, other, weight in heads]
-    return torch.stack(losses).sum()
 
 
 def _wide(scores: torch.Tensor) -> torch.Tensor:

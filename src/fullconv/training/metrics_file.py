@@ -33,11 +33,12 @@ class MetricsFile:
     Args:
         path: of metrics.csv.
         names: class names; each gets a column `iou_<name>`.
+        heads: of groups of classes; each gets a column `mean_iou_<head>`.
     """
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    def __init__(self, path: Path, names: Sequence[str], heads: Sequence[str] = ()) -> None:
         self.path = path
-        self.columns = (*COLUMNS, *(f"iou_{name}" for name in names))
+        self.columns = (*COLUMNS, *(f"iou_{name}" for name in names), *(f"mean_iou_{head}" for head in heads))
 
     def start(self, *, last_step: int = 0, last_epoch: int = 0) -> None:
         """Begin the file, or cut it back to where a run goes on from a checkpoint: rows of later steps go, and those of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,8 +29,8 @@ class Part:
     """A loss before it is divided: over several processes, totals and counts are summed apart.
 
     Args:
-        total: scalar with gradient.
-        count: scalar that it is divided by.
+        total: scalar with gradient, or one per head.
+        count: what it is divided by.
     """
 
     total: torch.Tensor
@@ -37,8 +38,8 @@ class Part:
 
     @property
     def loss(self) -> torch.Tensor:
-        """0 where nothing counts."""
-        return self.total / self.count.clamp_min(torch.finfo(self.count.dtype).tiny)
+        """0 where nothing counts; of several heads the sum."""
+        return (self.total / self.count.clamp_min(torch.finfo(self.count.dtype).tiny)).sum()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Reading:
     scores: torch.Tensor
     labels: torch.Tensor
     part: Part
+
+
+def scored(net: nn.Module, images: torch.Tensor, regime: AnyRegime) -> Any:
+    """What a network yields where the regime reads the loss: at the pixels, or at the cells of the score grid."""
+    return net(images) if regime.loss_at == "pixels" else CellScores(net)(images)
 
 
 class Objective(nn.Module):
@@ -82,6 +88,8 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.loss = loss
+        self.parts = 1
+        self.classes = classes
         self.regime = regime
         self.grid = grid
         self.ignore = ignore
@@ -105,15 +113,25 @@ class Objective(nn.Module):
             labels: (N, H, W) class ids.
             seeds: (N,) int64, one per image: what loss sampling keeps of the image is a function of it.
         """
+        return self.reading(scored(net, images, self.regime), labels, _size(images), seeds)
+
+    def reading(
+        self, scores: torch.Tensor, labels: torch.Tensor, image: tuple[int, int], seeds: torch.Tensor | None
+    ) -> Reading:
+        """The loss of a training batch from its scores.
+
+        Args:
+            scores: (N, classes, h, w), where the regime reads the loss (see `scored`).
+            labels: (N, H, W) class ids.
+            image: (H, W).
+            seeds: (N,), or None.
+        """
         labels = labels.int() if labels.dtype == torch.uint16 else labels  # torch masks nothing of uint16
-        near = self._near(labels)
-        if self.regime.loss_at == "pixels":
-            scores, truth = net(images), labels
-        else:
-            scores = CellScores(net)(images)
+        near, truth = self._near(labels), labels
+        if self.regime.loss_at != "pixels":
             truth = self.grid.labels(labels, _size(scores), ignore=self.ignore)
             near = None if near is None else self.grid.labels(near.int(), _size(scores), ignore=0).bool()
-        kept = self._kept(scores, truth, _size(images), seeds)
+        kept = self._kept(scores, truth, image, seeds)
         used = truth if kept is None else truth.masked_fill(~kept, self.ignore)
         return Reading(scores, truth, self.part(scores, used, near=near))
 

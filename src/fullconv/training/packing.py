@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fullconv.data.classes import ClassTable
 from fullconv.networks.own_file import OwnNetwork, short_name
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
-from fullconv.store.package import Geometry, HistoryEntry, ModelCard, PackageScores, save_package
+from fullconv.store.package import Geometry, HistoryEntry, ModelCard, PackageScores, one_head, save_package
 from fullconv.store.recipe import NetworkCode, NetworkRecipe
 from fullconv.training.finished import Run
+from fullconv.training.heads import tables_of
 from fullconv.training.job import Job
 
 
@@ -20,7 +22,7 @@ def packed_run(job: Job) -> Run:
     card = ModelCard(
         name=directory.name,
         network=_recipe(job),
-        classes=data.classes,
+        classes=_tables(job) if plan.heads else data.classes,
         image_dtype=data.dtype,
         normalization=job.normalization,
         resize=plan.resize,
@@ -30,13 +32,15 @@ def packed_run(job: Job) -> Run:
     split = "test" if len(data.test) else "val"
     job.display.say(f"Evaluating the best checkpoint on the {split} images …")
     held_out = data.split(split)
-    model = Model(job.net, card, device=plan.device)
+    first = next(iter(plan.heads)) if plan.heads else None
+    model = Model(*one_head(job.net, card, first), device=plan.device)
     scores = evaluate(model, held_out, report=directory / "report", run=directory, progress=not job.display.quiet)
     entry = PackageScores.of(scores, dataset=data.name, split=split, images=len(held_out))
     card = card.model_copy(update={"scores": (entry,)})
     package = directory / "model"
     save_package(package, job.net, card, replace=True)
-    return Run(directory, plan, Model(job.net, card, package, device=plan.device), scores, split)
+    model = Model(*one_head(job.net, card, first), package, device=plan.device)
+    return Run(directory, plan, model, scores, split)
 
 
 def _recipe(job: Job) -> NetworkRecipe:
@@ -44,4 +48,10 @@ def _recipe(job: Job) -> NetworkRecipe:
     name, code = job.plan.network, None
     if isinstance(job.net, OwnNetwork):
         name, code = short_name(name), NetworkCode.of(job.net.file)
-    return NetworkRecipe(name=name, classes=len(job.data.classes), channels=job.data.channels, code=code)
+    classes = len(job.data.classes)
+    counts = {head: len(table) for head, table in _tables(job).items()} if job.plan.heads else classes
+    return NetworkRecipe(name=name, classes=counts, channels=job.data.channels, code=code)
+
+
+def _tables(job: Job) -> dict[str, ClassTable]:
+    return tables_of(job.plan.heads or {}, job.data.classes)

@@ -31,6 +31,7 @@ from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weight
 from fullconv.store.package import find_package
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.experiment import Experiment, Plan
+from fullconv.training.heads import class_counts
 from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.plan_checks import check_classes, check_patches, patch_of
@@ -122,6 +123,11 @@ def network_of(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyF
     """The network with its start values; one of the user's own comes from the copy in the run, if there is a run."""
     lightning.seed_everything(plan.seed, verbose=False)
     classes, channels = len(data.classes), data.channels
+    if plan.heads is not None:
+        if is_own_file(plan.network):
+            remedy = "leave heads out, or choose a network of the catalogue"
+            raise PlanError("a network from a Python file has one head", where="heads", remedy=remedy)
+        return build_network(plan.network, classes=class_counts(plan.heads, data.classes), channels=channels)
     if is_own_file(plan.network):
         name = plan.network if run is None else copied_name(plan.network, run)
         return own_network(name, classes=classes, channels=channels)
@@ -130,6 +136,9 @@ def network_of(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyF
 
 def transfer_of(plan: Plan, net: AnyFCN, data: Dataset) -> TransferReport:
     if plan.weights not in NAMED_WEIGHTS and is_package(Path(plan.weights)):
+        if plan.heads is not None:
+            remedy = "give a weight file, such as the model's model.safetensors"
+            raise PlanError("several heads do not start from a model", where="weights", remedy=remedy)
         return reuse(net, plan.network, Path(plan.weights), data.classes.names)
     if isinstance(net, OwnNetwork):
         return load_own_weights(net, plan.weights)

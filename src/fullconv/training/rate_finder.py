@@ -82,7 +82,7 @@ def find_learning_rate(job: Job, *, steps: int = STEPS, span: tuple[float, float
         task = _Sweep(
             net,
             job.normalization,
-            objective_of(job),
+            objective_of(job.plan, job.data, job.grid),
             classes=len(job.data.classes),
             optimization=plan.optimization,
             steps=steps,

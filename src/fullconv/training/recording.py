@@ -40,6 +40,7 @@ class RunRecorder(Callback):
         status: as it stands when training starts.
         display: shows progress.
         batch_size: views in a step, of all processes together.
+        heads: of groups of classes.
         processes: all measure, the first one writes.
     """
 
@@ -52,6 +53,7 @@ class RunRecorder(Callback):
         *,
         batch_size: int,
         processes: Processes,
+        heads: Sequence[str] = (),
     ) -> None:
         self.run = run
         self.names = tuple(names)
@@ -59,7 +61,7 @@ class RunRecorder(Callback):
         self.display = display
         self.batch_size = batch_size
         self.processes = processes
-        self.metrics = MetricsFile(run / "metrics.csv", names)
+        self.metrics = MetricsFile(run / "metrics.csv", names, heads)
         self.measured: dict[str, Measured] = {}
         self.stop_requested = False
         self._beat = 0.0
@@ -148,7 +150,8 @@ class RunRecorder(Callback):
             row["images_per_second"] = self._images / self._seconds
             row["loader_wait"] = self._waited / self._seconds
         per_class = {f"iou_{name}": float(value) for name, value in zip(self.names, scores.iou, strict=True)}
-        self._row(trainer, split=split, **row, **per_class)
+        groups = {f"mean_iou_{name}": value for name, value in task.group_scores().items()} if split == "val" else {}
+        self._row(trainer, split=split, **row, **per_class, **groups)
         self.measured[split] = Measured(row["loss"], scores)
         confusion.reset()
         task.losses[split].clear()

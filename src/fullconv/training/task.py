@@ -14,7 +14,8 @@ from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
 from fullconv.training.distribution.processes import sum_over
-from fullconv.training.objective import Objective, Part
+from fullconv.training.heads import AnyObjective, HeadsObjective
+from fullconv.training.objective import Part
 from fullconv.training.optimization import Optimization, follow_rates, make_optimizer
 from fullconv.training.policies import rate_at
 
@@ -29,7 +30,7 @@ class SegmentationTask(lightning.LightningModule):
         net: (N, C, H, W) → (N, classes, H, W).
         normalization: pixel values → network input.
         objective: the loss of a training batch, by loss and regime.
-        classes: how many.
+        classes: how many; of several heads those of the first.
         optimization: the optimiser and its rates, with nothing left open.
         steps: of the optimiser in the whole run; the schedule is frozen in steps.
         pretrained: whether the backbone was transferred, and trains as `optimization.backbone` says.
@@ -39,7 +40,7 @@ class SegmentationTask(lightning.LightningModule):
         self,
         net: AnyFCN,
         normalization: Normalization,
-        objective: Objective,
+        objective: AnyObjective,
         *,
         classes: int,
         optimization: Optimization,
@@ -55,6 +56,10 @@ class SegmentationTask(lightning.LightningModule):
         self.pretrained = pretrained
         self.train_confusion = ConfusionMatrix(classes=classes, ignore=objective.ignore)
         self.val_confusion = ConfusionMatrix(classes=classes, ignore=objective.ignore)
+        self.group_confusions: Any = nn.ModuleDict()
+        if isinstance(objective, HeadsObjective):
+            for name, head in list(zip(objective.names, objective.each, strict=True))[1:]:
+                self.group_confusions[name] = ConfusionMatrix(classes=head.classes, ignore=head.ignore)
         self.losses: dict[str, list[torch.Tensor]] = {"train": [], "val": []}
         if pretrained and optimization.backbone == "frozen":
             self.net.features.requires_grad_(False)
@@ -115,7 +120,12 @@ class SegmentationTask(lightning.LightningModule):
         scores = self.net(self.network_input(batch))
         part = self.objective.part(scores, batch.labels, keep=1.0)
         images = (batch.labels != self.objective.ignore).flatten(1).any(1).sum().to(part.total.dtype)
-        self.losses["val"].append(torch.stack([part.total, part.count, images]).double())
+        self.losses["val"].append(torch.stack([part.total, part.count, images.expand_as(part.total)]).double())
+        if isinstance(self.objective, HeadsObjective):
+            own = self.objective.labels(batch.labels)
+            for confusion, found, truth in zip(self.group_confusions.values(), scores[1:], own[1:], strict=True):
+                confusion.update(found.contiguous(), truth)
+            scores = scores[0]
         self.val_confusion.update(scores.contiguous(), batch.labels)
 
     def _divided(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,7 +136,7 @@ class SegmentationTask(lightning.LightningModule):
             return part.loss, part.loss.detach()
         total, count = sum_over(torch.stack([part.total, part.count]))
         if self.objective.loss.reduction == "sum":
-            return part.total * processes, total
+            return part.total.sum() * processes, total.sum()
         return Part(part.total * processes, count).loss, Part(total, count).loss
 
     def validation_loss(self, batch_size: int) -> float | None:
@@ -135,18 +145,26 @@ class SegmentationTask(lightning.LightningModule):
 
         Every process calls it, and all get the same.
         """
-        nothing = torch.zeros(3, dtype=torch.float64, device=self.device)
-        total, count, images = sum_over(torch.stack([nothing, *self.losses["val"]]).sum(0)).tolist()
+        nothing = torch.zeros(3, self.objective.parts, dtype=torch.float64, device=self.device)
+        told = [found.view(3, -1) for found in self.losses["val"]]
+        total, count, images = sum_over(torch.stack([nothing, *told]).sum(0))
         if self.objective.loss.reduction == "sum":
-            return total * batch_size / images if images else None
-        return total / count if count else None
+            return float(total.sum() * batch_size / images[0]) if images[0] else None
+        return float(Part(total, count).loss) if count[0] else None
 
     def on_validation_epoch_end(self) -> None:
-        counts = self.val_confusion.compute()
-        truth, found, both = counts.sum(1), counts.sum(0), counts.diagonal()
-        union = truth + found - both
-        iou = both[union > 0] / union[union > 0]
-        self.log("val/mean_iou", iou.mean() if iou.numel() else torch.tensor(0.0), logger=False)
+        self.log("val/mean_iou", _mean_iou(self.val_confusion), logger=False)
+
+    def group_scores(self) -> dict[str, float]:
+        """Mean IoU of every head but the first over the validation images, counted anew from here on.
+
+        Every process calls it, and all get the same.
+        """
+        found = {}
+        for name, confusion in self.group_confusions.items():
+            found[name] = float(_mean_iou(confusion))
+            confusion.reset()
+        return found
 
     def configure_optimizers(self) -> Any:
         plan = self.optimization
@@ -158,3 +176,11 @@ class SegmentationTask(lightning.LightningModule):
             optimizer, lambda step: rate_at(plan.policy, step, self.steps, warmup)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _mean_iou(confusion: Any) -> torch.Tensor:
+    counts = confusion.compute()
+    truth, found, both = counts.sum(1), counts.sum(0), counts.diagonal()
+    union = truth + found - both
+    iou: torch.Tensor = both[union > 0] / union[union > 0]
+    return iou.mean() if iou.numel() else torch.tensor(0.0)

@@ -21,10 +21,12 @@ from fullconv.errors import NetworkError
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.depthwise import strided_depthwise_in_float32
+from fullconv.training.engine import objective_of
 from fullconv.training.experiment import Plan
 from fullconv.training.forecast.heap import held_at_most
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.forecast.storages import StorageLedger, collector_at_rest, on_shapes_alone, without_content
+from fullconv.training.heads import AnyObjective
 
 TRACED_BATCHES = (2, 3)
 TRACED_STEPS = 2
@@ -123,6 +125,7 @@ class MemoryForecast:
         grid: of the network's scores.
         channels: bands of the images.
         classes: how many.
+        objective: the loss; that of the plan on one set of classes if not given.
         dtype: of the images.
         ignore: the label that counts nowhere.
         pretrained: whether the backbone was transferred, and trains as `optimization.backbone` says.
@@ -144,12 +147,18 @@ class MemoryForecast:
         ignore: int = 255,
         pretrained: bool = False,
         validated: tuple[int, int] | None = None,
+        objective: AnyObjective | None = None,
     ) -> None:
         self.net = net
         self.plan = plan.model_copy(update={"device": "cpu"})
         self.on_gpu = plan.device == "cuda"
         self.grid = grid
-        self.facts: dict[str, Any] = {"channels": channels, "classes": classes, "ignore": ignore}
+        self.facts: dict[str, Any] = {
+            "channels": channels,
+            "classes": classes,
+            "ignore": ignore,
+            "objective": objective,
+        }
         self.pretrained = pretrained
         self.dtype = dtype
         self.validated = validated or plan.crop
@@ -272,6 +281,7 @@ def memory_of(plan: Plan, data: Dataset, net: AnyFCN, grid: ScoreGrid, *, pretra
         classes=len(data.classes),
         dtype=data.dtype,
         ignore=data.classes.ignore_index,
+        objective=objective_of(plan, data, grid),
         pretrained=pretrained,
         validated=max(sizes, key=lambda size: size[0] * size[1]),
     )

@@ -10,6 +10,7 @@ from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.experiment import Plan
+from fullconv.training.heads import AnyObjective
 from fullconv.training.objective import Objective
 from fullconv.training.task import SegmentationTask
 
@@ -37,12 +38,14 @@ class SingleStep:
         classes: int,
         ignore: int = 255,
         pretrained: bool = False,
+        objective: AnyObjective | None = None,
     ) -> None:
         self.plan = plan
         self.task = SegmentationTask(
             net,
             Normalization(scale=255.0, mean=(0.5,) * channels, std=(0.25,) * channels),
-            Objective(plan.loss, plan.regime, grid, classes=classes, ignore=ignore, weights=torch.ones(classes)),
+            objective
+            or Objective(plan.loss, plan.regime, grid, classes=classes, ignore=ignore, weights=torch.ones(classes)),
             classes=classes,
             optimization=plan.optimization,
             steps=1000,
@@ -78,7 +81,8 @@ class SingleStep:
         with torch.no_grad(), self._autocast():
             scores = task.net(task.network_input(batch))
             task.objective.part(scores, batch.labels)
-            task.val_confusion.update(scores.contiguous(), batch.labels)
+            first = scores[0] if isinstance(scores, tuple) else scores
+            task.val_confusion.update(first.contiguous(), batch.labels)
         task.train()
 
     def _autocast(self) -> torch.autocast:

@@ -55,7 +55,8 @@ class Guard(Callback):
         self.facts = facts_of(job, steps)
         self.warn = warn
         self.measured = measured
-        self.expected = zero_score_loss(job.plan.loss, len(job.data.classes))
+        single = job.plan.heads is None
+        self.expected = zero_score_loss(job.plan.loss, len(job.data.classes)) if single else None
         self.said: list[str] = []
         self.validations: list[Validation] = []
         self.epoch_losses: list[float] = []
