@@ -11,7 +11,7 @@ import torch
 import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.evaluation.metrics_table import read_rows
-from fullconv.training import fit
+from fullconv.training import packing
 from fullconv.training.recording import StopRequested
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
@@ -42,7 +42,7 @@ def test_a_run_that_had_ended_early_is_only_finished_when_resumed(
     dataset: Dataset, hopeless: dict[str, Any], workspace_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "evaluate", _stopped)
+        patch.setattr(packing, "evaluate", _stopped)
         with pytest.raises(StopRequested):
             fc.train(dataset, quiet=True, **hopeless)
     (stopped,) = Workspace.find().runs.iterdir()
