@@ -68,9 +68,10 @@ def share_of(data: fc.Dataset, name: str, split: str) -> float:
 def numbers_of(title: str, run: fc.Run, test: fc.Dataset) -> dict[str, Any]:
     """A stage that was a run: its scores, and how it came to them."""
     rows = [row for row in read_rows(run.directory / "metrics.csv") if row["pixel_accuracy"]]
+    seconds = [float(row["seconds"]) for row in rows if row["seconds"]]
     return {
         **scores_of(title, run.experiment.network, run.model.label, test),
-        "minutes": sum(float(row["seconds"]) for row in rows if row["seconds"]) / 60,
+        "minutes": len(seconds) * float(np.median(seconds)) / 60,
         "validation": [float(row["pixel_accuracy"]) for row in rows if row["split"] == "val"],
         "warnings": list(read_status(run.directory).warnings),
     }
@@ -186,7 +187,8 @@ def table_of(results: Mapping[str, Any]) -> str:
         "",
         f"The labels themselves, sampled every 32 pixels and interpolated, score {_percent(ceiling['32'])}; every 8 "
         f"pixels, {_percent(ceiling['8'])}. A class is found where {FOUND:.0%} of its pixels bear its name; contours "
-        f"are the pixels up to {NEAR} from a border between classes; minutes are those of training alone.",
+        f"are the pixels up to {NEAR} from a border between classes; minutes are those of training alone, "
+        "with all epochs as long as the median one.",
         "",
         *_epochs_table(results["stages"]),
     ]
