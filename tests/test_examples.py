@@ -20,6 +20,7 @@ from torch import nn
 import fullconv as fc
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+PAGE = EXAMPLES.parent / "docs" / "tutorials" / "story.md"
 FIGURES = ("curves.svg", "predictions.png", "heat.png")
 
 
@@ -42,6 +43,27 @@ def transfer_of(out: Path, group: str) -> dict[str, Any]:
         if f"group: {group}\n" in plan.read_text():
             return json.loads((plan.parent / "transfer.json").read_text())
     raise AssertionError(group)
+
+
+@pytest.mark.parametrize("numbers", sorted(PAGE.with_suffix("").glob("*.json")), ids=lambda path: path.stem)
+def test_the_page_says_what_was_measured(numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    results = json.loads(numbers.read_text())
+    assert importlib.import_module("story_pages").table_of(results) in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not (PAGE.with_suffix("") / "scenes.json").is_file(), reason="the story has not been told yet")
+def test_scenes_reach_what_the_article_reached() -> None:
+    results = json.loads((PAGE.with_suffix("") / "scenes.json").read_text())
+    stages = {stage["title"]: stage for stage in results["stages"]}
+    stuck = stages["1 random weights, no batch norm, plain SGD"]
+    assert stuck["pixel_accuracy"] == pytest.approx(results["commonest"]["test"], abs=0.01)
+    assert stages["2 ImageNet weights"]["pixel_accuracy"] > 0.90
+    assert len(stages["2 ImageNet weights"]["found"]) >= 9
+    fine = stages["3 skips, from stage 2"]
+    assert fine["pixel_accuracy"] > 0.95
+    assert max(fine["validation"][:2]) > 0.95
+    assert fine["contours"] > stages["2 ImageNet weights"]["contours"]
 
 
 @pytest.fixture
