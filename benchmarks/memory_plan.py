@@ -21,10 +21,10 @@ from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.progress import track
 from fullconv.training.depthwise import strided_depthwise_in_float32
-from fullconv.training.experiment import Plan
 from fullconv.training.forecast.memory import MemoryForecast
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
-from fullconv.training.optimization import Optimization
+from fullconv.training.settings.experiment import Plan
+from fullconv.training.settings.optimization import Optimization
 from provenance import provenance
 
 MIB = 2**20

@@ -30,9 +30,9 @@ import torch
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.listing import list_networks
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.experiment import Experiment
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.settings.experiment import Experiment
 from provenance import hardware, provenance
 
 RESULTS = Path(__file__).parent / "results"

@@ -33,10 +33,10 @@ from fullconv.networks.catalogue import build_network
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.distribution.processes import Processes
 from fullconv.training.engine import fit_network, quiet_lightning
-from fullconv.training.experiment import DEFAULT_NETWORK, Experiment, Plan
 from fullconv.training.job import Job
 from fullconv.training.preparing import readied
 from fullconv.training.runs import new_run
+from fullconv.training.settings.experiment import DEFAULT_NETWORK, Experiment, Plan
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
 from other_loops import ReferenceViews, SmpTask, SmpViews, loader_of

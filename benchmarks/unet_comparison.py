@@ -40,9 +40,9 @@ from fullconv.files import write_atomically
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.weights import load_classifier
 from fullconv.surgery.transplant import transplant
-from fullconv.training.experiment import DEFAULT_NETWORK, Experiment
 from fullconv.training.fit import train
 from fullconv.training.plan import TrainingSet, default_workers, resolve
+from fullconv.training.settings.experiment import DEFAULT_NETWORK, Experiment
 from fullconv.workspace import Workspace
 from other_loops import SmpViews, loader_of
 from provenance import provenance

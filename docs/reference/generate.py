@@ -21,9 +21,9 @@ from fullconv.networks import listing
 from fullconv.networks.catalogue import network_names, parse_name
 from fullconv.networks.listing import CLASSES, describe, list_networks
 from fullconv.progress import track
-from fullconv.training.experiment import Experiment, Optimization
-from fullconv.training.loss_settings import Boundary, Loss
-from fullconv.training.policies import (
+from fullconv.training.settings.experiment import Experiment, Optimization
+from fullconv.training.settings.loss_settings import Boundary, Loss
+from fullconv.training.settings.policies import (
     Cosine,
     Exponential,
     Fixed,
@@ -34,7 +34,7 @@ from fullconv.training.policies import (
     Sigmoid,
     Step,
 )
-from fullconv.training.regimes import LossSampling, Patchwise, WholeImage
+from fullconv.training.settings.regimes import LossSampling, Patchwise, WholeImage
 
 HERE = Path(__file__).parent
 POLICIES = (Fixed, Step, MultiStep, Exponential, Inverse, Polynomial, Sigmoid, Cosine, OneCycle)

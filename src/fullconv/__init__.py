@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from fullconv.surgery.stem import with_stem_stride
     from fullconv.surgery.stitching import shift_and_stitch
     from fullconv.surgery.transplant import transplant
-    from fullconv.training.experiment import Experiment
     from fullconv.training.finished import Run
     from fullconv.training.fit import resume, train
     from fullconv.training.forecast.forecasting import Forecast, forecast
+    from fullconv.training.settings.experiment import Experiment
 
 __all__ = [
     "Dataset",
@@ -65,7 +65,7 @@ __all__ = [
 
 _HOMES = {
     "Dataset": "data.dataset",
-    "Experiment": "training.experiment",
+    "Experiment": "training.settings.experiment",
     "Forecast": "training.forecast.forecasting",
     "FullconvError": "errors",
     "Geometry": "geometry.geometry",

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fullconv.errors import PlanError
-from fullconv.training.class_weights import class_weights
+from fullconv.training.settings.class_weights import class_weights
 
 NAMES = ("road", "car", "sign", "tram")
 PIXELS = (700_000, 200_000, 99_000, 1_000)

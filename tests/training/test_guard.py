@@ -18,8 +18,8 @@ from fullconv.errors import DataError, PlanError
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training import preparing
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.policies import Fixed, rate_at
 from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.settings.policies import Fixed, rate_at
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
 

@@ -20,9 +20,9 @@ from fullconv.training.guard.steps import (
     zero_score_loss,
     zero_scores,
 )
-from fullconv.training.loss_settings import Loss
 from fullconv.training.objective import Objective
-from fullconv.training.regimes import WholeImage
+from fullconv.training.settings.loss_settings import Loss
+from fullconv.training.settings.regimes import WholeImage
 
 CAMVID_START = [2.39073] * 9 + [2.36782] * 9 + [2.33216] * 9 + [2.27469] * 9 + [2.18851] * 9 + [2.05489] * 10
 COFFEE_START = [1.09201] * 6 + [1.05982] * 6 + [1.01224] * 6 + [0.939676] * 6 + [0.851547] * 6 + [0.7] * 25

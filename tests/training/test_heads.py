@@ -15,11 +15,11 @@ from fullconv.errors import PlanError
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.experiment import Experiment
 from fullconv.training.heads import HeadsObjective, lookups_of, tables_of
-from fullconv.training.loss_settings import Loss
 from fullconv.training.objective import Objective
-from fullconv.training.regimes import LossSampling, WholeImage
+from fullconv.training.settings.experiment import Experiment
+from fullconv.training.settings.loss_settings import Loss
+from fullconv.training.settings.regimes import LossSampling, WholeImage
 
 NAMES = ("sky", "road", "car", "tree")
 CLASSES = ClassTable(

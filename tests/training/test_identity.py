@@ -16,9 +16,9 @@ from torch import nn
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import CellScores, ScoreGrid
 from fullconv.training.loss_sampling import kept_at_random
-from fullconv.training.loss_settings import Loss
 from fullconv.training.objective import Objective
-from fullconv.training.regimes import LossSampling, Patchwise, WholeImage
+from fullconv.training.settings.loss_settings import Loss
+from fullconv.training.settings.regimes import LossSampling, Patchwise, WholeImage
 
 CLASSES, IGNORE = 3, 255
 SUM = Loss(reduction="sum")

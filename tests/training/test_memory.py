@@ -14,13 +14,13 @@ from fullconv.networks.catalogue import build_network
 from fullconv.networks.own_file import own_network
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.depthwise import strided_depthwise_in_float32
-from fullconv.training.experiment import Plan
 from fullconv.training.forecast import memory, room
 from fullconv.training.forecast.fallback import fallback_for
 from fullconv.training.forecast.heap import Heap, held_at_most
 from fullconv.training.forecast.memory import MemoryForecast
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
-from fullconv.training.optimization import Optimization
+from fullconv.training.settings.experiment import Plan
+from fullconv.training.settings.optimization import Optimization
 
 NAME, CLASSES, CROP = "fcn8s-squeezenet1_1", 5, (64, 96)
 

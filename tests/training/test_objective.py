@@ -10,10 +10,10 @@ from torch import nn
 
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.loss_sampling import block_labels, block_means, kept_at_random, kept_hardest, over_pixels
-from fullconv.training.loss_settings import Boundary, Loss
 from fullconv.training.losses import dice_loss, lovasz_softmax, near_boundary, pixel_cross_entropy, pixel_focal
 from fullconv.training.objective import Objective, Part, Reading
-from fullconv.training.regimes import AnyRegime, LossSampling, Patchwise, WholeImage
+from fullconv.training.settings.loss_settings import Boundary, Loss
+from fullconv.training.settings.regimes import AnyRegime, LossSampling, Patchwise, WholeImage
 
 CLASSES, IGNORE = 3, 255
 WEIGHTS = torch.tensor([0.5, 1.0, 4.0])

@@ -18,10 +18,10 @@ from fullconv.data.samples import Batch
 from fullconv.geometry.fields import Field
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.loss_settings import Loss
 from fullconv.training.objective import Objective
-from fullconv.training.optimization import Optimization, make_optimizer, shown_rate
-from fullconv.training.regimes import WholeImage
+from fullconv.training.settings.loss_settings import Loss
+from fullconv.training.settings.optimization import Optimization, make_optimizer, shown_rate
+from fullconv.training.settings.regimes import WholeImage
 from fullconv.training.task import SegmentationTask
 
 CLASSES, IGNORE = 3, 255

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from fullconv.errors import PlanError
 from fullconv.files import read_document, write_document
-from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.plan import TrainingSet, default_crop, resolve
+from fullconv.training.settings.experiment import Experiment, Plan
 
 CAMVID = TrainingSet(train=[(360, 480)] * 367, val=[(360, 480)] * 101)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from torch.optim import lr_scheduler
 
-from fullconv.training.policies import (
+from fullconv.training.settings.policies import (
     Cosine,
     Exponential,
     Fixed,

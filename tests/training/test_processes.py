@@ -25,8 +25,8 @@ from fullconv.errors import DataError, FullconvError, PlanError
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training.distribution.launching import failure, packed
 from fullconv.training.distribution.processes import Processes, on_these
-from fullconv.training.experiment import Experiment
 from fullconv.training.plan import TrainingSet, resolve
+from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
 

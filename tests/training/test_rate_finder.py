@@ -17,10 +17,10 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
 from fullconv.training import rate_finder
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.experiment import Experiment
 from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.rate_finder import find_learning_rate, sweep_figure, sweep_of
+from fullconv.training.settings.experiment import Experiment
 from fullconv.workspace import Workspace
 
 

@@ -10,8 +10,8 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.evaluation.figures import to_png
 from fullconv.evaluation.metrics_table import read_rows
-from fullconv.training.optimization import Optimization
 from fullconv.training.rate_preview import rate_curve, rate_figure, rate_text
+from fullconv.training.settings.optimization import Optimization
 
 POLICIES = ["fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid", "cosine", "one-cycle"]
 

@@ -11,12 +11,12 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
 from fullconv.files import read_document, validate_document
-from fullconv.training.experiment import Experiment
-from fullconv.training.loss_settings import ELSEWHERE, Boundary, Loss
 from fullconv.training.plan import TrainingSet, resolve
-from fullconv.training.policies import Fixed, Polynomial
-from fullconv.training.recipes import overlaid, with_recipe
-from fullconv.training.regimes import LossSampling, WholeImage
+from fullconv.training.settings.experiment import Experiment
+from fullconv.training.settings.loss_settings import ELSEWHERE, Boundary, Loss
+from fullconv.training.settings.policies import Fixed, Polynomial
+from fullconv.training.settings.recipes import overlaid, with_recipe
+from fullconv.training.settings.regimes import LossSampling, WholeImage
 from fullconv.workspace import Workspace
 
 VOC = TrainingSet(train=[(375, 500), (500, 375)] * 400, val=[(333, 500)] * 100)

@@ -12,10 +12,10 @@ from fullconv.errors import PlanError
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.experiment import Experiment
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.plan_checks import patch_of
-from fullconv.training.regimes import LossSampling, Patchwise, WholeImage
+from fullconv.training.settings.experiment import Experiment
+from fullconv.training.settings.regimes import LossSampling, Patchwise, WholeImage
 
 REGIMES: list[dict[str, Any]] = [
     {"kind": "whole-image", "loss_at": "cells"},

@@ -57,8 +57,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One run: its state, its plan, its scores, where things lie."""
-    from fullconv.training.experiment import Experiment
     from fullconv.training.runs import PLAN_FILE, find_run
+    from fullconv.training.settings.experiment import Experiment
 
     with one_sentence():
         directory = find_run(run, Workspace.find(workspace))

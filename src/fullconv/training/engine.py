@@ -23,11 +23,9 @@ from fullconv.networks.own_file import OwnNetwork
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
-from fullconv.training.class_weights import class_weights
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.distribution.alike import KeptAlike
 from fullconv.training.distribution.processes import GroupEnvironment, Processes
-from fullconv.training.experiment import Plan
 from fullconv.training.guard.watch import Guard
 from fullconv.training.heads import AnyObjective, HeadsObjective, lookups_of, tables_of
 from fullconv.training.job import Job
@@ -35,6 +33,8 @@ from fullconv.training.loaders import training_loader, validation_loader, worker
 from fullconv.training.objective import Objective
 from fullconv.training.patience import Patience
 from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.settings.class_weights import class_weights
+from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import make_trackers

@@ -11,8 +11,8 @@ from fullconv.evaluation.scores import Scores
 from fullconv.files import read_document
 from fullconv.networks.own_file import is_own_file
 from fullconv.prediction.model import Model
-from fullconv.training.experiment import Plan
 from fullconv.training.runs import PLAN_FILE
+from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import read_status
 
 

@@ -20,7 +20,6 @@ from fullconv.training.distribution.launching import run_processes
 from fullconv.training.distribution.processes import LONGEST_WAIT, Processes, from_first, launched, on_these, placed
 from fullconv.training.endings import verdict
 from fullconv.training.engine import fit_network, load_best
-from fullconv.training.experiment import Experiment
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.forecast.shortage import shortage
 from fullconv.training.job import Job
@@ -30,6 +29,7 @@ from fullconv.training.plan import check_processes
 from fullconv.training.preparing import experiment_for, opened, readied
 from fullconv.training.rate_change import with_learning_rate
 from fullconv.training.runs import find_run, new_run
+from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import Status, idle_status, read_status, write_status
 from fullconv.training.transfer_record import TRANSFER, transfer_text
 from fullconv.workspace import Workspace

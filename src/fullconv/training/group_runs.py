@@ -10,12 +10,12 @@ from typing import Any
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError, PlanError
 from fullconv.files import read_document
-from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.preparing import readied
 from fullconv.training.rate_change import rate_was_changed
-from fullconv.training.regimes import Patchwise
 from fullconv.training.runs import PLAN_FILE, list_runs
+from fullconv.training.settings.experiment import Experiment, Plan
+from fullconv.training.settings.regimes import Patchwise
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
 

@@ -11,8 +11,8 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.experiment import Plan
 from fullconv.training.loaders import normalization_of
+from fullconv.training.settings.experiment import Plan
 from fullconv.workspace import Workspace
 
 

@@ -28,9 +28,9 @@ from fullconv.data.samples import (
 )
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.experiment import Plan
 from fullconv.training.guard.reading_faults import ReportedCollate, ReportedSamples, ReportingLoader
-from fullconv.training.regimes import Patchwise, WholeImage
+from fullconv.training.settings.experiment import Plan
+from fullconv.training.settings.regimes import Patchwise, WholeImage
 from fullconv.workspace import Workspace
 
 PREFETCHED_BATCHES = 2

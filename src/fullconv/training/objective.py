@@ -17,9 +17,9 @@ from fullconv.training.loss_sampling import (
     kept_hardest,
     over_pixels,
 )
-from fullconv.training.loss_settings import Loss
 from fullconv.training.losses import dice_loss, lovasz_softmax, near_boundary, pixel_cross_entropy, pixel_focal
-from fullconv.training.regimes import AnyRegime, LossSampling
+from fullconv.training.settings.loss_settings import Loss
+from fullconv.training.settings.regimes import AnyRegime, LossSampling
 
 REGIONAL = {"dice": dice_loss, "lovasz": lovasz_softmax}
 

@@ -11,8 +11,8 @@ import torch
 
 from fullconv.errors import PlanError
 from fullconv.prediction.model import usable_device
-from fullconv.training.experiment import Experiment, Plan
-from fullconv.training.regimes import AnyRegime, LossSampling, Patchwise, WholeImage
+from fullconv.training.settings.experiment import Experiment, Plan
+from fullconv.training.settings.regimes import AnyRegime, LossSampling, Patchwise, WholeImage
 from fullconv.training.trackers import check_trackers
 
 PIXELS_IN_A_RUN = 2.43e9

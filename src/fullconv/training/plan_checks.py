@@ -8,8 +8,8 @@ from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.engine import weights_of
-from fullconv.training.experiment import Plan
-from fullconv.training.regimes import Patchwise
+from fullconv.training.settings.experiment import Plan
+from fullconv.training.settings.regimes import Patchwise
 
 
 def patch_of(grid: ScoreGrid) -> tuple[int, int] | None:

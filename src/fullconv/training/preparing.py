@@ -30,14 +30,14 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.store.package import find_package
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.heads import class_counts
 from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.plan_checks import check_classes, check_patches, patch_of
-from fullconv.training.recipes import overlaid, with_recipe
 from fullconv.training.reuse import is_package, reuse
 from fullconv.training.runs import PLAN_FILE, stored_dataset
+from fullconv.training.settings.experiment import Experiment, Plan
+from fullconv.training.settings.recipes import overlaid, with_recipe
 from fullconv.training.transfer_record import recorded_transfer
 from fullconv.workspace import Workspace
 

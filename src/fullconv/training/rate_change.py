@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from fullconv.errors import PlanError
 from fullconv.files import validate_document, write_document
-from fullconv.training.experiment import Plan
 from fullconv.training.job import Job
-from fullconv.training.optimization import Optimization, with_rate
 from fullconv.training.runs import PLAN_FILE
+from fullconv.training.settings.experiment import Plan
+from fullconv.training.settings.optimization import Optimization, with_rate
 from fullconv.training.status import Status, read_status, write_status
 
 CHANGED = "the learning rate was changed from"

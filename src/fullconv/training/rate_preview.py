@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fullconv.evaluation.figures import INK, TRAIN, plain_axes
-from fullconv.training.optimization import Optimization
-from fullconv.training.policies import rate_at
+from fullconv.training.settings.optimization import Optimization
+from fullconv.training.settings.policies import rate_at
 
 Point = tuple[int, float]
 """Step and learning rate."""

@@ -18,7 +18,7 @@ from fullconv.training.display import TrainingDisplay
 from fullconv.training.distribution.processes import Processes
 from fullconv.training.guard.scores import Measured
 from fullconv.training.metrics_file import MetricsFile
-from fullconv.training.optimization import shown_rate
+from fullconv.training.settings.optimization import shown_rate
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import track_row

@@ -14,7 +14,7 @@ from fullconv.data.description import FILE_NAME
 from fullconv.errors import DataError, StorageError
 from fullconv.files import staged_directory, write_atomically, write_document
 from fullconv.networks.own_file import COPY, OwnFile, is_own_file, short_name
-from fullconv.training.experiment import Plan
+from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import FILE as STATUS
 from fullconv.training.status import Status, write_status
 from fullconv.workspace import Workspace

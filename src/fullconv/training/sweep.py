@@ -24,12 +24,12 @@ from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
 from fullconv.training.distribution.processes import here
-from fullconv.training.experiment import Experiment
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.fit import resume, train
 from fullconv.training.group_runs import GroupRun, run_for, runs_of
 from fullconv.training.preparing import experiment_for
-from fullconv.training.recipes import overlaid
+from fullconv.training.settings.experiment import Experiment
+from fullconv.training.settings.recipes import overlaid
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace, checked_name
 

@@ -16,8 +16,8 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.training.distribution.processes import sum_over
 from fullconv.training.heads import AnyObjective, HeadsObjective
 from fullconv.training.objective import Part
-from fullconv.training.optimization import Optimization, follow_rates, make_optimizer
-from fullconv.training.policies import rate_at
+from fullconv.training.settings.optimization import Optimization, follow_rates, make_optimizer
+from fullconv.training.settings.policies import rate_at
 
 COUNTED_EVERY = 4
 """Training scores are taken from every so many steps: they only show the way, and counting costs time."""

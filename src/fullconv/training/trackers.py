@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 
 from fullconv.errors import FullconvError, PlanError
 from fullconv.files import write_atomically
-from fullconv.training.experiment import Plan
+from fullconv.training.settings.experiment import Plan
 
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 PACKAGES: dict[Tracker, str] = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}

@@ -19,10 +19,10 @@ from typing import Any
 
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError, PlanError
-from fullconv.training.experiment import Experiment
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.preparing import experiment_for
 from fullconv.training.runs import run_name
+from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import FILE as STATUS
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace

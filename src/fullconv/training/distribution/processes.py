@@ -19,7 +19,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from fullconv.errors import FullconvError, PlanError
-from fullconv.training.experiment import Experiment
+from fullconv.training.settings.experiment import Experiment
 
 Value = TypeVar("Value")
 Settings = TypeVar("Settings", bound=Experiment)

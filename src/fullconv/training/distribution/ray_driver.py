@@ -12,8 +12,8 @@ from fullconv.files import write_atomically
 from fullconv.training import fit
 from fullconv.training.distribution.cluster import last_words, storage
 from fullconv.training.distribution.processes import from_first, launched
-from fullconv.training.experiment import Experiment
 from fullconv.training.runs import PLAN_FILE
+from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workspace import Workspace
 

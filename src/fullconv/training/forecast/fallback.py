@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from fullconv.training.experiment import Plan
 from fullconv.training.forecast.memory import MemoryForecast
+from fullconv.training.settings.experiment import Plan
 
 CROP_MULTIPLE = 32
 SMALLEST_CROP = 64

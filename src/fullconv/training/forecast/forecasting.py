@@ -19,13 +19,13 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.experiment import Experiment, Plan
 from fullconv.training.forecast.fallback import Fallback, fallback_for
 from fullconv.training.forecast.memory import StepMemory, memory_of
 from fullconv.training.forecast.room import SHARE, free_memory
 from fullconv.training.forecast.trial import OutOfMemory, Trial, try_out
 from fullconv.training.job import Job
 from fullconv.training.loaders import views_in_epoch
+from fullconv.training.settings.experiment import Experiment, Plan
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.engine import objective_of
-from fullconv.training.experiment import Plan
 from fullconv.training.forecast.heap import held_at_most
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.forecast.storages import StorageLedger, collector_at_rest, on_shapes_alone, without_content
 from fullconv.training.heads import AnyObjective
+from fullconv.training.settings.experiment import Plan
 
 TRACED_BATCHES = (2, 3)
 TRACED_STEPS = 2

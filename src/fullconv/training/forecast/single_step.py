@@ -9,9 +9,9 @@ from fullconv.data.samples import Batch
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.experiment import Plan
 from fullconv.training.heads import AnyObjective
 from fullconv.training.objective import Objective
+from fullconv.training.settings.experiment import Plan
 from fullconv.training.task import SegmentationTask
 
 

@@ -24,9 +24,9 @@ from fullconv.errors import FullconvError
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.distribution.interrupts import deaf_to_interrupts
 from fullconv.training.distribution.processes import Processes
-from fullconv.training.experiment import Plan
 from fullconv.training.job import Job
 from fullconv.training.loaders import prepare_samples, workers_without_main
+from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import Status
 from fullconv.workspace import Workspace
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from fullconv.training.guard.finding import Finding, in_order
-from fullconv.training.loss_settings import Loss
+from fullconv.training.settings.loss_settings import Loss
 
 RECENT = 50
 """Losses that are remembered, and that must agree before a loss counts as standing still."""

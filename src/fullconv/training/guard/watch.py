@@ -33,7 +33,7 @@ from fullconv.training.guard.steps import (
     zero_scores,
 )
 from fullconv.training.job import Job
-from fullconv.training.optimization import shown_rate
+from fullconv.training.settings.optimization import shown_rate
 
 WEIGHTS_WATCHED = 10_000
 """Of every parameter, evenly spaced: enough to see whether it moves."""

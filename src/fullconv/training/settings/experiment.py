@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
-from fullconv.training.class_weights import Weighting
 from fullconv.training.heads import Heads
-from fullconv.training.loss_settings import Loss, LossSetting
-from fullconv.training.optimization import Optimization
-from fullconv.training.recipes import Recipe, overlaid, settings_of
-from fullconv.training.regimes import LossSampling, Patchwise, Regime, WholeImage
+from fullconv.training.settings.class_weights import Weighting
+from fullconv.training.settings.loss_settings import Loss, LossSetting
+from fullconv.training.settings.optimization import Optimization
+from fullconv.training.settings.recipes import Recipe, overlaid, settings_of
+from fullconv.training.settings.regimes import LossSampling, Patchwise, Regime, WholeImage
 
 DEFAULT_NETWORK = "fcn4s-mobilenet_v2-features"
 

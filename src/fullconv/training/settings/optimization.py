@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from fullconv.training.policies import OneCycle, Policy
+from fullconv.training.settings.policies import OneCycle, Policy
 
 OptimizerName = Literal["adamw", "adam", "sgd", "nesterov", "adagrad", "rmsprop", "adadelta"]
 DEFAULT_RATES: dict[OptimizerName, float] = {
