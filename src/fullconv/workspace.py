@@ -49,6 +49,11 @@ class Workspace:
         return self.root / "groups"
 
     @property
+    def jobs(self) -> Path:
+        """What the workbench's jobs said."""
+        return self.root / "jobs"
+
+    @property
     def cache(self) -> Path:
         return self.root / "cache"
 

@@ -75,9 +75,6 @@ def _facts(run: Path) -> dict[str, Any]:
     from fullconv.training.status import read_status
 
     status = read_status(run)
-    state: str = status.state
-    if state in ("running", "queued") and not status.alive:
-        state = "killed"
     try:
         card = read_card(run / "model")
         scores = card.scores[0].model_dump() if card.scores else None
@@ -86,7 +83,7 @@ def _facts(run: Path) -> dict[str, Any]:
     return {
         "run": run.name,
         "folder": str(run),
-        "state": state,
+        "state": status.shown,
         "epoch": status.epoch,
         "epochs": status.epochs,
         "progress": status.progress,

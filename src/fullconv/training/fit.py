@@ -95,10 +95,26 @@ def train_as(
         return _together(prepared, workspace, processes)
 
 
+def plan_run(dataset: Dataset | Experiment | str | Path, settings: Mapping[str, Any], *, workspace: Workspace) -> Path:
+    """The folder of a run that is planned to the end and waits: `resume` begins it.
+
+    Args:
+        dataset, settings: see `train`.
+        workspace: where the run goes.
+
+    Raises:
+        PlanError, DataError, NetworkError, StorageError: as `train`.
+    """
+    experiment, data = experiment_for(dataset, settings, workspace)
+    plan, net, _, _ = readied(experiment, data)
+    own = net.file if isinstance(net, OwnNetwork) else None
+    return new_run(workspace, data.name, plan, own, waiting=True)
+
+
 def resume(
     run: str | Path, *, learning_rate: float | None = None, workspace: Workspace | None = None, quiet: bool = False
 ) -> Run:
-    """Continue a run that was stopped, killed or failed, from its last whole epoch.
+    """Continue a run that was stopped, killed or failed, from its last whole epoch, or begin one that waits.
 
     Args:
         run: its name or folder.

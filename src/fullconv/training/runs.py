@@ -22,7 +22,15 @@ from fullconv.workspace import Workspace
 PLAN_FILE = "experiment.yaml"
 
 
-def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = None, *, name: str | None = None) -> Path:
+def new_run(
+    home: Workspace,
+    dataset: str,
+    plan: Plan,
+    own: OwnFile | None = None,
+    *,
+    name: str | None = None,
+    waiting: bool = False,
+) -> Path:
     """A folder with the plan and the state "queued".
 
     Args:
@@ -31,6 +39,7 @@ def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = Non
         plan: what will run.
         own: the Python file of the network, which is copied into the folder.
         name: of the folder; made of the time, the dataset and the network if not given.
+        waiting: another process will take it up.
 
     Raises:
         StorageError: the workspace cannot be written.
@@ -43,7 +52,8 @@ def new_run(home: Workspace, dataset: str, plan: Plan, own: OwnFile | None = Non
         write_document(partial / PLAN_FILE, plan)
         if own is not None:
             write_atomically(partial / COPY, own.content)
-        write_status(partial, Status.now("queued", epochs=plan.epochs))
+        status = Status.waiting(epochs=plan.epochs) if waiting else Status.now("queued", epochs=plan.epochs)
+        write_status(partial, status)
     return directory
 
 

@@ -23,7 +23,8 @@ class Status(BaseModel):
     """The state of a run.
 
     Args:
-        process, host, started: who runs it, and since when that process exists (seconds since 1970).
+        process, host, started: who runs it, and since when that process exists (seconds since 1970); process 0 while
+            it waits for one.
         heartbeat: when it last said so (ISO 8601, UTC).
         progress: share of the training steps done, 0 to 1.
         epoch, epochs: passes done and planned.
@@ -60,6 +61,11 @@ class Status(BaseModel):
         fresh["heartbeat"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         return cls.model_validate(kept | fresh | changes)
 
+    @classmethod
+    def waiting(cls, previous: Status | None = None, **changes: object) -> Status:
+        """The status of a run that nobody works on yet."""
+        return cls.now("queued", previous, **changes).model_copy(update={"process": 0, "started": 0.0})
+
     @property
     def seconds_since_heartbeat(self) -> float:
         return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)).total_seconds()
@@ -67,7 +73,7 @@ class Status(BaseModel):
     @property
     def alive(self) -> bool:
         """Whether the process is still there: it was heard of lately, and on this host it exists."""
-        if self.state not in ("queued", "running"):
+        if self.state not in ("queued", "running") or not self.process:
             return False
         if self.host != socket.gethostname():
             return self.seconds_since_heartbeat < STALE_SECONDS
@@ -75,6 +81,13 @@ class Status(BaseModel):
             return abs(psutil.Process(self.process).create_time() - self.started) < 1.0
         except psutil.NoSuchProcess:
             return False
+
+    @property
+    def shown(self) -> str:
+        """The state as people are told it: a run that says it goes on and whose process is gone was killed."""
+        if self.state in ("queued", "running") and self.process and not self.alive:
+            return "killed"
+        return self.state
 
 
 def write_status(run: Path, status: Status) -> None:

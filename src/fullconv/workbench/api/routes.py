@@ -1,0 +1,21 @@
+"""All of REST, under /api/v1."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fullconv.workbench.api import jobs, system
+from fullconv.workbench.api.problems import Problem
+
+router = APIRouter(
+    prefix="/api/v1",
+    responses={
+        "default": {
+            "description": "A problem: what is wrong, where, and what to do (RFC 9457).",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "model": Problem,
+        }
+    },
+)
+for part in (system, jobs):
+    router.include_router(part.router)

@@ -1,0 +1,99 @@
+"""The server's application: REST and pages, behind the gate."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp
+
+from fullconv._version import VERSION
+from fullconv.files import write_atomically
+from fullconv.workbench.api import problems, routes
+from fullconv.workbench.security.gate import SIGN_IN, Gate, admitted
+from fullconv.workbench.security.sign_in import sign_in_page
+from fullconv.workbench.workbench import Workbench
+
+LARGEST_FORM = 10_000
+
+
+def create_app(bench: Workbench, *, pages: bool = True) -> ASGIApp:
+    """The whole server as one ASGI application.
+
+    Args:
+        bench: what it shows.
+        pages: with the pages; REST alone otherwise. A process can show the pages of one workbench.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        bench.start()
+        try:
+            yield
+        finally:
+            bench.stop()
+
+    app = FastAPI(
+        title="FullConv",
+        version=VERSION,
+        description="Semantic segmentation: datasets, training runs, models and predictions of one workspace.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.bench = bench
+    problems.install(app)
+    app.include_router(routes.router)
+
+    @app.post(SIGN_IN, include_in_schema=False)
+    async def _sign_in(request: Request) -> Response:
+        given = ""
+        if int(request.headers.get("content-length") or LARGEST_FORM + 1) <= LARGEST_FORM:
+            given = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]
+        token = bench.settings.token or ""
+        if token and secrets.compare_digest(given.encode(), token.encode()):
+            return admitted(RedirectResponse("/", status_code=303), bench.settings)
+        return sign_in_page(request.scope, wrong=True)
+
+    if pages:
+        _add_pages(app, bench)
+    return Gate(app, bench.settings)
+
+
+def _add_pages(app: FastAPI, bench: Workbench) -> None:
+    """Mount NiceGUI; what it remembers of visitors lies in the workspace."""
+    storage = bench.home.root / "workbench"
+    os.environ["NICEGUI_STORAGE_PATH"] = str(storage)
+    from nicegui import app as gui
+    from nicegui import ui
+
+    from fullconv.workbench.pages import theme
+    from fullconv.workbench.pages.register import register_pages
+
+    gui.state.bench = bench
+    register_pages()
+    ui.run_with(
+        app,
+        title="FullConv",
+        favicon=theme.FAVICON,
+        dark=None,
+        storage_secret=_secret(storage / "secret"),
+        session_middleware_kwargs={"same_site": "strict"},
+        show_welcome_message=False,
+        reconnect_timeout=30.0,
+    )
+
+
+def _secret(path: Path) -> str:
+    """What signs visitors' cookies; kept, so that they stay signed when the server starts again."""
+    if not path.is_file():
+        write_atomically(path, secrets.token_hex(32))
+        path.chmod(0o600)
+    return path.read_text(encoding="utf-8")

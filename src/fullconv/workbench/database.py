@@ -1,0 +1,122 @@
+"""The database of the workbench: SQLite in the workspace, or PostgreSQL by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlmodel import Session, SQLModel, create_engine
+
+from fullconv.errors import StorageError
+from fullconv.workbench import tables
+
+SCHEMA = 1
+"""Number of the tables' form; another one on disk is refused."""
+WAIT_SECONDS = 30
+"""How long a writer waits for another one."""
+
+
+def connect(url: str) -> Engine:
+    """Open the database and make its tables where they are missing.
+
+    Args:
+        url: as "sqlite:///folder/workbench.sqlite" or "postgresql+psycopg://user@host/name".
+
+    Returns:
+        An engine that several threads may use.
+
+    Raises:
+        StorageError: it cannot be opened, or another version of the program made it.
+
+    >>> connect("sqlite://").dialect.name
+    'sqlite'
+    """
+    try:
+        parsed = make_url(url)
+        options: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
+            if parsed.database not in (None, "", ":memory:"):
+                Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            else:
+                from sqlalchemy.pool import StaticPool
+
+                options["poolclass"] = StaticPool
+        else:
+            options["pool_pre_ping"] = True
+        engine = create_engine(parsed, **options)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as problem:
+        remedy = "write it as sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME, with the driver installed"
+        raise StorageError(
+            f"is no database that can be opened ({problem})", where="--database", remedy=remedy
+        ) from None
+    except OSError as problem:
+        raise StorageError(f"cannot be made ({problem})", where="--database", remedy="choose another place") from None
+    if engine.dialect.name == "sqlite":
+        _as_sqlite_should_be(engine)
+    try:
+        with writing(engine) as session:
+            SQLModel.metadata.create_all(session.connection(), checkfirst=True)
+            _check_schema(session)
+    except DBAPIError as problem:
+        where = make_url(url).render_as_string(hide_password=True)
+        raise StorageError(
+            f"cannot be used ({problem.orig})", where=where, remedy="check the place and its rights"
+        ) from None
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that reads; it sees one state of the database and blocks nobody."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session that writes: all or nothing, and no other writer in between."""
+    exclusive = engine.execution_options(writes=True)
+    with Session(exclusive, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def check_integrity(engine: Engine) -> str:
+    """What SQLite says of its own file: "ok", or what is broken. Other databases look after that themselves."""
+    if engine.dialect.name != "sqlite":
+        return "ok"
+    with reading(engine) as session:
+        return str(session.connection().execute(text("PRAGMA integrity_check")).scalar_one())
+
+
+def _as_sqlite_should_be(engine: Engine) -> None:
+    """Readers beside a writer (WAL), and writers that lock at once instead of failing halfway."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # BEGIN is said below, not by the driver
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Any) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _check_schema(session: Session) -> None:
+    found = session.get(tables.Schema, 1)
+    if found is None:
+        session.add(tables.Schema(id=1, version=SCHEMA))
+    elif found.version != SCHEMA:
+        raise StorageError(
+            f"is of version {found.version}, this program uses {SCHEMA}",
+            where="the workbench's database",
+            remedy="move the file away and run fullconv workspace rebuild; only the queue and its logs' list are lost",
+        )

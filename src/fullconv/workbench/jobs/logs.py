@@ -1,0 +1,40 @@
+"""Where jobs write what they say, and the last of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fullconv.workspace import Workspace
+
+TAIL_LINES = 20
+TAIL_BYTES = 16_384
+
+
+def log_path(home: Workspace, job: int) -> Path:
+    """The log file of a job."""
+    return home.jobs / f"{job}.log"
+
+
+def last_lines(path: Path, lines: int = TAIL_LINES) -> str:
+    """The end of a log; nothing where there is none."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - TAIL_BYTES))
+            text = stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    whole = text.splitlines() if size <= TAIL_BYTES else text.splitlines()[1:]
+    return "\n".join(whole[-lines:])
+
+
+def read_from(path: Path, offset: int, limit: int = 1_000_000) -> tuple[str, int]:
+    """What a log holds from a place on, and the place where the next reading begins."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            content = stream.read(limit)
+    except FileNotFoundError:
+        return "", offset
+    return content.decode(errors="replace"), offset + len(content)

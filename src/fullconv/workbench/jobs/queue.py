@@ -1,0 +1,281 @@
+"""The queue: jobs wait in the database, and whoever has a free slot claims the next one.
+
+Why not a queue library: Celery, Dramatiq, RQ and Huey keep their queues in Redis or RabbitMQ, a second server that a
+workbench without set-up cannot ask for (Huey's SQLite store has no slots and no heartbeats, and its workers are threads
+or processes that end with it); Procrastinate needs PostgreSQL. Here a job must outlive the server, be claimed once by
+any of several servers on one workspace, and keep a graphics card to itself: a few statements on the database that the
+workbench has anyway.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import CursorResult, Engine, func, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from fullconv.errors import StorageError
+from fullconv.workbench.database import reading, writing
+from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.settings import Slots
+from fullconv.workbench.tables import ACTIVE, OPEN, Job
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Jobs of one workspace.
+
+    Args:
+        engine: of the database.
+        host: name of this machine.
+
+    >>> from fullconv.workbench.database import connect
+    >>> queue = Queue(connect("sqlite://"))
+    >>> job = queue.add("dataset", title="Dataset streets", payload={"root": "streets"})
+    >>> queue.claim(Slots(cpu=1)).id == job.id, queue.claim(Slots(cpu=1))
+    (True, None)
+    """
+
+    engine: Engine
+    host: str = socket.gethostname()
+
+    def add(
+        self,
+        kind: str,
+        *,
+        title: str,
+        payload: Mapping[str, Any],
+        subject: str | None = None,
+        device: str = "cpu",
+        retry_of: int | None = None,
+    ) -> Job:
+        """Put a job at the end of the queue.
+
+        Raises:
+            StorageError: another open job works on the same subject.
+        """
+        try:
+            with writing(self.engine) as session:
+                last = session.exec(select(func.max(Job.position))).one()
+                job = Job(
+                    kind=kind,
+                    title=title,
+                    payload=dict(payload),
+                    subject=subject,
+                    device=device,
+                    position=(last or 0.0) + 1.0,
+                    created=time.time(),
+                    retry_of=retry_of,
+                )
+                session.add(job)
+        except IntegrityError:
+            where = (subject or "").partition(":")[2]
+            raise StorageError("a job for it is open already", where=where, remedy="wait for it, or abort it") from None
+        return job
+
+    def claim(self, slots: Slots) -> Job | None:
+        """Take the next job for which a slot is free; nobody else gets it.
+
+        Returns:
+            The job in the state "claimed" with a new `claim`; none where nothing waits or all slots are taken.
+        """
+        for device, count in (("gpu", slots.gpu), ("cpu", slots.cpu)):
+            try:
+                job = self._claim_on(device, count)
+            except IntegrityError:  # another server on this machine took the slot
+                return None
+            if job is not None:
+                return job
+        return None
+
+    def _claim_on(self, device: str, count: int) -> Job | None:
+        with writing(self.engine) as session:
+            active = col(Job.state).in_(ACTIVE)
+            taken = session.exec(select(Job.slot).where(active, Job.host == self.host, Job.device == device)).all()
+            free = next((slot for slot in range(count) if slot not in taken), None)
+            if free is None:
+                return None
+            waiting = select(Job).where(Job.state == "queued", Job.device == device)
+            job = session.exec(
+                waiting.order_by(col(Job.position), col(Job.id)).limit(1).with_for_update(skip_locked=True)
+            ).first()
+            if job is None:
+                return None
+            job.state, job.host, job.slot = "claimed", self.host, free
+            job.claim, job.claimed_at = secrets.token_hex(8), time.time()
+            job.process = job.started = job.heartbeat = None
+            session.add(job)
+        return job
+
+    def begin(self, job: int, claim: str, *, process: int, started: float) -> Job | None:
+        """Turn a claimed job into a running one; None where it was given to somebody else meanwhile."""
+        now = time.time()
+        with writing(self.engine) as session:
+            changed = _changed(
+                session,
+                update(Job)
+                .where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
+                .values(
+                    state="running", process=process, started=started, heartbeat=now, begun=now, tail=None, error=None
+                ),
+            )
+            return session.get(Job, job) if changed else None
+
+    def beat(self, job: int, claim: str, **values: Any) -> float | None:
+        """Say that a job is worked on, and how far it is.
+
+        Args:
+            values: `progress`, `message`, `seconds_left`.
+
+        Returns:
+            Since when it shall stop, or None where it may go on.
+
+        Raises:
+            StorageError: the job is no longer this process's.
+        """
+        with writing(self.engine) as session:
+            mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "running")
+            if not _changed(session, mine.values(heartbeat=time.time(), **values)):
+                raise StorageError("belongs to somebody else now", where=f"job {job}", remedy="look at the queue")
+            return session.exec(select(Job.abort_at).where(Job.id == job)).one()
+
+    def end(
+        self,
+        job: int,
+        claim: str,
+        state: str,
+        *,
+        error: str | None = None,
+        tail: str | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Close a job that is claimed or running under this claim; False where it is closed already."""
+        values: dict[str, Any] = {
+            "state": state,
+            "ended": time.time(),
+            "error": error,
+            "tail": tail,
+            "seconds_left": None,
+        }
+        if result is not None:
+            values["result"] = dict(result)
+        if state == "done":
+            values["progress"] = 1.0
+        with writing(self.engine) as session:
+            mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state).in_(ACTIVE))
+            return _changed(session, mine.values(**values))
+
+    def give_back(self, job: int, claim: str) -> bool:
+        """Put a claimed job that nobody began back where it was in the queue."""
+        with writing(self.engine) as session:
+            mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
+            return _changed(session, mine.values(state="queued", host=None, slot=None, claim=None, claimed_at=None))
+
+    def abort(self, job: int) -> Job:
+        """End a job: at once where it waits, as soon as it can where it runs.
+
+        Raises:
+            StorageError: there is no such job, or it has ended.
+        """
+        now = time.time()
+        with writing(self.engine) as session:
+            waiting = update(Job).where(col(Job.id) == job, col(Job.state) == "queued")
+            if not _changed(session, waiting.values(state="aborted", ended=now, abort_at=now)):
+                running = update(Job).where(col(Job.id) == job, col(Job.state).in_(ACTIVE), col(Job.abort_at).is_(None))
+                _changed(session, running.values(abort_at=now))
+            found = self._found(session, job)
+            if found.state not in ACTIVE and found.ended != now:
+                raise StorageError("has ended already", where=f"job {job}", remedy="start it again if you want it")
+            return found
+
+    def move(self, job: int, *, before: int | None = None) -> Job:
+        """Change a waiting job's place: before another one, or to the end.
+
+        Raises:
+            StorageError: one of them does not wait.
+        """
+        with writing(self.engine) as session:
+            found = self._found(session, job)
+            places = session.exec(
+                select(Job.id, Job.position)
+                .where(Job.state == "queued", Job.id != job)
+                .order_by(col(Job.position), col(Job.id))
+            ).all()
+            order = [number for number, _ in places]
+            if found.state != "queued" or (before is not None and before not in order):
+                remedy = "choose jobs that wait in the queue"
+                raise StorageError("does not wait any more", where=f"job {job}", remedy=remedy)
+            if before is None:
+                found.position = (places[-1][1] if places else 0.0) + 1.0
+            else:
+                place = order.index(before)
+                lower = places[place - 1][1] if place else places[0][1] - 2.0
+                found.position = (lower + places[place][1]) / 2
+            session.add(found)
+            return found
+
+    def retry(self, job: int) -> Job:
+        """Put the same work into the queue once more.
+
+        Raises:
+            StorageError: there is no such job, or it, or another one on the same thing, is still open.
+        """
+        old = self.get(job)
+        if old.state in OPEN:
+            raise StorageError("is still open", where=f"job {job}", remedy="abort it first")
+        if old.state == "done":
+            raise StorageError("is done", where=f"job {job}", remedy="start a new one")
+        return self.add(
+            old.kind, title=old.title, payload=old.payload, subject=old.subject, device=old.device, retry_of=old.id
+        )
+
+    def get(self, job: int) -> Job:
+        """One job.
+
+        Raises:
+            NotThere: there is none of that number.
+        """
+        with reading(self.engine) as session:
+            return self._found(session, job)
+
+    def jobs(self, *, states: Sequence[str] = (), subject: str | None = None, limit: int = 200) -> list[Job]:
+        """Jobs: those that wait in their order, else the latest first."""
+        query = select(Job)
+        if states:
+            query = query.where(col(Job.state).in_(states))
+        if subject is not None:
+            query = query.where(Job.subject == subject)
+        order = (col(Job.position), col(Job.id)) if tuple(states) == ("queued",) else (col(Job.id).desc(),)
+        with reading(self.engine) as session:
+            return list(session.exec(query.order_by(*order).limit(limit)).all())
+
+    def remove(self, job: int) -> None:
+        """Forget a job that has ended.
+
+        Raises:
+            StorageError: there is none, or it is open.
+        """
+        with writing(self.engine) as session:
+            found = self._found(session, job)
+            if found.state in OPEN:
+                raise StorageError("is still open", where=f"job {job}", remedy="abort it first")
+            session.delete(found)
+
+    @staticmethod
+    def _found(session: Session, job: int) -> Job:
+        found = session.get(Job, job)
+        if found is None:
+            raise NotThere(f"there is no job {job}", where="the queue", remedy="look at the list of jobs")
+        return found
+
+
+def _changed(session: Session, statement: Any) -> bool:
+    """Whether an update found its row."""
+    outcome: CursorResult[Any] = session.connection().execute(statement)
+    return outcome.rowcount > 0

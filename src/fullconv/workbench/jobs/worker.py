@@ -1,0 +1,72 @@
+"""One job, in a process of its own: `python -m fullconv.workbench.jobs.worker JOB`.
+
+The process is the leader of its own session, so that it outlives the server that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import psutil
+
+from fullconv.errors import FullconvError
+from fullconv.training.recording import StopRequested
+from fullconv.workbench.database import connect
+from fullconv.workbench.jobs.kinds import KINDS, JobContext
+from fullconv.workbench.jobs.logs import last_lines, log_path
+from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.jobs.reporting import Reporter
+from fullconv.workspace import Workspace
+
+DATABASE, CLAIM, HOME, CODE = "FULLCONV_DATABASE", "FULLCONV_CLAIM", "FULLCONV_HOME", "FULLCONV_ALLOW_CODE"
+
+
+def work(job_number: int, *, database: str, claim: str, home: Workspace, allow_code: bool = False) -> int:
+    """Do a claimed job, and write down how it ended.
+
+    Returns:
+        0 where it is done, 1 where it failed or was aborted, 3 where it is somebody else's by now.
+    """
+    queue = Queue(connect(database))
+    own = psutil.Process()
+    job = queue.begin(job_number, claim, process=own.pid, started=own.create_time())
+    if job is None:
+        return 3
+    state, error, result = "done", None, None
+    with Reporter(queue, job_number, claim) as reporter:
+        try:
+            result = KINDS[job.kind](job.payload, JobContext(home, reporter, allow_code=allow_code))
+        except (KeyboardInterrupt, StopRequested):
+            state, error = "aborted", None if reporter.aborted else "it was interrupted"
+        except FullconvError as problem:
+            print(problem, file=sys.stderr)
+            state, error = "failed", str(problem)
+        except Exception as problem:
+            traceback.print_exc()
+            state, error = "failed", f"{type(problem).__name__}: {problem}"
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now must not be cut short
+    sys.stderr.flush()
+    tail = last_lines(log_path(home, job_number)) if state == "failed" else None
+    queue.end(job_number, claim, state, error=error, tail=tail, result=result)
+    return 0 if state == "done" else 1
+
+
+def main() -> None:
+    """As the starter runs it: what is secret comes by the environment, which other users cannot read."""
+    home = Workspace(Path(os.environ[HOME]))
+    code = work(
+        int(sys.argv[1]),
+        database=os.environ.pop(DATABASE),
+        claim=os.environ.pop(CLAIM),
+        home=home,
+        allow_code=os.environ.get(CODE) == "1",
+    )
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

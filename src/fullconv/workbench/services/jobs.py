@@ -1,0 +1,140 @@
+"""Jobs as they are shown, and what can be done with them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from fullconv.training.status import Status, read_status, write_status
+from fullconv.workbench.jobs.logs import log_path, read_from
+from fullconv.workbench.tables import OPEN, Job
+from fullconv.workbench.workbench import Workbench
+
+
+class JobView(BaseModel):
+    """A job.
+
+    Args:
+        id: its number. kind: "dataset", "train", "group", "evaluate", "predict". title: for people.
+        state: "queued", "claimed" (a process is being started), "running", "done", "failed" or "aborted".
+        stopping: it was told to stop and has not yet.
+        device: "cpu" or "gpu".
+        subject: what it works on, as "run:NAME".
+        progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
+        error: the sentence that ended it. tail: the last lines of its log, where it failed.
+        result: what it made.
+        created, begun, ended: seconds since 1970.
+        retry_of: the job that this one does again.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": 7,
+                "kind": "train",
+                "title": "fcn4s-mobilenet_v2-features on streets",
+                "state": "running",
+                "stopping": False,
+                "device": "cpu",
+                "subject": "run:20260102-090000-streets-fcn4s-mobilenet_v2-features",
+                "progress": 0.4,
+                "message": "epoch 24 of 60",
+                "seconds_left": 812.0,
+                "error": None,
+                "tail": None,
+                "result": None,
+                "created": 1767344400.0,
+                "begun": 1767344401.5,
+                "ended": None,
+                "retry_of": None,
+            }
+        }
+    )
+
+    id: int
+    kind: str
+    title: str
+    state: Literal["queued", "claimed", "running", "done", "failed", "aborted"]
+    stopping: bool
+    device: str
+    subject: str | None
+    progress: float
+    message: str
+    seconds_left: float | None
+    error: str | None
+    tail: str | None
+    result: dict[str, Any] | None
+    created: float
+    begun: float | None
+    ended: float | None
+    retry_of: int | None
+
+    @classmethod
+    def of(cls, job: Job) -> JobView:
+        """What visitors see of a job: not what only its process may know."""
+        return cls(
+            stopping=job.abort_at is not None and job.state in OPEN,
+            **job.model_dump(include=set(cls.model_fields) - {"stopping"}),
+        )
+
+
+class Log(BaseModel):
+    """A piece of a log.
+
+    Args:
+        text: from the place asked for.
+        offset: where the next piece begins, in bytes.
+    """
+
+    text: str
+    offset: int
+
+
+def list_jobs(bench: Workbench, *, states: tuple[str, ...] = (), limit: int = 200) -> list[JobView]:
+    """Jobs: those that wait in their order if only they are asked for, else the latest first."""
+    return [JobView.of(job) for job in bench.queue.jobs(states=states, limit=limit)]
+
+
+def job_of(bench: Workbench, number: int) -> JobView:
+    """One job."""
+    return JobView.of(bench.queue.get(number))
+
+
+def abort_job(bench: Workbench, number: int) -> JobView:
+    """Stop a job: at once where it waits; else it is asked to, and killed where it does not in time."""
+    bench.must_be_writable()
+    job = bench.queue.abort(number)
+    kind, _, name = (job.subject or "").partition(":")
+    if job.state == "aborted" and kind == "run":  # nobody else will say so in the run's folder
+        directory = bench.home.run(name)
+        status = read_status(directory)
+        if status.state == "queued":
+            write_status(directory, Status.waiting(status).model_copy(update={"state": "aborted"}))
+    return JobView.of(job)
+
+
+def retry_job(bench: Workbench, number: int) -> JobView:
+    """Do a failed or aborted job again."""
+    bench.must_be_writable()
+    return JobView.of(bench.queue.retry(number))
+
+
+def move_job(bench: Workbench, number: int, before: int | None) -> JobView:
+    """Put a waiting job before another one, or at the end."""
+    bench.must_be_writable()
+    return JobView.of(bench.queue.move(number, before=before))
+
+
+def remove_job(bench: Workbench, number: int) -> None:
+    """Forget a job that has ended, with its log."""
+    bench.must_be_writable()
+    bench.queue.remove(number)
+    log_path(bench.home, number).unlink(missing_ok=True)
+
+
+def log_of(bench: Workbench, number: int, offset: int = 0) -> Log:
+    """What a job said, from a place on."""
+    bench.queue.get(number)
+    text, place = read_from(log_path(bench.home, number), offset)
+    return Log(text=text, offset=place)

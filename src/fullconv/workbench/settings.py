@@ -1,0 +1,117 @@
+"""How a workbench was started: what it may touch, whom it answers, how much it takes."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from fullconv.errors import PlanError
+from fullconv.workspace import Workspace
+
+PORT = 8460
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Jobs that run at the same time on this machine.
+
+    Args:
+        cpu: on the processor.
+        gpu: on graphics cards, one each.
+    """
+
+    cpu: int = 1
+    gpu: int = 0
+
+    @classmethod
+    def of_this_machine(cls) -> Slots:
+        """One on the processor, and one on each graphics card there is."""
+        return cls(cpu=1, gpu=torch.cuda.device_count() if torch.cuda.is_available() else 0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may bring.
+
+    Args:
+        upload: bytes of one upload.
+        archive: bytes of all files of an uploaded archive, unpacked; members: how many files it may hold.
+        pixels: of one image.
+        waiting: predictions that wait at the same time; one more is answered with 503.
+    """
+
+    upload: int = 4 * 2**30
+    archive: int = 32 * 2**30
+    members: int = 200_000
+    pixels: int = 400_000_000
+    waiting: int = 64
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Everything that is decided when a workbench starts.
+
+    Args:
+        home: the workspace it shows.
+        host, port: where it listens.
+        token: what a visitor must know; none on the loopback address.
+        read_only: nothing can be changed.
+        allow_code: networks from Python files may be used.
+        roots: folders of this machine that may be looked into; the home folder and the workspace if not given.
+        names: host names under which it is reached, beside those of the address.
+        database: URL; a SQLite file in the workspace if not given.
+        slots: jobs at the same time.
+        limits: of requests.
+
+    >>> ServerSettings(Workspace(Path("/data/fullconv"))).url
+    'http://127.0.0.1:8460'
+    """
+
+    home: Workspace
+    host: str = "127.0.0.1"
+    port: int = PORT
+    token: str | None = None
+    read_only: bool = False
+    allow_code: bool = False
+    roots: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    database: str | None = None
+    slots: Slots = field(default_factory=Slots.of_this_machine)
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if not self.loopback and not self.token:
+            raise PlanError(
+                f"{self.host} can be reached from other machines, and no token is set",
+                where="--host",
+                remedy="give a token, or listen on 127.0.0.1",
+            )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home.root / 'workbench.sqlite'}"
+
+    @property
+    def allowed_roots(self) -> tuple[Path, ...]:
+        """Folders whose contents may be shown and used, with links resolved."""
+        chosen = self.roots or (Path.home(), self.home.root)
+        return tuple(dict.fromkeys(Path(os.path.realpath(root)) for root in (*chosen, self.home.root)))

@@ -1,0 +1,125 @@
+"""Tables of the workbench: jobs, and a catalogue that can be made again from the directories."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Column, Index, Text, text
+from sqlmodel import Field, SQLModel
+
+JobState = Literal["queued", "claimed", "running", "done", "failed", "aborted"]
+ACTIVE = ("claimed", "running")
+OPEN = ("queued", *ACTIVE)
+
+
+class Schema(SQLModel, table=True):
+    """One row: the form of these tables."""
+
+    __tablename__ = "schema_version"
+
+    id: int = Field(primary_key=True)
+    version: int
+
+
+class Job(SQLModel, table=True):
+    """Work for a process of its own.
+
+    Args:
+        kind: what is done: a name in `jobs.kinds`.
+        title: for people.
+        payload: what the kind needs.
+        subject: what it works on, as "run:20261120-…"; at most one open job works on it.
+        device: "cpu" or "gpu".
+        position: the smallest is next.
+        state: where it stands.
+        host, slot: which machine works on it, on which of its slots.
+        claim: known to the process that may work on it, and nobody else.
+        claimed_at, heartbeat, created, begun, ended: seconds since 1970.
+        process, started: who works on it, and since when that process exists.
+        abort_at: since when it shall stop.
+        progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
+        error: the sentence that ended it. tail: last lines of its log, where it died without a sentence.
+        result: what it made.
+        retry_of: the job that this one does again.
+    """
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    title: str
+    payload: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    subject: str | None = None
+    device: str = "cpu"
+    position: float = Field(default=0.0, index=True)
+    state: str = Field(default="queued", index=True)
+    host: str | None = None
+    slot: int | None = None
+    claim: str | None = None
+    claimed_at: float | None = None
+    heartbeat: float | None = None
+    process: int | None = None
+    started: float | None = None
+    abort_at: float | None = None
+    progress: float = 0.0
+    message: str = ""
+    seconds_left: float | None = None
+    error: str | None = Field(default=None, sa_column=Column(Text))
+    tail: str | None = Field(default=None, sa_column=Column(Text))
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    created: float = 0.0
+    begun: float | None = None
+    ended: float | None = None
+    retry_of: int | None = None
+
+    __table_args__ = (
+        # The database itself refuses a second job on a slot, and a second open job on the same thing.
+        Index(
+            "one_job_per_slot",
+            "host",
+            "device",
+            "slot",
+            unique=True,
+            sqlite_where=text("state IN ('claimed', 'running')"),
+            postgresql_where=text("state IN ('claimed', 'running')"),
+        ),
+        Index(
+            "one_open_job_per_subject",
+            "subject",
+            unique=True,
+            sqlite_where=text("state IN ('queued', 'claimed', 'running')"),
+            postgresql_where=text("state IN ('queued', 'claimed', 'running')"),
+        ),
+    )
+
+
+class CatalogueEntry(SQLModel, table=True):
+    """A dataset, run or model as its directory says.
+
+    Args:
+        kind: "dataset", "run" or "model".
+        name: of the directory.
+        stamp: changes whenever the files that matter change.
+        created: ISO 8601.
+        state: of a run.
+        dataset, network, group: what it goes by, where it has one.
+        mean_iou, best_mean_iou, pixel_accuracy: for sorting.
+        tags: joined by newlines, with one at either end.
+        facts: everything else that is shown.
+        problem: why the directory cannot be read.
+    """
+
+    __tablename__ = "catalogue"
+
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    stamp: str
+    created: str = Field(default="", index=True)
+    state: str | None = Field(default=None, index=True)
+    dataset: str | None = Field(default=None, index=True)
+    network: str | None = None
+    group: str | None = Field(default=None, index=True)
+    mean_iou: float | None = None
+    best_mean_iou: float | None = None
+    pixel_accuracy: float | None = None
+    tags: str = "\n"
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    problem: str | None = None

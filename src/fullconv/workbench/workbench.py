@@ -1,0 +1,76 @@
+"""The workbench as one object: what pages, REST and tests all work with."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from fullconv.errors import FullconvError
+from fullconv.workbench.catalogue import Catalogue
+from fullconv.workbench.database import connect
+from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.jobs.starter import Starter
+from fullconv.workbench.refusals import Forbidden
+from fullconv.workbench.settings import ServerSettings
+from fullconv.workspace import Workspace
+
+REFRESH_SECONDS = 1.0
+
+
+@dataclass
+class Workbench:
+    """A workspace, its database, its queue and its catalogue.
+
+    Args:
+        settings: how it was started.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> bench = Workbench(ServerSettings(Workspace(Path(tempfile.mkdtemp()))))
+    >>> bench.catalogue.entries("run")
+    []
+    """
+
+    settings: ServerSettings
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.engine = connect(self.settings.database_url)
+        self.queue = Queue(self.engine)
+        self.catalogue = Catalogue(self.home, self.engine)
+        self.starter = Starter(self.settings, self.queue)
+
+    @property
+    def home(self) -> Workspace:
+        return self.settings.home
+
+    def start(self) -> None:
+        """Begin to look after jobs and directories; a read-only workbench starts no jobs."""
+        if not self.settings.read_only:
+            self.starter.start()
+        self._watcher = threading.Thread(target=self._watch, name="catalogue", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop looking. Jobs go on."""
+        self._over.set()
+        self.starter.stop()
+        self._watcher.join(timeout=10)
+
+    def must_be_writable(self) -> None:
+        """Every service that changes something asks this first.
+
+        Raises:
+            Forbidden: the workbench was started read-only.
+        """
+        if self.settings.read_only:
+            raise Forbidden("this workbench can only be looked at", remedy="start it without --read-only")
+
+    def _watch(self) -> None:
+        while not self._over.wait(REFRESH_SECONDS):
+            try:
+                self.catalogue.refresh()
+            except (SQLAlchemyError, FullconvError, OSError):  # the next look may do better
+                continue
