@@ -1,0 +1,125 @@
+"""A workbench on a workspace with a generated dataset and a small trained run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+from fullconv.data.dataset import Dataset
+from fullconv.data.scenes import write_scenes
+from fullconv.training.fit import train_as
+from fullconv.workbench.application import create_app
+from fullconv.workbench.settings import ServerSettings, Slots
+from fullconv.workbench.workbench import Workbench
+from fullconv.workspace import Workspace
+
+BASE = "http://127.0.0.1:8460"
+QUICK = {
+    "network": "fcn8s-squeezenet1_1",
+    "weights": "random",
+    "epochs": 2,
+    "views": 1,
+    "batch_size": 4,
+    "crop": [64, 64],
+    "workers": 0,
+    "precision": "fp32",
+    "device": "cpu",
+}
+"""Settings of a run that takes a second or two."""
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 16 street scenes and their labels."""
+    return write_scenes(tmp_path_factory.mktemp("data") / "streets", count=16, size=(96, 72), processes=1)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Path:
+    """A workspace with the dataset `streets` and the finished run `first`; copy it before changing it."""
+    torch.set_num_threads(1)
+    home = Workspace(tmp_path_factory.mktemp("trained"))
+    Dataset.from_folders(scenes, name="streets").save(home)
+    train_as("first", "streets", QUICK, workspace=home, quiet=True)
+    return home.root
+
+
+@pytest.fixture
+def home(tmp_path: Path, trained: Path) -> Workspace:
+    """A workspace of one's own with what `trained` has."""
+    shutil.copytree(trained, tmp_path / "home")
+    return Workspace(tmp_path / "home")
+
+
+@pytest.fixture
+def bench(home: Workspace, scenes: Path) -> Iterator[Workbench]:
+    """A workbench that knows its workspace; no jobs are started unless a test looks after them."""
+    made = Workbench(ServerSettings(home, slots=Slots(cpu=1), roots=(scenes.parent,)))
+    made.catalogue.refresh()
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def client(bench: Workbench) -> TestClient:
+    """REST of that workbench, in process; its threads are not started."""
+    return TestClient(create_app(bench, pages=False), base_url=BASE)
+
+
+@pytest.fixture
+def work(bench: Workbench) -> Callable[[int], None]:
+    """Lets jobs run in processes of their own until one of them has ended."""
+
+    def until_ended(job: int, *, seconds: float = 120.0) -> None:
+        end = time.monotonic() + seconds
+        while bench.queue.get(job).state in ("queued", "claimed", "running"):
+            assert time.monotonic() < end, bench.queue.get(job)
+            bench.starter.look()
+            time.sleep(0.1)
+        bench.catalogue.refresh()
+
+    return until_ended
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts real servers: `serve(home, "--read-only", …)` gives the address of one that answers."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(home: Workspace, *options: str, address: str = "127.0.0.1") -> str:
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "fullconv", "serve", "--workspace", str(home.root), "--port", str(port)]
+        log = (tmp_path / f"server-{port}.log").open("wb")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        started.append(subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment))
+        url = f"http://{address}:{port}"
+        end = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/sign-in", timeout=5).close()
+                return url
+            except OSError as problem:
+                if getattr(problem, "code", None) is not None:  # it answers
+                    return url
+                assert started[-1].poll() is None, Path(log.name).read_text()
+                assert time.monotonic() < end, Path(log.name).read_text()
+                time.sleep(0.2)
+
+    yield start
+    for server in started:
+        server.terminate()
+    for server in started:
+        server.wait(timeout=30)

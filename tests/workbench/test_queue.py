@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from fullconv.errors import FullconvError, StorageError
+from fullconv.workbench.database import check_integrity, connect, reading
+from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.settings import Slots
+from fullconv.workbench.tables import Job
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+
+
+@pytest.fixture
+def queue(url: str) -> Queue:
+    return Queue(connect(url), host="here")
+
+
+def add(queue: Queue, **changes: object) -> Job:
+    return queue.add("dataset", **({"title": "t", "payload": {}} | changes))  # type: ignore[arg-type]
+
+
+def claimed(queue: Queue) -> Job:
+    job = queue.claim(Slots(cpu=1))
+    assert job is not None
+    assert job.id is not None
+    assert job.claim is not None
+    return job
+
+
+def test_jobs_are_claimed_in_order_and_as_slots_allow(queue: Queue) -> None:
+    first, second, third = (add(queue, title=str(number)) for number in range(3))
+    assert queue.claim(Slots(cpu=2)).id == first.id  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=2)).id == second.id  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=2)) is None
+    queue.end(first.id, queue.get(first.id).claim, "done")  # type: ignore[arg-type]
+    assert queue.claim(Slots(cpu=2)).id == third.id  # type: ignore[union-attr]
+
+
+def test_slots_of_graphics_cards_and_of_the_processor_are_apart(queue: Queue) -> None:
+    on_card, on_processor = add(queue, device="gpu"), add(queue)
+    assert queue.claim(Slots(cpu=1)).id == on_processor.id  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=1)) is None  # a job for a card waits for a machine with one
+    assert queue.claim(Slots(cpu=1, gpu=1)).id == on_card.id  # type: ignore[union-attr]
+
+
+def test_every_machine_has_its_own_slots(queue: Queue) -> None:
+    add(queue)
+    add(queue)
+    elsewhere = Queue(queue.engine, host="there")
+    assert queue.claim(Slots(cpu=1)) is not None
+    assert queue.claim(Slots(cpu=1)) is None
+    assert elsewhere.claim(Slots(cpu=1)) is not None
+
+
+CLAIM_ALL = """
+import sys
+from fullconv.workbench.database import connect
+from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.settings import Slots
+queue, misses = Queue(connect(sys.argv[1]), host=sys.argv[2]), 0
+print("ready", flush=True)
+sys.stdin.readline()
+while misses < 3:
+    job = queue.claim(Slots(cpu=100))
+    misses += job is None
+    if job is not None:
+        print(job.id)
+"""
+
+
+def test_no_job_is_claimed_twice_by_several_processes(url: str) -> None:
+    queue = Queue(connect(url), host="here")
+    numbers = [add(queue).id for _ in range(30)]
+    others = [
+        subprocess.Popen([sys.executable, "-c", CLAIM_ALL, url, host], stdin=PIPE, stdout=PIPE, text=True)
+        for host in ("here", "here", "there")
+    ]
+    for process in others:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    got: list[int] = []
+    for process in others:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in others:
+        got += map(int, process.communicate(timeout=120)[0].split())
+    assert sorted(got) == numbers
+    assert check_integrity(queue.engine) == "ok"
+
+
+def test_no_job_is_claimed_twice_by_several_threads(queue: Queue) -> None:
+    for _ in range(20):
+        add(queue)
+    with ThreadPoolExecutor(8) as pool:
+        got = [job.id for job in pool.map(lambda _: queue.claim(Slots(cpu=20)), range(40)) if job is not None]
+    rest = []
+    while (job := queue.claim(Slots(cpu=20))) is not None:
+        rest.append(job.id)
+    assert sorted(got + rest) == list(range(1, 21))  # type: ignore[type-var]
+
+
+def test_only_the_one_with_the_claim_begins_beats_and_ends(queue: Queue) -> None:
+    add(queue)
+    job = claimed(queue)
+    assert queue.begin(job.id, "another", process=1, started=1.0) is None  # type: ignore[arg-type]
+    assert queue.begin(job.id, job.claim, process=1, started=1.0) is not None  # type: ignore[arg-type]
+    assert queue.begin(job.id, job.claim, process=2, started=1.0) is None  # type: ignore[arg-type]
+    with pytest.raises(StorageError, match="somebody else"):
+        queue.beat(job.id, "another")  # type: ignore[arg-type]
+    assert queue.beat(job.id, job.claim, progress=0.5) is None  # type: ignore[arg-type]
+    assert not queue.end(job.id, "another", "done")  # type: ignore[arg-type]
+    assert queue.end(job.id, job.claim, "failed", error="why")  # type: ignore[arg-type]
+    assert not queue.end(job.id, job.claim, "done")  # type: ignore[arg-type]
+    assert (queue.get(1).state, queue.get(1).error, queue.get(1).progress) == ("failed", "why", 0.5)
+
+
+def test_a_claimed_job_that_nobody_began_goes_back_to_its_place(queue: Queue) -> None:
+    first, second = add(queue), add(queue)
+    job = claimed(queue)
+    assert queue.give_back(job.id, job.claim)  # type: ignore[arg-type]
+    assert [waiting.id for waiting in queue.jobs(states=("queued",))] == [first.id, second.id]
+    assert queue.begin(job.id, job.claim, process=1, started=1.0) is None  # type: ignore[arg-type]
+
+
+def test_a_waiting_job_is_aborted_at_once_and_a_running_one_is_told(queue: Queue) -> None:
+    add(queue)
+    add(queue)
+    job = claimed(queue)
+    queue.begin(job.id, job.claim, process=1, started=1.0)  # type: ignore[arg-type]
+    assert queue.abort(2).state == "aborted"
+    assert queue.abort(1).state == "running"
+    assert queue.beat(1, job.claim) is not None  # type: ignore[arg-type]
+    since = queue.get(1).abort_at
+    assert queue.abort(1).abort_at == since
+    with pytest.raises(StorageError, match="ended"):
+        queue.abort(2)
+
+
+def test_a_thing_has_one_open_job_at_most(queue: Queue) -> None:
+    add(queue, subject="run:a")
+    add(queue, subject="run:b")
+    with pytest.raises(StorageError, match="a: a job for it is open already"):
+        add(queue, subject="run:a")
+    queue.abort(1)
+    add(queue, subject="run:a")
+
+
+def test_the_order_can_be_changed(queue: Queue) -> None:
+    for _ in range(4):
+        add(queue)
+
+    def order() -> list[int | None]:
+        return [job.id for job in queue.jobs(states=("queued",))]
+
+    queue.move(4, before=1)
+    assert order() == [4, 1, 2, 3]
+    queue.move(3, before=2)
+    assert order() == [4, 1, 3, 2]
+    queue.move(4)
+    assert order() == [1, 3, 2, 4]
+    with pytest.raises(StorageError):
+        queue.move(1, before=99)
+
+
+def test_retry_makes_a_new_job_of_one_that_failed(queue: Queue) -> None:
+    add(queue, subject="dataset:a", payload={"root": "x"})
+    with pytest.raises(StorageError, match="open"):
+        queue.retry(1)
+    job = claimed(queue)
+    queue.end(1, job.claim, "failed")  # type: ignore[arg-type]
+    again = queue.retry(1)
+    assert (again.id, again.retry_of, again.payload, again.state) == (2, 1, {"root": "x"}, "queued")
+    with pytest.raises(StorageError, match="a job for it is open"):
+        queue.retry(1)
+
+
+def test_what_is_not_there_is_said(queue: Queue) -> None:
+    for act in (queue.get, queue.abort, queue.retry, queue.remove):
+        with pytest.raises(NotThere, match="there is no job 7"):
+            act(7)
+
+
+def test_readers_are_not_kept_waiting_by_a_writer(queue: Queue) -> None:
+    from fullconv.workbench.database import writing
+
+    add(queue)
+    with writing(queue.engine) as session:
+        session.add(Job(kind="dataset", title="unseen"))
+        session.flush()
+        with reading(queue.engine) as other:
+            assert len(other.connection().exec_driver_sql("select id from job").all()) == 1
+
+
+def test_a_database_of_another_version_is_refused(url: str) -> None:
+    from fullconv.workbench.database import writing
+
+    engine = connect(url)
+    with writing(engine) as session:
+        session.connection().exec_driver_sql("update schema_version set version = 99")
+    engine.dispose()
+    with pytest.raises(StorageError, match="version 99"):
+        connect(url)
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "nosuch://x", "sqlite:////proc/nothing/here.sqlite"])
+def test_a_database_that_cannot_be_opened_is_one_sentence(wrong: str) -> None:
+    with pytest.raises(FullconvError) as caught:
+        connect(wrong)
+    assert str(caught.value).count("\n") == 0
