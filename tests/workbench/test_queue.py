@@ -186,6 +186,48 @@ def test_retry_makes_a_new_job_of_one_that_failed(queue: Queue) -> None:
         queue.retry(1)
 
 
+def test_a_job_starts_only_when_those_before_it_have_ended(queue: Queue) -> None:
+    first, second = add(queue), add(queue)
+    closing = add(queue, after=[first.id, second.id])
+    queue.move(closing.id, before=first.id)  # type: ignore[arg-type]
+    one, other = (queue.claim(Slots(cpu=3)) for _ in range(2))
+    assert {one.id, other.id} == {first.id, second.id}  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=3)) is None
+    queue.end(one.id, one.claim, "done")  # type: ignore[arg-type, union-attr]
+    assert queue.claim(Slots(cpu=3)) is None
+    queue.end(other.id, other.claim, "failed")  # type: ignore[arg-type, union-attr]
+    assert queue.claim(Slots(cpu=3)).id == closing.id  # type: ignore[union-attr]
+
+
+def test_a_job_waits_neither_for_what_is_gone_nor_lets_others_wait(queue: Queue) -> None:
+    add(queue, after=[77])
+    held = add(queue)
+    blocked = add(queue, after=[held.id])
+    free = add(queue)
+    assert [queue.claim(Slots(cpu=9)).id for _ in range(3)] == [1, held.id, free.id]  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=9)) is None
+    assert queue.get(blocked.id).state == "queued"  # type: ignore[arg-type]
+
+
+def test_a_waiting_job_can_be_put_after_others(queue: Queue) -> None:
+    first = add(queue)
+    closing = add(queue, after=[first.id])
+    later = add(queue)
+    assert queue.put_after(closing.id, [later.id, first.id]).after == [first.id, later.id]  # type: ignore[arg-type, list-item]
+    claimed(queue)
+    with pytest.raises(StorageError, match="does not wait"):
+        queue.put_after(first.id, [later.id])  # type: ignore[arg-type, list-item]
+
+
+def test_short_work_does_not_wait_for_trainings(queue: Queue) -> None:
+    add(queue)
+    add(queue)
+    aside = add(queue, device="aside")
+    assert queue.claim(Slots(cpu=1)).id == 1  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=1)).id == aside.id  # type: ignore[union-attr]
+    assert queue.claim(Slots(cpu=1)) is None
+
+
 def test_what_is_not_there_is_said(queue: Queue) -> None:
     for act in (queue.get, queue.abort, queue.retry, queue.remove):
         with pytest.raises(NotThere, match="there is no job 7"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from fullconv.data.images import MAX_PIXELS
 from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
 
@@ -22,10 +23,12 @@ class Slots:
     Args:
         cpu: on the processor.
         gpu: on graphics cards, one each.
+        aside: short work beside these, such as a forecast.
     """
 
     cpu: int = 1
     gpu: int = 0
+    aside: int = 1
 
     @classmethod
     def of_this_machine(cls) -> Slots:
@@ -47,7 +50,7 @@ class Limits:
     upload: int = 4 * 2**30
     archive: int = 32 * 2**30
     members: int = 200_000
-    pixels: int = 400_000_000
+    pixels: int = MAX_PIXELS
     waiting: int = 64
 
 

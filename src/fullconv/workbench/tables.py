@@ -29,8 +29,9 @@ class Job(SQLModel, table=True):
         title: for people.
         payload: what the kind needs.
         subject: what it works on, as "run:20261120-…"; at most one open job works on it.
-        device: "cpu" or "gpu".
+        device: "cpu", "gpu", or "aside": short work that does not wait for trainings.
         position: the smallest is next.
+        after: jobs that must have ended, well or not, before this one starts.
         state: where it stands.
         host, slot: which machine works on it, on which of its slots.
         claim: known to the process that may work on it, and nobody else.
@@ -50,6 +51,7 @@ class Job(SQLModel, table=True):
     subject: str | None = None
     device: str = "cpu"
     position: float = Field(default=0.0, index=True)
+    after: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     state: str = Field(default="queued", index=True)
     host: str | None = None
     slot: int | None = None

@@ -53,9 +53,13 @@ class Queue:
         payload: Mapping[str, Any],
         subject: str | None = None,
         device: str = "cpu",
+        after: Sequence[int] = (),
         retry_of: int | None = None,
     ) -> Job:
         """Put a job at the end of the queue.
+
+        Args:
+            kind, title, payload, subject, device, after, retry_of: see `Job`.
 
         Raises:
             StorageError: another open job works on the same subject.
@@ -70,6 +74,7 @@ class Queue:
                     subject=subject,
                     device=device,
                     position=(last or 0.0) + 1.0,
+                    after=list(after),
                     created=time.time(),
                     retry_of=retry_of,
                 )
@@ -85,7 +90,7 @@ class Queue:
         Returns:
             The job in the state "claimed" with a new `claim`; none where nothing waits or all slots are taken.
         """
-        for device, count in (("gpu", slots.gpu), ("cpu", slots.cpu)):
+        for device, count in (("gpu", slots.gpu), ("cpu", slots.cpu), ("aside", slots.aside)):
             try:
                 job = self._claim_on(device, count)
             except IntegrityError:  # another server on this machine took the slot
@@ -101,10 +106,7 @@ class Queue:
             free = next((slot for slot in range(count) if slot not in taken), None)
             if free is None:
                 return None
-            waiting = select(Job).where(Job.state == "queued", Job.device == device)
-            job = session.exec(
-                waiting.order_by(col(Job.position), col(Job.id)).limit(1).with_for_update(skip_locked=True)
-            ).first()
+            job = self._next(session, device)
             if job is None:
                 return None
             job.state, job.host, job.slot = "claimed", self.host, free
@@ -112,6 +114,24 @@ class Queue:
             job.process = job.started = job.heartbeat = None
             session.add(job)
         return job
+
+    @staticmethod
+    def _next(session: Session, device: str) -> Job | None:
+        """The first waiting job whose predecessors have ended, locked where the database locks rows."""
+        waiting = select(Job.id, Job.after).where(Job.state == "queued", Job.device == device)
+        places = session.exec(waiting.order_by(col(Job.position), col(Job.id))).all()
+        wanted = {number for _, after in places for number in after}
+        still_open: set[int | None] = set()
+        if wanted:
+            still_open = set(session.exec(select(Job.id).where(col(Job.id).in_(wanted), col(Job.state).in_(OPEN))))
+        for number, after in places:
+            if still_open.intersection(after):
+                continue
+            locked = select(Job).where(Job.id == number, Job.state == "queued").with_for_update(skip_locked=True)
+            job = session.exec(locked).first()
+            if job is not None:
+                return job
+        return None
 
     def begin(self, job: int, claim: str, *, process: int, started: float) -> Job | None:
         """Turn a claimed job into a running one; None where it was given to somebody else meanwhile."""
@@ -232,8 +252,28 @@ class Queue:
         if old.state == "done":
             raise StorageError("is done", where=f"job {job}", remedy="start a new one")
         return self.add(
-            old.kind, title=old.title, payload=old.payload, subject=old.subject, device=old.device, retry_of=old.id
+            old.kind,
+            title=old.title,
+            payload=old.payload,
+            subject=old.subject,
+            device=old.device,
+            after=old.after,
+            retry_of=old.id,
         )
+
+    def put_after(self, job: int, others: Sequence[int]) -> Job:
+        """Let a waiting job wait for others too.
+
+        Raises:
+            StorageError: it does not wait any more.
+        """
+        with writing(self.engine) as session:
+            found = self._found(session, job)
+            if found.state != "queued":
+                raise StorageError("does not wait any more", where=f"job {job}", remedy="start it again when it ended")
+            found.after = [*found.after, *(number for number in others if number not in found.after and number != job)]
+            session.add(found)
+            return found
 
     def get(self, job: int) -> Job:
         """One job.

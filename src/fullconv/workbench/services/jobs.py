@@ -19,7 +19,7 @@ class JobView(BaseModel):
         id: its number. kind: "dataset", "train", "group", "evaluate", "predict". title: for people.
         state: "queued", "claimed" (a process is being started), "running", "done", "failed" or "aborted".
         stopping: it was told to stop and has not yet.
-        device: "cpu" or "gpu".
+        device: "cpu", "gpu" or "aside". after: jobs that it waits for.
         subject: what it works on, as "run:NAME".
         progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
         error: the sentence that ended it. tail: the last lines of its log, where it failed.
@@ -37,6 +37,7 @@ class JobView(BaseModel):
                 "state": "running",
                 "stopping": False,
                 "device": "cpu",
+                "after": [],
                 "subject": "run:20260102-090000-streets-fcn4s-mobilenet_v2-features",
                 "progress": 0.4,
                 "message": "epoch 24 of 60",
@@ -58,6 +59,7 @@ class JobView(BaseModel):
     state: Literal["queued", "claimed", "running", "done", "failed", "aborted"]
     stopping: bool
     device: str
+    after: list[int]
     subject: str | None
     progress: float
     message: str
