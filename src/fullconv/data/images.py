@@ -37,6 +37,10 @@ _PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _pillow_limit = threading.Lock()
 
 
+class TooManyPixels(DataError):
+    """An image that claims more than is decoded, or more than its bytes can hold."""
+
+
 @dataclass(frozen=True)
 class ImageInfo:
     """What the header of an image file says, as `read_image` will return it.
@@ -212,10 +216,10 @@ def _open(path: Path) -> Image.Image:
 
 
 def refuse_bomb(path: Path, height: int, width: int, bytes_per_pixel: int) -> None:
-    """Raise DataError for a file that claims far more pixels than anyone's picture, or than its bytes can hold."""
+    """Raise TooManyPixels for a file that claims far more pixels than anyone's picture, or than its bytes can hold."""
     pixels = height * width
     if pixels > MAX_PIXELS:
-        raise DataError(
+        raise TooManyPixels(
             f"claims {width}×{height} pixels, more than the {MAX_PIXELS // 1_000_000} million that are read "
             "(a decompression bomb?)",
             where=path,
@@ -223,14 +227,14 @@ def refuse_bomb(path: Path, height: int, width: int, bytes_per_pixel: int) -> No
         )
     size, claimed = path.stat().st_size, pixels * bytes_per_pixel
     if claimed > MAX_BYTES:
-        raise DataError(
+        raise TooManyPixels(
             f"claims {width}×{height} pixels of {bytes_per_pixel} bytes, more than the {MAX_BYTES // 2**30} GiB that "
             "are read (a decompression bomb?)",
             where=path,
             remedy="cut it into tiles, leave bands out or remove it",
         )
     if (pixels > _SUSPICIOUS_PIXELS or claimed > _SUSPICIOUS_BYTES) and claimed > _SUSPICIOUS_RATIO * size:
-        raise DataError(
+        raise TooManyPixels(
             f"claims {width}×{height} pixels in a file of {size} bytes (a decompression bomb?)",
             where=path,
             remedy="check where it comes from, save it anew or remove it",
