@@ -197,19 +197,21 @@ def grid(rows: Sequence[Sequence[Picture]], *, gap: int = 6) -> Picture:
     return sheet
 
 
-def save_label_png(path: Path, labels: npt.NDArray[Any], classes: ClassTable) -> None:
-    """Write labels as PNG with the dataset's own ids, so that they read back as what the dataset uses.
+def label_png(labels: npt.NDArray[Any], classes: ClassTable) -> bytes:
+    """Labels as a PNG file with the dataset's own ids, so that they read back as what the dataset uses.
 
     Ids up to 255 become an 8-bit palette file that every viewer shows in the class colours; higher ones a 16-bit grey
     file.
 
     Args:
-        path: the file; written whole or not at all.
         labels: (H, W) contiguous class indices, `classes.ignore_index` where ignored.
         classes: names, colours and own ids.
 
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
+    >>> from fullconv.data.classes import SegmentationClass
+    >>> table = ClassTable(classes=(SegmentationClass(name="sky", color=(70, 130, 180), value=23, codes=(23,)),))
+    >>> picture = Image.open(io.BytesIO(label_png(np.zeros((2, 2), dtype=np.uint8), table)))
+    >>> picture.mode, picture.getpixel((0, 0)), picture.convert("RGB").getpixel((0, 0))
+    ('P', 23, (70, 130, 180))
     """
     ids = np.ascontiguousarray(classes.own_ids(labels))
     picture = Image.fromarray(ids)
@@ -217,7 +219,21 @@ def save_label_png(path: Path, labels: npt.NDArray[Any], classes: ClassTable) ->
         picture.putpalette(classes.palette())
     stream = io.BytesIO()
     picture.save(stream, format="PNG")
-    write_atomically(path, stream.getvalue())
+    return stream.getvalue()
+
+
+def save_label_png(path: Path, labels: npt.NDArray[Any], classes: ClassTable) -> None:
+    """Write labels as `label_png` makes them, whole or not at all.
+
+    Args:
+        path: the file.
+        labels: (H, W) contiguous class indices, `classes.ignore_index` where ignored.
+        classes: names, colours and own ids.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    write_atomically(path, label_png(labels, classes))
 
 
 def _color_table(classes: ClassTable) -> Picture:

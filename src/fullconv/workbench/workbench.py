@@ -12,6 +12,7 @@ from fullconv.workbench.catalogue import Catalogue
 from fullconv.workbench.database import connect
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.starter import Starter
+from fullconv.workbench.predicting.lane import Predictor
 from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workspace import Workspace
@@ -21,7 +22,7 @@ REFRESH_SECONDS = 1.0
 
 @dataclass
 class Workbench:
-    """A workspace, its database, its queue and its catalogue.
+    """A workspace, its database, its queue, its catalogue, and what it predicts with.
 
     Args:
         settings: how it was started.
@@ -41,6 +42,7 @@ class Workbench:
         self.queue = Queue(self.engine)
         self.catalogue = Catalogue(self.home, self.engine)
         self.starter = Starter(self.settings, self.queue)
+        self.predictor = Predictor(self.settings.limits.waiting, self.settings.allow_code)
 
     @property
     def home(self) -> Workspace:
@@ -57,6 +59,7 @@ class Workbench:
         """Stop looking. Jobs go on."""
         self._over.set()
         self.starter.stop()
+        self.predictor.stop()
         self._watcher.join(timeout=10)
 
     def must_be_writable(self) -> None:

@@ -1,0 +1,34 @@
+"""Images to be predicted, wherever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from fullconv.workbench.security.pictures import read_checked
+from fullconv.workbench.settings import Limits
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with a request.
+
+    Args:
+        name: as the visitor calls it, without folders.
+        path: where it lies until the request is answered.
+    """
+
+    name: str
+    path: Path
+
+    def pixels(self, limits: Limits) -> npt.NDArray[Any]:
+        """(H, W, C) of the image.
+
+        Raises:
+            DataError: it is no image that can be read.
+            TooLarge: it has more pixels than are taken.
+        """
+        return read_checked(self.path, limits, where=self.name)

@@ -1,0 +1,136 @@
+"""Predictions for many visitors at once: files are read and answers written beside the network, which is never idle.
+
+The network of a device runs in one thread, since several at once would only take cores and memory from each other.
+Images of one size are not put together into batches: on a processor a batch is no faster than its images one by one,
+and the last digits of its scores differ, so that answers would depend on who else asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+
+from fullconv.prediction.model import Model
+from fullconv.prediction.result import Prediction
+from fullconv.workbench.predicting.opened import OpenModels
+from fullconv.workbench.refusals import Busy
+
+Made = TypeVar("Made")
+Pixels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time of a prediction went.
+
+    Args:
+        decoding: reading the image. waiting: for the network's turn. network: computing. encoding: writing the answer.
+    """
+
+    decoding: float = 0.0
+    waiting: float = 0.0
+    network: float = 0.0
+    encoding: float = 0.0
+
+
+@dataclass
+class Predictor:
+    """What a workbench predicts with.
+
+    Args:
+        waiting: predictions that may wait at the same time.
+        allow_code: networks from Python files may be used.
+    """
+
+    waiting: int = 64
+    allow_code: bool = False
+    models: OpenModels = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.models = OpenModels(self.allow_code)
+        self._places = threading.BoundedSemaphore(self.waiting + 1)  # one is being computed
+        self._beside = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="images")
+        self._lanes: dict[str, Executor] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue, for one request.
+
+        Raises:
+            Busy: all are taken.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Busy(f"{self.waiting} predictions wait already", remedy="ask again in a moment")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def open(self, package: Path, head: str | None = None) -> Model:
+        """The model of a package.
+
+        Raises:
+            PackageError: it cannot be opened.
+        """
+        return await self.beside(lambda: self.models.get(package, head))
+
+    async def beside(self, work: Callable[[], Made]) -> Made:
+        """Do something beside the network: reading, writing."""
+        return await asyncio.get_running_loop().run_in_executor(self._beside, work)
+
+    async def in_lane(self, model: Model, work: Callable[[], Made]) -> Made:
+        """Do something with a network, when it is its turn on its device."""
+        return await asyncio.get_running_loop().run_in_executor(self._lane(str(model.device)), work)
+
+    async def predict(
+        self,
+        model: Model,
+        read: Callable[[], Pixels],
+        write: Callable[[Prediction, Seconds], Made],
+        *,
+        probabilities: bool = False,
+    ) -> tuple[Made, Seconds]:
+        """Read an image, label it, and make an answer of it; who calls has a `place`.
+
+        Args:
+            read: gives (H, W, C) pixels.
+            write: makes the answer; it is told the time that was taken until then.
+            probabilities: of every class are wanted.
+
+        Raises:
+            DataError: the image cannot be read or used.
+        """
+        began = time.perf_counter()
+        pixels = await self.beside(read)
+        decoded = time.perf_counter()
+
+        def compute() -> tuple[Prediction, float, float]:
+            begun = time.perf_counter()
+            return model.predict(pixels, probabilities=probabilities), begun, time.perf_counter()
+
+        prediction, begun, done = await self.in_lane(model, compute)
+        so_far = Seconds(decoded - began, begun - decoded, done - begun)
+        made = await self.beside(lambda: write(prediction, so_far))
+        return made, Seconds(so_far.decoding, so_far.waiting, so_far.network, time.perf_counter() - done)
+
+    def stop(self) -> None:
+        """End the threads; what waits is not computed any more."""
+        for executor in (self._beside, *self._lanes.values()):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _lane(self, device: str) -> Executor:
+        with self._lock:
+            if device not in self._lanes:
+                self._lanes[device] = ThreadPoolExecutor(1, thread_name_prefix=f"network-{device}")
+            return self._lanes[device]

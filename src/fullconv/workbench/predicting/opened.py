@@ -1,0 +1,112 @@
+"""Models kept open: the last used ones stay in memory, up to a bound, and a package that changed is read again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fullconv.prediction.model import Model
+from fullconv.store.package import CARD, WEIGHTS
+
+MEMORY = 2 * 2**30
+"""Bytes of parameters that stay in memory; one model always may."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an open model was made of.
+
+    Args:
+        directory: of its package.
+        stamp: changes with the package's files.
+        head: the one that was asked for.
+    """
+
+    directory: Path
+    stamp: tuple[int, ...]
+    head: str | None
+
+
+@dataclass
+class OpenModels:
+    """Models by package and head, the last used ones last; may be asked from any thread.
+
+    Args:
+        allow_code: networks from Python files may be used.
+        memory: bytes of parameters to keep.
+    """
+
+    allow_code: bool = False
+    memory: int = MEMORY
+    _known: OrderedDict[Key, Future[Model]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, directory: Path, head: str | None = None) -> Model:
+        """The model of a package, opened if it is not; who asks while it is being opened waits for the same one.
+
+        Raises:
+            PackageError: it cannot be opened.
+        """
+        key = Key(directory, _stamp(directory), head)
+        with self._lock:
+            known = self._known.get(key)
+            if known is None:
+                known, mine = Future(), True
+                self._known[key] = known
+            else:
+                mine = False
+                self._known.move_to_end(key)
+        if mine:
+            self._open(key, known)
+        return known.result()
+
+    def forget(self, directory: Path) -> None:
+        """Let go of a package, whose files may then be moved or deleted."""
+        with self._lock:
+            for key in [key for key in self._known if key.directory == directory]:
+                del self._known[key]
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _open(self, key: Key, opening: Future[Model]) -> None:
+        try:
+            opening.set_result(Model.load(key.directory, head=key.head, allow_code=self.allow_code))
+        except BaseException as problem:
+            opening.set_exception(problem)
+            with self._lock:
+                self._known.pop(key, None)
+            return
+        with self._lock:
+            for other in [other for other in self._known if other.directory == key.directory]:
+                if other.stamp != key.stamp:
+                    del self._known[other]
+            self._make_room()
+
+    def _make_room(self) -> None:
+        sizes = {key: _bytes(made.result()) for key, made in self._known.items() if made.done()}
+        total = sum(sizes.values())
+        for key in list(sizes)[:-1]:
+            if total <= self.memory:
+                return
+            total -= sizes[key]
+            del self._known[key]
+
+
+def _stamp(directory: Path) -> tuple[int, ...]:
+    marks: list[int] = []
+    for name in (CARD, WEIGHTS):
+        try:
+            found = (directory / name).stat()
+            marks += [found.st_mtime_ns, found.st_size]
+        except OSError:
+            marks += [0, -1]
+    return tuple(marks)
+
+
+def _bytes(model: Model) -> int:
+    tensors = (*model.net.parameters(), *model.net.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
