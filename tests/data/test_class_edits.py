@@ -66,6 +66,17 @@ def test_remap_to_ignore_makes_an_ignored_class_where_there_is_none(table: Class
     assert remapped.ignore_value == 255
 
 
+def test_recolor_changes_pictures_alone(table: ClassTable):
+    edits = ClassEdits(rename={"car": "auto"}, recolor={"auto": "#0a0B0c", "void": "#ffffff"})
+    recolored = edits.apply(table)
+    assert recolored.classes[1].color == (10, 11, 12)
+    assert recolored.ignored[0].color == (255, 255, 255)
+    plain = edits.without_colors.apply(table)
+    assert [entry.model_dump(exclude={"color"}) for entry in recolored.classes] == [
+        entry.model_dump(exclude={"color"}) for entry in plain.classes
+    ]
+
+
 def test_edits_follow_one_another(table: ClassTable):
     edits = ClassEdits(rename={"car": "auto"}, merge={"vehicle": ("auto", "bus")}, drop=("vehicle",))
     assert edits.apply(table).names == ("road", "sky")
@@ -77,6 +88,8 @@ def test_edits_follow_one_another(table: ClassTable):
         (ClassEdits(rename={"cra": "auto"}), "choose from: road, car, bus, sky"),
         (ClassEdits(rename={"car": "bus"}), "merge them"),
         (ClassEdits(merge={"vehicle": ()}), "nothing is merged"),
+        (ClassEdits(recolor={"tram": "#000000"}), "no class is named 'tram'"),
+        (ClassEdits(recolor={"car": "red"}), "'red' is no colour; write it as #rrggbb"),
         (ClassEdits(merge={"vehicle": ("truck",)}), "'truck'"),
         (ClassEdits(drop=("road", "car", "bus", "sky")), "no class is left"),
         (ClassEdits(drop=("void",)), "'void'"),

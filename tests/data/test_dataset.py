@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from folders import COLORS, class_file, label, picture, save_label, write_set
+from fullconv.data.class_edits import ClassEdits
 from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import dataset_names, default_name
 from fullconv.errors import DataError, StorageError
@@ -132,6 +133,34 @@ def test_opening_an_unchanged_dataset_writes_and_decodes_nothing(root: Path, wor
     monkeypatch.setattr("fullconv.data.examination.inspect_samples", None)
     Dataset.load("streets", workspace)
     assert (path.stat().st_mtime_ns, path.read_bytes()) == state
+
+
+def test_classes_are_changed_and_counted_again(root: Path, workspace: Workspace):
+    path = Dataset.from_folders(root).save(workspace)
+    before = Dataset.load(path)
+    changed = Dataset.change_classes(path, ClassEdits(merge={"way": ("road", "rider")}))
+    assert changed.classes.names == ("background", "way", "sky")
+    assert changed.statistics.splits["train"].pixels["way"] > 0
+    again = Dataset.load(path)
+    assert (again.statistics, again.fingerprint) == (changed.statistics, changed.fingerprint)
+    assert again.fingerprint != before.fingerprint
+
+
+def test_a_change_that_leaves_nothing_to_learn_is_not_written(root: Path, workspace: Workspace):
+    path = Dataset.from_folders(root).save(workspace)
+    written = path.read_bytes()
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        Dataset.change_classes(path, ClassEdits(drop=("road", "sky", "rider")))
+    assert path.read_bytes() == written
+
+
+def test_other_colours_change_nothing_but_pictures(root: Path, workspace: Workspace):
+    path = Dataset.from_folders(root).save(workspace)
+    before = Dataset.load(path)
+    changed = Dataset.change_classes(path, ClassEdits(recolor={"road": "#010203"}))
+    assert changed.classes.classes[1].color == (1, 2, 3)
+    assert (changed.fingerprint, changed.statistics) == (before.fingerprint, before.statistics)
+    assert Dataset.load(path).classes == changed.classes
 
 
 def test_classes_edited_in_the_file_are_counted_again(root: Path, workspace: Workspace):

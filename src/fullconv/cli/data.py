@@ -14,6 +14,7 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.dataset_paths import dataset_names, default_name
 from fullconv.data.description import FILE_NAME, DatasetDescription
 from fullconv.data.examination import Examination
+from fullconv.data.stored_index import keep_examined
 from fullconv.errors import DataError, FullconvError
 from fullconv.files import read_document
 from fullconv.workspace import Workspace, checked_name
@@ -64,6 +65,7 @@ def create(
         found = folder.examined()
         dataset = Dataset.from_examination(found, name=name)
         path = dataset.save(home)
+        keep_examined(home, dataset, found)
     if as_json:
         print_json({"path": str(path), **_facts(found, name=name)})
     else:

@@ -49,6 +49,7 @@ Remap = Annotated[
 Rename = Annotated[list[str], _repeatable("--rename", "OLD=NEW", "New name of a class.")]
 Merge = Annotated[list[str], _repeatable("--merge", "NEW=A,B", "Classes that become one.")]
 Drop = Annotated[list[str], _repeatable("--drop", "NAME", "Class that is ignored, after renaming and merging.")]
+Recolor = Annotated[list[str], _repeatable("--recolor", "NAME=#RRGGBB", "Colour of a class in pictures.")]
 UnlabelledOption = Annotated[Unlabelled, typer.Option("--unlabelled", help="What an image without label means.")]
 Split = Annotated[
     str | None,
@@ -88,6 +89,7 @@ class FolderOptions:
     rename: Rename
     merge: Merge
     drop: Drop
+    recolor: Recolor
     unlabelled: UnlabelledOption = Unlabelled.skip
     split: Split = None
     lists: Lists
@@ -110,6 +112,7 @@ class FolderOptions:
                 for new, names in parse_pairs(self.merge, option="--merge").items()
             },
             drop=tuple(self.drop),
+            recolor=parse_pairs(self.recolor, option="--recolor"),
         )
         return examine(
             self.images,

@@ -1,4 +1,4 @@
-"""Classes renamed, merged, remapped, dropped or kept, without touching the files."""
+"""Classes renamed, merged, remapped, dropped, kept or given other colours, without touching the files."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class ClassEdits(BaseModel):
         rename: old name → new name.
         merge: name → names that become this one class.
         drop: names that are ignored from now on.
+        recolor: name → colour as `#rrggbb`; the names are those after all other edits.
 
     >>> ClassEdits(rename={"car": "vehicle"}, drop=("sky",)).rename
     {'car': 'vehicle'}
@@ -37,6 +38,12 @@ class ClassEdits(BaseModel):
     rename: dict[str, str] = {}
     merge: dict[str, tuple[str, ...]] = {}
     drop: tuple[str, ...] = ()
+    recolor: dict[str, str] = {}
+
+    @property
+    def without_colors(self) -> ClassEdits:
+        """All that decides what a pixel counts as."""
+        return self.model_copy(update={"recolor": {}})
 
     def apply(self, table: ClassTable) -> ClassTable:
         """The class table after all edits.
@@ -64,6 +71,8 @@ class ClassEdits(BaseModel):
             draft.merge(name, members)
         for name in self.drop:
             draft.drop(name)
+        for name, color in self.recolor.items():
+            draft.recolor(name, color)
         return draft.table()
 
     def remapped_codes(self, *, colors: bool) -> dict[str, int]:
@@ -106,6 +115,19 @@ def parse_code(text: str) -> int:
     if match := _HEX_COLOR.fullmatch(text):
         return int(match[1], 16)
     raise DataError(f"{text!r} is no code of a label file", remedy="give an id such as 7 or a colour such as #804080")
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """A colour `#rrggbb` as red, green, blue.
+
+    >>> parse_color("#804080")
+    (128, 64, 128)
+    """
+    match = _HEX_COLOR.fullmatch(text)
+    if match is None:
+        raise DataError(f"{text!r} is no colour", where="recolor", remedy="write it as #rrggbb, such as #804080")
+    red, green, blue = bytes.fromhex(match[1])
+    return red, green, blue
 
 
 def parse_pairs(options: Iterable[str], *, option: str) -> dict[str, str]:
@@ -184,6 +206,11 @@ class _Draft:
         entry = self._find(name, self.classes, "class")
         self.classes.remove(entry)
         self.ignored.append(entry)
+
+    def recolor(self, name: str, color: str) -> None:
+        entry = self._find(name, [*self.classes, *self.ignored], "class")
+        entries = self.classes if entry in self.classes else self.ignored
+        entries[entries.index(entry)] = entry.model_copy(update={"color": parse_color(color)})
 
     def table(self) -> ClassTable:
         if not self.classes:

@@ -18,18 +18,19 @@ import numpy.typing as npt
 from fullconv.data.class_edits import ClassEdits
 from fullconv.data.classes import ClassTable
 from fullconv.data.dataset_paths import dataset_names, default_name, description_path
-from fullconv.data.description import FILE_NAME, DatasetDescription, SampleRecord, description_text
-from fullconv.data.examination import COLOR_FORMATS, Examination, SplitPlan, examine, examine_again
+from fullconv.data.description import FILE_NAME, DatasetDescription, SampleRecord, document_of
+from fullconv.data.examination import COLOR_FORMATS, Examination, SplitPlan, examine
 from fullconv.data.inspection import SampleDecoder, Unlabelled, checksum_of, stamp_of
 from fullconv.data.labels import LabelFormat
-from fullconv.data.problems import Problem
+from fullconv.data.problems import Problem, refuse_errors
+from fullconv.data.reexamination import examine_again
 from fullconv.data.scan import Sample
 from fullconv.data.statistics import Statistics
 from fullconv.errors import DataError, StorageError
 from fullconv.files import read_document, staged_directory, write_atomically
 from fullconv.workspace import Workspace
 
-__all__ = ["Dataset", "dataset_names", "default_name", "description_path", "refuse_errors"]
+__all__ = ["Dataset", "dataset_names", "default_name", "description_path"]
 
 _UNKNOWN_ALLOWED = frozenset({"unknown-class-code", "blurred-label"})
 
@@ -101,6 +102,7 @@ class Dataset:
         rename: Mapping[str, str] | None = None,
         merge: Mapping[str, Sequence[str]] | None = None,
         drop: Sequence[str] = (),
+        recolor: Mapping[str, str] | None = None,
         unlabelled: Unlabelled = "skip",
         split: str | None = None,
         lists: Mapping[str, str | Path] | None = None,
@@ -119,6 +121,7 @@ class Dataset:
             ignore: names of classes to ignore. keep: ignored ones that are classes after all.
             remap: code in the label files (id or `#rrggbb`) → class, or `ignore`.
             rename: old → new name. merge: new name → names. drop: names that are ignored from now on.
+            recolor: name → colour as `#rrggbb`, for pictures.
             unlabelled: what images without label mean: "skip", "background" or "ignore".
             split: percentages such as "70/15/15" or "80/20"; folders named train, val and test decide if not given.
             lists: split name → text file with the names of its images.
@@ -135,6 +138,7 @@ class Dataset:
             rename=dict(rename or {}),
             merge={new: tuple(names) for new, names in (merge or {}).items()},
             drop=tuple(drop),
+            recolor=dict(recolor or {}),
         )
         examination = examine(
             Path(images),
@@ -194,7 +198,31 @@ class Dataset:
             DataError: no such dataset, a wrong field, files that are gone, or a change that broke it.
         """
         path = description_path(where, workspace or Workspace.find())
-        description = read_document(path, DatasetDescription)
+        return cls._opened(read_document(path, DatasetDescription), path)
+
+    @classmethod
+    def change_classes(cls, where: str | Path, edits: ClassEdits, workspace: Workspace | None = None) -> Dataset:
+        """Give a dataset on disk other classes; the label files stay as they are.
+
+        Everything is counted again, but for a change of colours alone. Nothing is written where that fails.
+
+        Args:
+            where: as for `load`.
+            edits: in place of those that it has.
+
+        Raises:
+            DataError: as for `load`, a name that the dataset does not have, or classes that leave nothing to learn.
+            StorageError: `dataset.yaml` cannot be written.
+        """
+        path = description_path(where, workspace or Workspace.find())
+        description = read_document(path, DatasetDescription).model_copy(update={"edits": edits})
+        changed = cls._opened(description, path, write=False)
+        write_atomically(path, document_of(changed, root=description.root))
+        return changed
+
+    @classmethod
+    def _opened(cls, description: DatasetDescription, path: Path, *, write: bool = True) -> Dataset:
+        """What a description says, with what changed since counted again, and written where it is not as it was."""
         root = Path(os.path.normpath(path.parent.absolute() / description.root))
         samples = tuple(record.sample(root) for record in description.samples)
         stamps = [stamp_of(sample) for sample in samples]
@@ -238,10 +266,10 @@ class Dataset:
         )
         if dataset.fingerprint != description.counted:
             dataset = dataset._counted_again()
-        if dataset.fingerprint != description.counted or records != description.samples:
+        if write and (dataset.fingerprint != description.counted or records != description.samples):
             # A dataset on a read-only disk is used all the same.
             with suppress(StorageError):
-                write_atomically(path, dataset._document(root=description.root))
+                write_atomically(path, document_of(dataset, root=description.root))
         return dataset
 
     def save(self, workspace: Workspace | None = None) -> Path:
@@ -255,7 +283,7 @@ class Dataset:
         """
         folder = (workspace or Workspace.find()).dataset(self.name)
         with staged_directory(folder) as partial:
-            write_atomically(partial / FILE_NAME, self._document(root=str(self.root)))
+            write_atomically(partial / FILE_NAME, document_of(self, root=str(self.root)))
         return folder / FILE_NAME
 
     @property
@@ -311,9 +339,13 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash over classes, label format and the contents of all files: equal only for equal samples."""
+        """Hash over classes, label format and the contents of all files: equal only for equal samples.
+
+        Colours that were changed for pictures do not count.
+        """
         state = hashlib.sha256()
-        for part in (self.classes.model_dump_json(), self.format.model_dump_json(exclude={"explanation"})):
+        classes = self.edits.without_colors.apply(self.unedited) if self.edits.recolor else self.classes
+        for part in (classes.model_dump_json(), self.format.model_dump_json(exclude={"explanation"})):
             state.update(part.encode())
         state.update(f"{self.unlabelled} {self._unknown} {self.channels}".encode())
         state.update(b"" if self.dtype == "uint8" else self.dtype.encode())
@@ -365,35 +397,3 @@ class Dataset:
             channels=again.channels,
             dtype=again.dtype,
         )
-
-    def _document(self, *, root: str) -> str:
-        return description_text(
-            DatasetDescription(
-                name=self.name,
-                created=self.created,
-                root=root,
-                label_format=self.format,
-                class_source=self.class_source,
-                classes=self.unedited.classes,
-                ignored=self.unedited.ignored,
-                edits=self.edits,
-                unlabelled=self.unlabelled,
-                allow=self.allow,
-                channels=self.channels,
-                dtype=self.dtype,
-                counted=self.fingerprint,
-                statistics=self.statistics,
-                problems=self.problems,
-                samples=self.records,
-            )
-        )
-
-
-def refuse_errors(problems: Sequence[Problem], root: Path) -> None:
-    """Raise the worst error among problems as one sentence; nothing where there is none."""
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if not errors:
-        return
-    worst = errors[0]
-    more = "" if len(errors) == 1 else f" (one of {len(errors)} errors: fullconv data check {root} lists all)"
-    raise DataError(worst.message + more, where=worst.where, remedy=worst.remedy)

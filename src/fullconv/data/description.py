@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +17,9 @@ from fullconv.data.scan import Sample
 from fullconv.data.splits import SPLITS
 from fullconv.data.statistics import Statistics
 
+if TYPE_CHECKING:
+    from fullconv.data.dataset import Dataset
+
 FILE_NAME = "dataset.yaml"
 
 HEADER = """\
@@ -27,6 +30,7 @@ HEADER = """\
 #   rename: {car: vehicle}                 old name → new name
 #   merge: {plant: [tree, hedge]}          classes that become one
 #   drop: [sky]                            classes that are ignored
+#   recolor: {car: '#dc143c'}              colours in pictures
 """
 
 
@@ -76,8 +80,8 @@ class SampleRecord(BaseModel):
         )
 
 
-class DatasetDescription(BaseModel):
-    """The content of `dataset.yaml`.
+class DatasetHead(BaseModel):
+    """The content of `dataset.yaml` but for the images one by one.
 
     Args:
         format: version of this file format.
@@ -111,7 +115,46 @@ class DatasetDescription(BaseModel):
     counted: str
     statistics: Statistics
     problems: tuple[Problem, ...] = ()
+
+    def table(self) -> ClassTable:
+        """The classes before edits."""
+        return ClassTable(classes=self.classes, ignored=self.ignored)
+
+    def edited(self) -> ClassTable:
+        """The classes after all edits."""
+        return self.edits.apply(self.table())
+
+
+class DatasetDescription(DatasetHead):
+    """The content of `dataset.yaml`.
+
+    Args:
+        samples: each with its files and its split.
+    """
+
     samples: tuple[SampleRecord, ...] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, root: str) -> DatasetDescription:
+        """What is written of a dataset; `root` as it shall stand there."""
+        return cls(
+            name=dataset.name,
+            created=dataset.created,
+            root=root,
+            label_format=dataset.format,
+            class_source=dataset.class_source,
+            classes=dataset.unedited.classes,
+            ignored=dataset.unedited.ignored,
+            edits=dataset.edits,
+            unlabelled=dataset.unlabelled,
+            allow=dataset.allow,
+            channels=dataset.channels,
+            dtype=dataset.dtype,
+            counted=dataset.fingerprint,
+            statistics=dataset.statistics,
+            problems=dataset.problems,
+            samples=dataset.records,
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetDescription:
@@ -122,15 +165,20 @@ class DatasetDescription(BaseModel):
         self.table()
         return self
 
-    def table(self) -> ClassTable:
-        """The classes before edits."""
-        return ClassTable(classes=self.classes, ignored=self.ignored)
+    def head(self) -> DatasetHead:
+        """All but the images."""
+        return DatasetHead(**{name: getattr(self, name) for name in DatasetHead.model_fields})
 
 
 def description_text(description: DatasetDescription) -> str:
     """The text of `dataset.yaml`: short lists of numbers and names on one line."""
     content = description.model_dump(mode="json", exclude_none=True)
     return HEADER + str(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def document_of(dataset: Dataset, *, root: str) -> str:
+    """The text of a dataset's `dataset.yaml`; `root` as it shall stand there."""
+    return description_text(DatasetDescription.of(dataset, root=root))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

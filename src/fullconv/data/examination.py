@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from fullconv.data.inspection import Inspection, SampleDecoder, Unlabelled, insp
 from fullconv.data.labels import LabelFormat
 from fullconv.data.layouts import SPLIT_WORDS
 from fullconv.data.problems import Problem, worst_first
-from fullconv.data.scan import Sample, Scan, scan
+from fullconv.data.scan import Scan, scan
 from fullconv.data.splits import (
     SPLITS,
     assign_splits,
@@ -32,12 +32,6 @@ from fullconv.errors import DataError
 
 COLOR_FORMATS = frozenset({"colors"})
 _CARVED_VALIDATION = 0.15
-_OF_FILES_LEFT_OUT = frozenset(
-    {
-        *("unmatched-image", "unmatched-label", "doubtful-pair", "unreadable-image", "unreadable-label"),
-        *("decompression-bomb", "size-mismatch", "orientation-mismatch"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -120,6 +114,7 @@ def examine(
     lists: Mapping[str, Path] | None = None,
     plan: SplitPlan | None = None,
     allow: Sequence[str] = (),
+    scanned: Callable[[Scan], None] | None = None,
 ) -> Examination:
     """Look at everything below a folder once.
 
@@ -134,6 +129,7 @@ def examine(
         lists: split name → text file of image names.
         plan: how to split where neither folders nor lists say it.
         allow: kinds of errors that are lowered to warnings; what they concern is left out.
+        scanned: told what lies on disk before every file is checked.
 
     Raises:
         DataError: there is nothing to work with (no images, no labels, an unreadable class file …).
@@ -150,6 +146,8 @@ def examine(
         unlabelled=unlabelled,
         lists=_split_lists(lists) if lists else None,
     )
+    if scanned is not None:
+        scanned(found)
     edits = edits or ClassEdits()
     remapped = edits.remapped_codes(colors=found.format.kind in COLOR_FORMATS)
     table = edits.apply(found.classes)
@@ -163,7 +161,7 @@ def examine(
         watched=list(remapped.values()),
     )
     inspections = inspect_samples(decoder, found.samples)
-    judged = _judge(judge, inspections, table, found.format, plan, smoothed=found.smoothed)
+    judged = judge_inspections(judge, inspections, table, found.format, plan, smoothed=found.smoothed)
     remarks = [judge.remark(found.root, note) for note in found.notes]
     seen = frozenset[int]().union(*(inspection.seen for inspection in inspections))
     remarks += [
@@ -201,40 +199,13 @@ def _split_lists(lists: Mapping[str, Path]) -> dict[str, Path]:
     return chosen
 
 
-def examine_again(
-    root: Path,
-    samples: Sequence[Sample],
-    format: LabelFormat,
-    table: ClassTable,
-    *,
-    unedited: ClassTable,
-    unlabelled: Unlabelled,
-    allow: Sequence[str],
-    before: Sequence[Problem],
-) -> Judged:
-    """Check and count samples whose splits are known, after files or classes changed.
-
-    Splits stay as they are, and so do the `before` problems about files that are no samples and notes of the scan.
-    """
-    judge = judge_of(root, table, format, allow)
-    decoder = SampleDecoder.of(format, table, unedited=unedited, unlabelled=unlabelled, unknown="ignore")
-    smoothed = any(problem.kind == "blurred-label" for problem in before)
-    judged = _judge(judge, inspect_samples(decoder, samples), table, format, None, smoothed=smoothed)
-    kept = [problem for problem in before if problem.kind in _OF_FILES_LEFT_OUT or _is_note_of_scan(problem)]
-    return replace(judged, problems=worst_first([*judged.problems, *kept]))
-
-
-def _is_note_of_scan(problem: Problem) -> bool:
-    return problem.kind == "remark" and not problem.files and problem.where not in ("images", "--remap")
-
-
 def judge_of(root: Path, table: ClassTable, format: LabelFormat, allow: Sequence[str]) -> Judge:
     """The judge of a dataset; colours are shown as `#rrggbb`."""
     code_text = (lambda code: f"#{code:06x}") if format.kind in COLOR_FORMATS else str
     return Judge(root, table, allow=allow, code_text=code_text)
 
 
-def _judge(
+def judge_inspections(
     judge: Judge,
     inspections: Sequence[Inspection],
     table: ClassTable,
@@ -243,7 +214,7 @@ def _judge(
     *,
     smoothed: bool,
 ) -> Judged:
-    """Problems, splits and numbers; without a plan the splits that samples have are kept."""
+    """Problems, splits and numbers of inspected samples; without a plan the splits that samples have are kept."""
     problems = judge.samples(inspections)
     problems += judge.codes(inspections, colors=format.kind in COLOR_FORMATS, smoothed=smoothed)
     usable = [found for found in inspections if not found.faults]

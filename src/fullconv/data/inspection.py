@@ -224,7 +224,7 @@ def inspect_sample(reader: SampleDecoder, sample: Sample) -> Inspection:
         sample=sample,
         checksum=checksum,
         stamp=stamp,
-        picture="" if image is None else _digest(np.ascontiguousarray(image).data, str(image.shape)),
+        picture="" if image is None else picture_digest(image),
         size=None if image is None else (image.shape[0], image.shape[1]),
         channels=0 if image is None else image.shape[2],
         dtype="" if image is None else str(image.dtype),
@@ -294,6 +294,11 @@ def _ceiling(label: npt.NDArray[np.unsignedinteger] | None, classes: ClassTable)
                 confusion = ceiling_counts(tile, stride, len(classes), classes.ignore_index)
                 own += np.stack([confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)])
     return counts
+
+
+def picture_digest(image: npt.NDArray[np.generic]) -> str:
+    """Hash of the pixels (H, W, C) of a picture, equal for the same picture in another file format."""
+    return _digest(np.ascontiguousarray(image).data, str(image.shape))
 
 
 def checksum_of(sample: Sample) -> tuple[str, str]:

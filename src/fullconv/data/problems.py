@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from fullconv.errors import DataError
 
 Severity = Literal["error", "warning", "note"]
 
@@ -77,3 +80,17 @@ def worst_first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(
         sorted(problems, key=lambda found: (_SEVERITIES[found.severity], _ORDER[found.kind], -found.count, found.where))
     )
+
+
+def refuse_errors(problems: Sequence[Problem], root: Path) -> None:
+    """Raise the worst error among problems as one sentence; nothing where there is none.
+
+    Raises:
+        DataError: what is wrong first of all, and how many errors there are.
+    """
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if not errors:
+        return
+    worst = errors[0]
+    more = "" if len(errors) == 1 else f" (one of {len(errors)} errors: fullconv data check {root} lists all)"
+    raise DataError(worst.message + more, where=worst.where, remedy=worst.remedy)
