@@ -102,9 +102,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
             probe.bind((address, 0))
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "fullconv", "serve", "--workspace", str(home.root), "--port", str(port)]
-        log = (tmp_path / f"server-{port}.log").open("wb")
+        log = tmp_path / f"server-{port}.log"
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        started.append(subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment))
+        with log.open("wb") as said:
+            started.append(subprocess.Popen([*command, *options], stdout=said, stderr=said, env=environment))
         url = f"http://{address}:{port}"
         end = time.monotonic() + 120
         while True:
@@ -114,8 +115,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
             except OSError as problem:
                 if getattr(problem, "code", None) is not None:  # it answers
                     return url
-                assert started[-1].poll() is None, Path(log.name).read_text()
-                assert time.monotonic() < end, Path(log.name).read_text()
+                assert started[-1].poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
                 time.sleep(0.2)
 
     yield start

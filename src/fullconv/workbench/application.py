@@ -7,20 +7,18 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from fullconv._version import VERSION
 from fullconv.files import write_atomically
 from fullconv.workbench.api import problems, routes
-from fullconv.workbench.security.gate import SIGN_IN, Gate, admitted
-from fullconv.workbench.security.sign_in import sign_in_page
+from fullconv.workbench.security.bodies import BodyLimit
+from fullconv.workbench.security.gate import Gate
+from fullconv.workbench.security.sign_in import SIGN_IN, signed_in
 from fullconv.workbench.workbench import Workbench
-
-LARGEST_FORM = 10_000
 
 
 def create_app(bench: Workbench, *, pages: bool = True) -> ASGIApp:
@@ -54,17 +52,11 @@ def create_app(bench: Workbench, *, pages: bool = True) -> ASGIApp:
 
     @app.post(SIGN_IN, include_in_schema=False)
     async def _sign_in(request: Request) -> Response:
-        given = ""
-        if int(request.headers.get("content-length") or LARGEST_FORM + 1) <= LARGEST_FORM:
-            given = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]
-        token = bench.settings.token or ""
-        if token and secrets.compare_digest(given.encode(), token.encode()):
-            return admitted(RedirectResponse("/", status_code=303), bench.settings)
-        return sign_in_page(request.scope, wrong=True)
+        return await signed_in(request, bench.settings)
 
     if pages:
         _add_pages(app, bench)
-    return Gate(app, bench.settings)
+    return Gate(BodyLimit(app, app, bench.settings.limits.upload), bench.settings)
 
 
 def _add_pages(app: FastAPI, bench: Workbench) -> None:
@@ -85,7 +77,7 @@ def _add_pages(app: FastAPI, bench: Workbench) -> None:
         favicon=theme.FAVICON,
         dark=None,
         storage_secret=_secret(storage / "secret"),
-        session_middleware_kwargs={"same_site": "strict"},
+        session_middleware_kwargs={"same_site": "lax", "session_cookie": f"fullconv_session_{bench.settings.port}"},
         show_welcome_message=False,
         reconnect_timeout=30.0,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
 
 PORT = 8460
+SHORTEST_TOKEN = 16
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,13 @@ class ServerSettings:
                 where="--host",
                 remedy="give a token, or listen on 127.0.0.1",
             )
+        if self.token is not None and len(self.token) < SHORTEST_TOKEN:
+            remedy = f"give {SHORTEST_TOKEN} characters or more, or none to have one made"
+            raise PlanError("could be guessed: it is too short", where="--token", remedy=remedy)
+        for name in self.names:
+            if not _HOST_NAME.fullmatch(name):
+                remedy = "give it without http:// and without a port"
+                raise PlanError(f"{name!r} is no host name", where="--name", remedy=remedy)
 
     @property
     def loopback(self) -> bool:
@@ -101,6 +111,14 @@ class ServerSettings:
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens on all addresses of this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
         except ValueError:
             return False
 

@@ -81,7 +81,7 @@ class Starter:
         home = self.settings.home
         path = log_path(home, job.id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        environment = dict(os.environ)
+        environment = {name: value for name, value in os.environ.items() if name != "FULLCONV_TOKEN"}
         environment |= {DATABASE: self.settings.database_url, CLAIM: job.claim, HOME: str(home.root)}
         environment |= {CODE: "1" if self.settings.allow_code else "0", "PYTHONUNBUFFERED": "1"}
         environment.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,0 +1,489 @@
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from fullconv.errors import PlanError
+from fullconv.workbench.application import create_app
+from fullconv.workbench.security.bodies import PLAIN
+from fullconv.workbench.security.hosts import host_name
+from fullconv.workbench.settings import Limits, ServerSettings
+from fullconv.workbench.workbench import Workbench
+from fullconv.workspace import Workspace
+
+HOST = ("Host", "127.0.0.1:8460")
+TOKEN = "a-token-of-many-letters"
+HTML = ("Accept", "text/html,application/xhtml+xml")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+def ask(
+    app: Any,
+    path: str = "/api/v1/system",
+    *,
+    method: str = "GET",
+    headers: Iterable[tuple[str, str]] = (HOST,),
+    query: str = "",
+    body: Iterable[bytes] = (b"",),
+    kind: str = "http",
+) -> Answer:
+    """One request exactly as it is written here, which no client would send."""
+    scope = {
+        "type": kind,
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+        "server": ("127.0.0.1", 8460),
+        "client": ("127.0.0.1", 50000),
+        "subprotocols": [],
+    }
+    if kind == "websocket":
+        del scope["method"]
+    pieces, sent = list(body), []
+
+    async def receive() -> dict[str, Any]:
+        if kind == "websocket":
+            return {"type": "websocket.connect"}
+        if pieces:
+            piece = pieces.pop(0)
+            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    if kind == "websocket":
+        return Answer(sent[0].get("code", 0), {}, sent[0]["type"])
+    start = sent[0]
+    found = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
+    return Answer(
+        start["status"], found, b"".join(part.get("body", b"") for part in sent[1:]).decode("utf-8", "replace")
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "home")
+
+
+@pytest.fixture
+def bench(home: Workspace, tmp_path: Path) -> Iterator[Workbench]:
+    made = Workbench(ServerSettings(home, roots=(tmp_path,)))
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def app(bench: Workbench) -> Any:
+    return create_app(bench, pages=False)
+
+
+@pytest.fixture
+def make(bench: Workbench) -> Callable[..., Any]:
+    """The same workbench, started otherwise."""
+
+    def made(**changes: Any) -> Any:
+        bench.settings = replace(bench.settings, **changes)
+        return create_app(bench, pages=False)
+
+    return made
+
+
+@pytest.fixture
+def locked(make: Callable[..., Any]) -> Any:
+    return make(token=TOKEN)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:8460", "127.0.0.1:9999", "LocalHost:8460", "[::1]:8460", "[0::1]"]
+)
+def test_names_of_the_machine_itself_are_answered(app: Any, host: str) -> None:
+    assert ask(app, headers=[("Host", host)]).status == 200
+
+
+FORGED_HOSTS = [
+    "",
+    "evil.example",
+    "evil.example:8460",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "localhost.",
+    "127.0.0.1:8460@evil.example",
+    "evil@127.0.0.1:8460",
+    "user:secret@localhost",
+    "127.0.0.1:0",
+    "127.0.0.1:99999",
+    "127.0.0.1:",
+    "127.0.0.1:8460:1",
+    "127.0.0.1/evil",
+    "127.0.0.1?x",
+    "127.0.0.1#x",
+    "127.0.0.1\\evil.example",
+    "127.0.0.1, evil.example",
+    "127.0.0.1 evil.example",
+    " 127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0177.0.0.1",
+    "0.0.0.0",
+    "[::ffff:127.0.0.1]",
+    "[::1",
+    "::1",
+    "[::1]evil",
+    "[fe80::1%25lo]",
+    "192.168.1.5",
+    "lo\u00e7alhost",
+    "http://127.0.0.1",
+    "%6cocalhost",
+]
+
+
+@pytest.mark.parametrize("host", FORGED_HOSTS)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_forged_hosts_are_refused(app: Any, host: str, kind: str) -> None:
+    answer = ask(app, headers=[("Host", host)], kind=kind)
+    assert answer.status == (421 if kind == "http" else 1008)
+    assert host not in answer.body or not host.strip() or host in ("127.1",)
+
+
+def test_a_missing_or_a_second_host_is_refused(app: Any) -> None:
+    assert ask(app, headers=[]).status == 421
+    assert ask(app, headers=[HOST, HOST]).status == 421
+    assert ask(app, headers=[HOST, ("Host", "evil.example")]).status == 421
+    assert ask(app, headers=[("Host", "evil.example"), ("X-Forwarded-Host", "127.0.0.1")]).status == 421
+
+
+def test_names_given_at_the_start_are_answered(make: Callable[..., Any]) -> None:
+    app = make(names=("Seg.Example.org",))
+    assert ask(app, headers=[("Host", "seg.example.org")]).status == 200
+    assert ask(app, headers=[("Host", "other.example.org")]).status == 421
+
+
+@pytest.mark.parametrize("wild", ["0.0.0.0", "::"])
+def test_a_server_on_all_addresses_answers_to_addresses_and_its_own_name(make: Callable[..., Any], wild: str) -> None:
+    app = make(host=wild, token=TOKEN)
+    known = ("Authorization", f"Bearer {TOKEN}")
+    for host in ("192.168.1.5:8460", "10.0.0.7", "[fe80::1]:8460", "localhost", socket.gethostname()):
+        assert ask(app, headers=[("Host", host), known]).status == 200, host
+    for host in ("evil.example", "192.168.1.5.evil.example", "2130706433", "127.1"):
+        assert ask(app, headers=[("Host", host), known]).status == 421, host
+
+
+def test_a_server_on_one_address_answers_to_that_one(make: Callable[..., Any]) -> None:
+    app = make(host="192.168.1.5", token=TOKEN)
+    known = ("Authorization", f"Bearer {TOKEN}")
+    assert ask(app, headers=[("Host", "192.168.1.5:8460"), known]).status == 200
+    assert ask(app, headers=[("Host", "192.168.1.6:8460"), known]).status == 421
+
+
+def test_starts_that_would_be_open_are_refused() -> None:
+    home = Workspace(Path("/nowhere"))
+    for changes in ({"host": "0.0.0.0"}, {"host": "::"}, {"host": "192.168.1.5"}, {"host": "", "token": ""}):
+        with pytest.raises(PlanError, match="token"):
+            ServerSettings(home, **changes)
+    with pytest.raises(PlanError, match="too short"):
+        ServerSettings(home, token="hunter2")
+    for name in ("http://seg.example.org", "seg.example.org:443", "*", "a b", ""):
+        with pytest.raises(PlanError, match="host name"):
+            ServerSettings(home, names=(name,))
+
+
+FORGED_ORIGINS = [
+    "https://evil.example",
+    "null",
+    "",
+    "http://127.0.0.1",
+    "http://127.0.0.1:3000",
+    "http://localhost:8460",
+    "http://127.0.0.1:8460.evil.example",
+    "http://127.0.0.1:8460@evil.example",
+    "http://evil.example/127.0.0.1:8460",
+    "file://127.0.0.1:8460",
+    "chrome-extension://127.0.0.1:8460",
+    "127.0.0.1:8460",
+    "//127.0.0.1:8460",
+    "http://127.0.0.1:8460/",
+    "http://127.0.0.1:8460 http://evil.example",
+]
+
+
+@pytest.mark.parametrize("origin", FORGED_ORIGINS)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_requests_of_other_sites_are_refused(app: Any, origin: str, method: str) -> None:
+    answer = ask(app, "/api/v1/jobs/1", method=method, headers=[HOST, ("Origin", origin)])
+    assert answer.status == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", FORGED_ORIGINS)
+def test_websockets_of_other_sites_are_refused(app: Any, origin: str) -> None:
+    answer = ask(app, "/_nicegui_ws/socket.io/", headers=[HOST, ("Origin", origin)], kind="websocket")
+    assert (answer.body, answer.status) == ("websocket.close", 1008)
+
+
+def test_two_origins_are_refused(app: Any) -> None:
+    own = ("Origin", "http://127.0.0.1:8460")
+    assert ask(app, headers=[HOST, own]).status == 200
+    assert ask(app, headers=[HOST, own, ("Origin", "https://evil.example")]).status == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "method", "status"),
+    [
+        ("same-origin", "cors", "empty", "GET", 200),
+        ("none", "navigate", "document", "GET", 200),
+        ("cross-site", "navigate", "document", "GET", 200),
+        ("cross-site", "navigate", "iframe", "GET", 403),
+        ("cross-site", "no-cors", "image", "GET", 403),
+        ("same-site", "no-cors", "script", "GET", 403),
+        ("same-site", "navigate", "document", "POST", 403),
+        ("cross-site", "navigate", "document", "POST", 403),
+        ("", "", "", "GET", 403),
+    ],
+)
+def test_other_sites_may_link_here_and_nothing_else(
+    app: Any, site: str, mode: str, dest: str, method: str, status: int
+) -> None:
+    said = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)]
+    assert ask(app, method=method, headers=[HOST, *said]).status == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "Bearer ")],
+        [("Authorization", "Bearer wrong")],
+        [("Authorization", f"Bearer {TOKEN}x")],
+        [("Authorization", f"Bearer {TOKEN[:-1]}")],
+        [("Authorization", f"Basic {TOKEN}")],
+        [("Authorization", TOKEN)],
+        [("Authorization", "Bearer \xff\xfe")],
+        [("Cookie", f"fullconv_8460={TOKEN}")],
+        [("Cookie", f"token={TOKEN}")],
+        [("Cookie", "fullconv_8460=")],
+        [("Cookie", "\x00=;;;=\xff")],
+        [("X-Token", TOKEN)],
+    ],
+)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_without_the_token_nothing_is_answered(locked: Any, headers: list[tuple[str, str]], kind: str) -> None:
+    for path in ("/api/v1/system", "/api/v1/openapi.json", "/", "/_nicegui_ws/socket.io/", "/nowhere"):
+        answer = ask(locked, path, headers=[HOST, *headers], kind=kind)
+        assert answer.status == (401 if kind == "http" else 1008)
+        assert "workspace" not in answer.body.lower()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"])
+def test_no_method_goes_round_the_token(locked: Any, method: str) -> None:
+    assert ask(locked, method=method).status == 401
+    assert ask(locked, method=method, query=f"token={TOKEN}").status == 401
+
+
+@pytest.mark.parametrize("path", ["/sign-in/", "//sign-in", "/sign-in/../api/v1/system", "/SIGN-IN", "/sign-in\n"])
+def test_only_the_form_itself_is_open(locked: Any, path: str) -> None:
+    assert ask(locked, path, method="POST").status == 401
+
+
+def test_programs_show_the_token_in_a_header(locked: Any) -> None:
+    assert ask(locked, headers=[HOST, ("Authorization", f"Bearer {TOKEN}")]).status == 200
+    assert ask(locked, headers=[HOST, ("Authorization", f"bearer  {TOKEN} ")]).status == 200
+
+
+def test_the_address_of_the_terminal_lets_in_and_leaves_no_token_behind(locked: Any) -> None:
+    answer = ask(locked, "/runs", query=f"a=1&token={TOKEN}&b=%26", headers=[HOST, HTML])
+    assert (answer.status, answer.headers["location"]) == (303, "/runs?a=1&b=%26")
+    cookie = answer.headers["set-cookie"]
+    assert TOKEN not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert answer.headers["cache-control"] == "no-store"
+    kept = cookie.partition(";")[0]
+    assert ask(locked, headers=[HOST, ("Cookie", f"other=1; {kept}")]).status == 200
+    assert ask(locked, headers=[HOST, ("Cookie", f"{kept}x")]).status == 401
+    assert ask(locked, headers=[HOST, ("Authorization", f"Bearer {kept.partition('=')[2]}")]).status == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "///evil.example/x", "/\\evil.example", "/%5cevil", "/a\r\nX-Evil: 1"]
+)
+def test_being_let_in_leads_nowhere_else(locked: Any, path: str) -> None:
+    answer = ask(locked, path, query=f"token={TOKEN}", headers=[HOST, HTML])
+    place = answer.headers["location"]
+    assert answer.status == 303
+    assert not urlsplit(place).netloc
+    assert re.fullmatch(r"/[^/\\][^\\\r\n]*", place)
+    assert "x-evil" not in answer.headers
+
+
+def test_a_browser_without_the_token_sees_the_form_whatever_it_asks_for(locked: Any) -> None:
+    pages = {ask(locked, path, headers=[HOST, HTML]).body for path in ("/", "/runs/secret-name", "/nowhere")}
+    assert len(pages) == 1
+    assert 'name="token"' in pages.pop()
+    assert ask(locked, "/", headers=[HOST, HTML], query="token=wrong").status == 401
+    assert ask(locked, "/sign-in", headers=[HOST, HTML]).status == 200
+
+
+def sign_in(app: Any, body: bytes, *headers: tuple[str, str], length: str | None = None) -> Answer:
+    said = ("Content-Length", str(len(body)) if length is None else length)
+    kind = ("Content-Type", "application/x-www-form-urlencoded")
+    return ask(app, "/sign-in", method="POST", headers=[HOST, kind, said, *headers], body=[body])
+
+
+def test_the_form_lets_in_who_knows_the_token(locked: Any) -> None:
+    answer = sign_in(locked, f"token={TOKEN}".encode(), ("Origin", "http://127.0.0.1:8460"))
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    kept = answer.headers["set-cookie"].partition(";")[0]
+    assert ask(locked, headers=[HOST, ("Cookie", kept)]).status == 200
+    assert ask(locked, "/sign-in", headers=[HOST, ("Cookie", kept)]).headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (b"token=wrong", None),
+        (b"", None),
+        (b"token=", None),
+        (f"TOKEN={TOKEN}".encode(), None),
+        (b"token=\xff\xfe%ff", None),
+        (f"token={TOKEN}".encode() + b"&x=" + b"y" * 20_000, None),
+        (f"token={TOKEN}".encode(), "many"),
+        (f"token={TOKEN}".encode(), "-5"),
+        (f"token={TOKEN}".encode(), ""),
+    ],
+)
+def test_the_form_refuses_all_else(locked: Any, body: bytes, length: str | None) -> None:
+    answer = sign_in(locked, body, length=length)
+    assert answer.status == 401
+    assert "set-cookie" not in answer.headers
+    assert "not the token" in answer.body
+
+
+def test_other_sites_cannot_sign_anybody_in(locked: Any) -> None:
+    body = f"token={TOKEN}".encode()
+    for origin in ("https://evil.example", "null"):
+        assert sign_in(locked, body, ("Origin", origin)).status == 403
+    assert sign_in(locked, body, ("Sec-Fetch-Site", "cross-site")).status == 403
+
+
+def test_without_a_token_the_form_admits_nobody(app: Any) -> None:
+    assert sign_in(app, b"token=").status == 401
+    assert sign_in(app, b"token=None").status == 401
+
+
+def test_every_answer_tells_the_browser_what_it_may_not_do(locked: Any) -> None:
+    known = ("Authorization", f"Bearer {TOKEN}")
+    answers = [
+        ask(locked),
+        ask(locked, headers=[HOST, known]),
+        ask(locked, "/nowhere", headers=[HOST, known]),
+        ask(locked, headers=[("Host", "evil.example")]),
+        ask(locked, "/", headers=[HOST, HTML]),
+    ]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "server" not in answer.headers
+    assert "sandbox" in answers[1].headers["content-security-policy"]
+
+
+def test_a_body_that_is_announced_too_long_is_not_read(app: Any) -> None:
+    answer = ask(app, "/api/v1/jobs/1/move", method="POST", headers=[HOST, ("Content-Length", str(PLAIN + 1))], body=[])
+    assert answer.status == 413
+    assert json.loads(answer.body)["title"] == "Too large"
+
+
+def test_a_body_that_turns_out_too_long_is_cut(app: Any) -> None:
+    piece = b" " * 2**20
+    body = (piece for _ in range(40))
+    kind = ("Content-Type", "application/json")
+    assert ask(app, "/api/v1/jobs/1/move", method="POST", headers=[HOST, kind], body=body).status == 413
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1e9", "\xb2", "9" * 400])
+def test_lengths_that_are_none_do_no_harm(app: Any, length: str) -> None:
+    headers = [HOST, ("Content-Length", length), ("Content-Type", "application/json")]
+    assert ask(app, "/api/v1/jobs/1/move", method="POST", headers=headers, body=[b"{}"]).status in (404, 413)
+
+
+@pytest.mark.parametrize(("given", "name"), [("A.B-c_1:80", "a.b-c_1"), ("[::1]", "::1"), ("[:]", None), ("a\n", None)])
+def test_host_names_are_read_strictly(given: str, name: str | None) -> None:
+    assert host_name(given) == name
+
+
+def test_a_real_server_keeps_pages_rest_and_websockets_behind_the_token(serve: Any, home: Workspace) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    address = urlsplit(serve(home, "--token", TOKEN)).netloc
+    socket_path = "/_nicegui_ws/socket.io/?EIO=4&transport="
+
+    def status(path: str, headers: dict[str, str] | None = None, method: str = "GET") -> int:
+        connection = http.client.HTTPConnection(address, timeout=60)
+        connection.request(method, path, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status
+
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    for path in ("/", "/api/v1/system", f"{socket_path}polling"):
+        assert status(path) == 401, path
+        assert status(path, known) == 200, path
+        assert status(path, known | {"Origin": "https://evil.example"}) == 403, path
+        assert status(path, known | {"Host": "evil.example"}) == 421, path
+    assert status(f"{socket_path}polling", method="POST") == 401
+
+    def opens(headers: dict[str, str], origin: Any = None) -> bool:
+        url = f"ws://{address}{socket_path}websocket"
+        try:
+            with connect(url, additional_headers=headers, origin=origin, open_timeout=60) as opened:
+                return str(opened.recv()).startswith("0{")
+        except InvalidStatus as refused:
+            return refused.response.status_code != 403
+
+    assert opens(known)
+    assert opens(known, f"http://{address}")
+    assert not opens({})
+    assert not opens({"Authorization": "Bearer wrong"})
+    assert not opens(known, "https://evil.example")
+    assert not opens(known, "null")
+
+    assert status(f"/?token={TOKEN}") == 303
+    assert status(f"/?token={TOKEN}", known) == 303  # it shall not stay in the address
+    logs = "".join(path.read_text() for path in home.root.parent.glob("server-*.log"))
+    assert logs.count(TOKEN) == 1  # the address that the terminal shows
+
+
+def test_uploads_may_be_as_long_as_the_limit_says(make: Callable[..., Any]) -> None:
+    app = make(limits=Limits(upload=2**20))
+    answer = ask(
+        app, "/_nicegui/client/x/upload/1", method="POST", headers=[HOST, ("Content-Length", str(2**22))], body=[]
+    )
+    assert answer.status == 413
