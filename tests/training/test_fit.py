@@ -182,7 +182,7 @@ def test_the_last_epoch_is_always_validated(dataset: Dataset, quick: dict[str, A
     assert [row["epoch"] for row in rows if row["split"] == "val"] == ["2", "4", "5"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_process_leaves_a_run_that_goes_on(
     scenes: Path, quick: dict[str, Any], workspace_home: Path, how: signal.Signals
 ) -> None:
@@ -200,13 +200,21 @@ def test_a_killed_process_leaves_a_run_that_goes_on(
     _, errors = process.communicate(timeout=60)
     run = only_run(workspace_home)
     assert b"Traceback" not in errors
-    if how == signal.SIGINT:
-        assert process.returncode == 130
+    status = read_status(run)
+    if how != signal.SIGKILL:
+        assert process.returncode == 128 + how
         assert b"--resume" in errors
-        assert read_status(run).state == "aborted"
-    assert not read_status(run).alive
+        assert status.state == "aborted"
+    if how == signal.SIGTERM:
+        again = f"continue with `fullconv train --resume {run.name}`"
+        assert status.error == f"the system told it to end (SIGTERM); {again}."
+    assert not status.alive
     resumed = fc.resume(run.name, quiet=True)
-    assert read_status(run).state == "done"
+    ended = read_status(run)
+    assert (ended.state, ended.error) == ("done", None)
+    last = "killed" if how == signal.SIGKILL else "aborted"
+    assert [change.state for change in ended.history] == ["queued", "running", last, "running", "done"]
+    assert [change.when for change in ended.history] == sorted(change.when for change in ended.history)
     epochs = [int(row["epoch"]) for row in read_rows(run / "metrics.csv") if row["split"] == "val"]
     assert epochs == sorted(set(epochs))
     assert resumed.experiment.epochs == 40

@@ -1,17 +1,24 @@
-"""Ctrl-C is answered by one process."""
+"""Ctrl-C and SIGTERM are answered by one process."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from typing import Any
 
+import pytest
 import torch
 from torch.utils.data import Dataset
 
 from fullconv.data.samples import Batch
-from fullconv.training.distribution.interrupts import deaf_to_interrupts
+from fullconv.training.distribution.interrupts import (
+    Terminated,
+    deaf_to_interrupts,
+    deaf_to_sigterm,
+    ended_by_sigterm,
+)
 from fullconv.training.guard.reading_faults import ReportingLoader
 
 
@@ -63,3 +70,24 @@ def test_another_thread_leaves_it_as_it_is() -> None:
     thread.start()
     thread.join()
     assert found == [True]
+
+
+def test_sigterm_ends_what_goes_on_as_ctrl_c_does_and_once() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # while it cleans up
+
+    with pytest.raises(Terminated), ended_by_sigterm():
+        work()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_last_words_are_not_cut_short_by_sigterm() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with deaf_to_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -13,11 +13,13 @@ import yaml
 
 import fullconv as fc
 from fullconv.data.dataset import Dataset
-from fullconv.errors import PlanError
+from fullconv.errors import NetworkError, PlanError
 from fullconv.training import sweep as module
 from fullconv.training.distribution.processes import Processes
+from fullconv.training.group_summary import Missing, sum_up
 from fullconv.training.runs import list_runs
-from fullconv.training.sweep import axes_of
+from fullconv.training.status import Status, read_status, write_status
+from fullconv.training.sweep import axes_of, plan_sweep
 from fullconv.workspace import Workspace
 
 
@@ -104,3 +106,45 @@ def test_several_processes_do_not_start_a_group_each(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "here", lambda: Processes(rank=1, count=2))
     with pytest.raises(PlanError, match="cannot be started by several processes"):
         fc.sweep("streets", seed=[0, 1])
+
+
+def test_a_planned_group_is_trained_by_others_and_summed_up_as_it_stands(
+    dataset: Dataset, quick: dict[str, Any]
+) -> None:
+    dataset.save()
+    home = Workspace.find()
+    planned = plan_sweep("streets", quick | {"epochs": 1, "seed": [0, 1, 2]}, group="seeds", workspace=home)
+    assert [read_status(run).state for run in planned.runs] == ["queued"] * 3
+    assert planned.made == planned.runs
+    with pytest.raises(PlanError, match=r"seeds: no run of the group is done: .* is queued"):
+        sum_up(planned.group, planned.axes, planned.runs, workspace=home)
+    fc.resume(planned.runs[0], quiet=True)
+    write_status(planned.runs[1], Status.now("failed", read_status(planned.runs[1]), error="the cause."))
+    found = sum_up(planned.group, planned.axes, planned.runs, workspace=home, quiet=True)
+    assert [run.directory for run in found.runs] == [planned.runs[0]]
+    failed, waiting = planned.runs[1].name, planned.runs[2].name
+    assert found.missing == (Missing(failed, "failed", "the cause."), Missing(waiting, "queued"))
+    summary = json.loads((home.groups / "seeds" / "summary.json").read_text())
+    assert [run["run"] for run in summary["missing"]] == [failed, waiting]
+    again = plan_sweep("streets", quick | {"epochs": 1, "seed": [0, 1, 2, 3]}, group="seeds", workspace=home)
+    assert again.runs[:3] == planned.runs
+    assert again.made == again.runs[3:]
+
+
+def test_a_group_of_which_one_run_is_impossible_leaves_nothing(dataset: Dataset, quick: dict[str, Any]) -> None:
+    dataset.save()
+    home = Workspace.find()
+    with pytest.raises(NetworkError, match="nowhere"):
+        plan_sweep("streets", quick | {"weights": ["random", "nowhere.pt"]}, workspace=home)
+    assert list_runs(home) == []
+
+
+def test_folds_that_are_not_all_done_make_no_ensemble(dataset: Dataset, quick: dict[str, Any]) -> None:
+    dataset.save()
+    home = Workspace.find()
+    planned = plan_sweep("streets", quick | {"epochs": 1, "folds": 2}, group="halves", workspace=home)
+    fc.resume(planned.runs[0], quiet=True)
+    assert sum_up(planned.group, planned.axes, planned.runs, workspace=home, quiet=True).ensemble is None
+    fc.resume(planned.runs[1], quiet=True)
+    assert sum_up(planned.group, planned.axes, planned.runs, workspace=home, quiet=True).ensemble is not None
+    assert fc.load("halves").card.network.members == 2

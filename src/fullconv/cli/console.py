@@ -36,15 +36,16 @@ def one_sentence() -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Ctrl-C during training is no error: it says how to go on and exits 130."""
+    """Ctrl-C during training is no error: it says how to go on and exits 130; SIGTERM exits 143."""
+    from fullconv.training.distribution.interrupts import Terminated
     from fullconv.training.recording import StopRequested
 
     try:
         yield
-    except (StopRequested, KeyboardInterrupt):
+    except (StopRequested, KeyboardInterrupt) as stopped:
         said = "\nStopped. The run is kept; `fullconv runs list` names it, `fullconv train --resume RUN` goes on."
         print(said, file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stopped, Terminated) else 130) from None
 
 
 def parse_size(text: str, *, option: str = "--size") -> tuple[int, int]:

@@ -35,7 +35,7 @@ from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fullconv.training.sweep import Sweep
+    from fullconv.training.group_summary import Sweep
 
 Source = Annotated[
     str | None, typer.Argument(metavar="DATASET|FOLDER|EXPERIMENT.YAML", help="What to train on, or a whole plan.")

@@ -1,16 +1,21 @@
-"""Training as seen from the terminal: a bar with time left and the figures that matter; in a log file, lines."""
+"""Training as people see it: a bar with time left, or lines where there is no terminal, and a log beside the run."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 LINE_INTERVAL_SECONDS = 20.0
+LOG = "log.txt"
+"""In the run's folder."""
 
 
 class TrainingDisplay:
@@ -18,10 +23,12 @@ class TrainingDisplay:
 
     Args:
         quiet: show nothing (tests, libraries).
+        log: a file that keeps what is said, whoever looks.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, log: Path | None = None) -> None:
         self.quiet = quiet
+        self.log = log
         self.console = Console(stderr=True, quiet=quiet)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -58,20 +65,35 @@ class TrainingDisplay:
         figures = f"loss {loss:.3f}  lr {learning_rate:.1e}{self._scores}"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step, description=f"epoch {epoch}/{epochs}", figures=figures)
-        elif not self.quiet and time.monotonic() - self._said > LINE_INTERVAL_SECONDS:
-            self._line(step, f"epoch {epoch}/{epochs}  {figures}")
+        if time.monotonic() - self._said > LINE_INTERVAL_SECONDS:
+            self._said = time.monotonic()
+            line = self._line(step, f"epoch {epoch}/{epochs}  {figures}")
+            self.note(line)
+            if self._bar is None:
+                self._print(line)
 
     def validated(self, epoch: int, epochs: int, row: Mapping[str, float | None], best: float) -> None:
         """One validation is done."""
         accuracy, iou = row["pixel_accuracy"] or 0.0, row["mean_iou"] or 0.0
         self._scores = f"  val pixel accuracy {accuracy:.1%}  mean IoU {iou:.3f} (best {best:.3f})"
+        self.note(f"epoch {epoch}/{epochs}{self._scores}")
 
     def say(self, message: str) -> None:
         """A sentence of its own."""
+        self._print(message)
+        self.note(message)
+
+    def note(self, message: str) -> None:
+        """Write into the log alone; where that cannot be done, training matters more."""
+        if self.log is not None:
+            now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            with suppress(OSError), self.log.open("a", encoding="utf-8") as stream:
+                stream.writelines(f"{now}  {line}\n" for line in message.splitlines())
+
+    def _print(self, message: str) -> None:
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-    def _line(self, step: int, text: str) -> None:
-        self._said = time.monotonic()
+    def _line(self, step: int, text: str) -> str:
         done = step - self._first
         left = (self._said - self._began) / max(1, done) * (self._total - step)
-        self.say(f"{text}  {step / self._total:.0%}, about {left / 60:.1f} min left")
+        return f"{text}  {step / self._total:.0%}, about {left / 60:.1f} min left"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fullconv.errors import FullconvError, PlanError, StorageError
+from fullconv.training.distribution.interrupts import Terminated
 from fullconv.training.guard.reading_faults import SampleError
 from fullconv.training.recording import StopRequested
 
@@ -26,6 +27,8 @@ def verdict(problem: BaseException, directory: Path) -> tuple[Any, FullconvError
     'free some and continue with `fullconv train --resume one`'
     """
     again = f"continue with `fullconv train --resume {directory.name}`"
+    if isinstance(problem, Terminated):
+        return "aborted", FullconvError("the system told it to end (SIGTERM)", remedy=again)
     if isinstance(problem, StopRequested | KeyboardInterrupt):
         return "aborted", None
     if isinstance(problem, SampleError):

@@ -25,6 +25,7 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.checkpoints import BEST, AtomicCheckpoints, checkpoint_callbacks, last_checkpoint
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.distribution.alike import KeptAlike
+from fullconv.training.distribution.interrupts import Terminated
 from fullconv.training.distribution.processes import GroupEnvironment, Processes
 from fullconv.training.guard.watch import Guard
 from fullconv.training.heads import AnyObjective, HeadsObjective, lookups_of, tables_of
@@ -32,6 +33,7 @@ from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
 from fullconv.training.patience import Patience
+from fullconv.training.progress_pictures import ProgressPictures
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.settings.class_weights import class_weights
 from fullconv.training.settings.experiment import Plan
@@ -52,6 +54,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
 
     Raises:
         StopRequested: Ctrl-C was pressed; checkpoints hold the last whole epoch.
+        Terminated: SIGTERM came; likewise.
         PlanError, DataError: a number is none any more, or a sample cannot be used; the sentence says why.
     """
     plan, data = job.plan, job.data
@@ -82,7 +85,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
     )
     guard = Guard(job, steps=steps_per_epoch * plan.epochs, warn=recorder.warn, measured=recorder.measured)
     checkpoints = job.directory / "checkpoints"
-    with quiet_lightning(), _stop_on_interrupt(recorder):
+    with quiet_lightning(), _stop_on_signals(recorder):
         trainer = lightning.Trainer(
             **_placement(job, processes),
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
@@ -94,6 +97,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
                 *([KeptAlike(processes, seed=plan.seed)] if processes.count > 1 else []),
                 recorder,
                 guard,
+                ProgressPictures(job.directory, data.val, first=processes.first),
                 *_averaging(plan),
                 *([] if plan.patience is None else [Patience(plan.patience, job.display.say)]),
                 *checkpoint_callbacks(checkpoints),
@@ -118,7 +122,9 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
         except FloatingPointError as problem:
             raise guard.explained(problem) from problem
         except (Exception, SystemExit, KeyboardInterrupt) as problem:
-            # A second Ctrl-C, or one that reached a loader process first, comes back in other clothes.
+            # A second Ctrl-C, or one that reached a loader process first, comes back in other clothes; so does SIGTERM.
+            if recorder.terminated:
+                raise Terminated from problem
             if recorder.stop_requested:
                 raise StopRequested from problem
             raise
@@ -207,8 +213,8 @@ def quiet_lightning() -> Iterator[None]:
 
 
 @contextmanager
-def _stop_on_interrupt(recorder: RunRecorder) -> Iterator[None]:
-    """Ctrl-C ends the run after the step in hand; a second one ends it at once."""
+def _stop_on_signals(recorder: RunRecorder) -> Iterator[None]:
+    """Ctrl-C or SIGTERM ends the run after the step in hand; a second Ctrl-C ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -218,8 +224,12 @@ def _stop_on_interrupt(recorder: RunRecorder) -> Iterator[None]:
             raise KeyboardInterrupt
         recorder.stop_requested = True
 
-    before = signal.signal(signal.SIGINT, request)
+    def end(number: int, frame: Any) -> None:
+        recorder.stop_requested = recorder.terminated = True
+
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, request), signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -15,7 +15,8 @@ from fullconv.networks.own_file import (
     OwnNetwork,
     own_mistakes,
 )
-from fullconv.training.display import TrainingDisplay
+from fullconv.training.display import LOG, TrainingDisplay
+from fullconv.training.distribution.interrupts import deaf_to_sigterm, ended_by_sigterm
 from fullconv.training.distribution.launching import run_processes
 from fullconv.training.distribution.processes import LONGEST_WAIT, Processes, from_first, launched, on_these, placed
 from fullconv.training.endings import verdict
@@ -90,7 +91,8 @@ def train_as(
             plan, net, grid, report = readied(experiment, data)
             own = net.file if isinstance(net, OwnNetwork) else None
             directory = new_run(workspace, data.name, plan, own, name=name)
-            return Job(directory, plan, data, net, grid, report, workspace, TrainingDisplay(quiet=quiet))
+            display = TrainingDisplay(quiet=quiet, log=directory / LOG)
+            return Job(directory, plan, data, net, grid, report, workspace, display)
 
         return _together(prepared, workspace, processes)
 
@@ -165,7 +167,7 @@ def _together(prepared: Callable[[], Job], home: Workspace, processes: Processes
 
 def _work(directory: Path, home: Path, quiet: bool, processes: Processes) -> None:
     """What a process does that others were started with: fit, from the run's folder."""
-    job = opened(directory, Workspace(home), quiet=quiet)
+    job = opened(directory, Workspace(home), quiet=quiet, first=processes.first)
     with job.display, own_mistakes(job.net):
         fit_network(job, read_status(directory), processes)
 
@@ -191,7 +193,8 @@ def _execute(job: Job, processes: Processes) -> Run:
     """Fit, evaluate and pack; whatever happens, status.json tells it."""
     directory, display = job.directory, job.display
     # Another process may have taken it up while this one prepared.
-    status = Status.now("running", idle_status(directory, mine=True), error=None, data=job.data.fingerprint)
+    before = idle_status(directory, mine=True).with_its_end()
+    status = Status.now("running", before, error=None, data=job.data.fingerprint)
     try:
         write_status(directory, status)
         write_atomically(directory / TRANSFER, transfer_text(job.transfer))
@@ -201,20 +204,23 @@ def _execute(job: Job, processes: Processes) -> Run:
             status = status.model_copy(update={"warnings": (warning, *kept)})
             write_status(directory, status)
             display.say(f"Warning: {warning}.")
-        with display, own_mistakes(job.net):
-            _fit(job, status, processes)
-        load_best(job.net, directory)
-        run = packed_run(job)
+        with ended_by_sigterm():
+            with display, own_mistakes(job.net):
+                _fit(job, status, processes)
+            load_best(job.net, directory)
+            run = packed_run(job)
     except BaseException as problem:
         state, error = verdict(problem, directory)
         said = error or (problem if state == "failed" else None)
-        with suppress(OSError, FullconvError):  # a full disk takes no last word
+        with deaf_to_sigterm(), suppress(OSError, FullconvError):  # a full disk takes no last word
             ended = Status.now(state, read_status(directory), error=None if said is None else str(said))
             write_status(directory, ended)
-        if error is None or error is problem:
+            display.note(f"The run {'was ' if state == 'aborted' else ''}{state}. {said or ''}".rstrip())
+        if error is None or error is problem or state == "aborted":
             raise
         raise error from problem
     write_status(directory, Status.now("done", read_status(directory), progress=1.0, seconds_left=0.0))
+    display.note(f"The run is done: mean IoU {run.scores.mean_iou:.3f} on the {run.split} images.")
     return run
 
 

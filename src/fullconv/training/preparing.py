@@ -29,7 +29,7 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.store.package import find_package
-from fullconv.training.display import TrainingDisplay
+from fullconv.training.display import LOG, TrainingDisplay
 from fullconv.training.heads import class_counts
 from fullconv.training.job import Job
 from fullconv.training.plan import TrainingSet, resolve
@@ -90,13 +90,14 @@ def readied(experiment: Experiment, data: Dataset) -> tuple[Plan, AnyFCN, ScoreG
     return plan, net, grid, report
 
 
-def opened(directory: Path, home: Workspace, *, quiet: bool) -> Job:
-    """What a run works with, from its folder."""
+def opened(directory: Path, home: Workspace, *, quiet: bool, first: bool = True) -> Job:
+    """What a run works with, from its folder; the first process keeps the run's log."""
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
     data = held_out(plan, Dataset.load(plan.dataset, home))
     net = network_of(plan, data, directory)
     report = recorded_transfer(directory) or transfer_of(plan, net, data)
-    return Job(directory, plan, data, net, ScoreGrid.of(net), report, home, TrainingDisplay(quiet=quiet))
+    display = TrainingDisplay(quiet=quiet, log=directory / LOG if first else None)
+    return Job(directory, plan, data, net, ScoreGrid.of(net), report, home, display)
 
 
 def held_out(plan: Experiment, data: Dataset) -> Dataset:

@@ -64,6 +64,7 @@ class RunRecorder(Callback):
         self.metrics = MetricsFile(run / "metrics.csv", names, heads)
         self.measured: dict[str, Measured] = {}
         self.stop_requested = False
+        self.terminated = False
         self._beat = 0.0
         self._waited = 0.0
         self._images = 0

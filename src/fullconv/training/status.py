@@ -15,8 +15,23 @@ from fullconv.files import write_atomically
 
 State = Literal["queued", "running", "done", "failed", "aborted"]
 FILE = "status.json"
+LONGEST_HISTORY = 100
 STALE_SECONDS = 900.0
 """How long a run on another host may be silent (preparing samples, validating) before it counts as dead."""
+
+
+class Change(BaseModel):
+    """A state that a run came into.
+
+    Args:
+        state: one of `State`, or "killed".
+        when: ISO 8601, UTC; for "killed", when the run was last heard of.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    state: str
+    when: str
 
 
 class Status(BaseModel):
@@ -33,6 +48,7 @@ class Status(BaseModel):
         warnings: said during the run.
         data: fingerprint of the dataset it began with.
         error: the sentence that ended it.
+        history: its states, the first one first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +67,7 @@ class Status(BaseModel):
     warnings: tuple[str, ...] = ()
     data: str | None = None
     error: str | None = None
+    history: tuple[Change, ...] = ()
 
     @classmethod
     def now(cls, state: State, previous: Status | None = None, **changes: object) -> Status:
@@ -58,13 +75,23 @@ class Status(BaseModel):
         kept = {} if previous is None else previous.model_dump()
         own = psutil.Process()
         fresh = {"state": state, "process": own.pid, "started": own.create_time(), "host": socket.gethostname()}
-        fresh["heartbeat"] = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return cls.model_validate(kept | fresh | changes)
+        heartbeat = datetime.now(UTC).isoformat(timespec="milliseconds")
+        history = () if previous is None else previous.history
+        if not history or history[-1].state != state:
+            history = (*history, Change(state=state, when=heartbeat))[-LONGEST_HISTORY:]
+        return cls.model_validate(kept | fresh | {"heartbeat": heartbeat, "history": history} | changes)
 
     @classmethod
     def waiting(cls, previous: Status | None = None, **changes: object) -> Status:
         """The status of a run that nobody works on yet."""
         return cls.now("queued", previous, **changes).model_copy(update={"process": 0, "started": 0.0})
+
+    def with_its_end(self) -> Status:
+        """The same, with the end in its history that a killed process could not write down."""
+        if self.shown != "killed":
+            return self
+        ended = Change(state="killed", when=self.heartbeat)
+        return self.model_copy(update={"history": (*self.history, ended)})
 
     @property
     def seconds_since_heartbeat(self) -> float:

@@ -1,9 +1,8 @@
-"""Several runs from one plan: lists of values, seeds, folds; their scores side by side; an ensemble of the folds."""
+"""Several runs from one plan: lists of values, seeds, folds; trained at once, or planned so that others train them."""
 
 from __future__ import annotations
 
-import json
-import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,22 +10,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
-from rich.table import Table
 
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
-from fullconv.files import read_yaml, write_atomically
-from fullconv.networks.ensemble import Ensemble
-from fullconv.prediction.evaluating import evaluate
-from fullconv.prediction.model import Model
-from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
+from fullconv.files import read_yaml
 from fullconv.training.distribution.processes import here
 from fullconv.training.finished import Run, finished_run
-from fullconv.training.fit import resume, train
+from fullconv.training.fit import plan_run, resume, train
 from fullconv.training.group_runs import GroupRun, run_for, runs_of
+from fullconv.training.group_summary import Sweep, summed_up
 from fullconv.training.preparing import experiment_for
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.settings.recipes import overlaid
@@ -34,75 +28,22 @@ from fullconv.training.status import read_status
 from fullconv.workspace import Workspace, checked_name
 
 Settings = dict[str, Any]
-SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """Runs of one group.
+class PlannedSweep:
+    """Runs of one group, begun or waiting.
 
     Args:
-        group: its name; each run's plan carries it.
-        axes: settings that differ, with their values.
-        runs: in the order of the values, the last axis fastest.
-        directory: holds summary.json.
-        ensemble: the folds' models as one, where the runs are folds.
+        group: its name. axes: settings that differ, with their values.
+        runs: folders, in the order of the values, the last axis fastest.
+        made: those that were made for this.
     """
 
     group: str
     axes: dict[str, list[Any]]
-    runs: tuple[Run, ...]
-    directory: Path
-    ensemble: Model | None = None
-
-    @property
-    def spread(self) -> dict[str, tuple[float, float]]:
-        """Mean and standard deviation over the runs of pixel accuracy, mean accuracy, mean IoU, weighted IoU."""
-        names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
-        values = {name: np.array([getattr(run.scores, name) for run in self.runs]) for name in names}
-        ddof = 1 if len(self.runs) > 1 else 0
-        return {name: (float(found.mean()), float(found.std(ddof=ddof))) for name, found in values.items()}
-
-    @property
-    def best(self) -> Run:
-        """The run with the highest mean IoU."""
-        return max(self.runs, key=lambda run: -math.inf if math.isnan(run.scores.mean_iou) else run.scores.mean_iou)
-
-    def table(self) -> Table:
-        """One row per run, and their mean and spread."""
-        table = Table(title=f"Group {self.group}")
-        for heading in (*self.axes, "pixel accuracy", "mean IoU", "run"):
-            table.add_column(heading, justify="left" if heading == "run" or heading in self.axes else "right")
-        for run in self.runs:
-            plan = run.experiment.model_dump(mode="json")
-            cells = [str(_at(plan, path.split("."))) for path in self.axes]
-            scores = run.scores
-            table.add_row(*cells, f"{scores.pixel_accuracy:.3f}", f"{scores.mean_iou:.3f}", run.directory.name)
-        means = [f"{mean:.3f} ± {spread:.3f}" for mean, spread in map(self.spread.get, ("pixel_accuracy", "mean_iou"))]  # type: ignore[misc]
-        table.add_section()
-        table.add_row(*["mean" if not index else "" for index in range(len(self.axes))], *means, "")
-        return table
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "format": 1,
-            "group": self.group,
-            "axes": self.axes,
-            "runs": [
-                {
-                    "run": run.directory.name,
-                    "settings": {
-                        path: _at(run.experiment.model_dump(mode="json"), path.split(".")) for path in self.axes
-                    },
-                    "split": run.split,
-                    "scores": run.scores.as_dict(),
-                }
-                for run in self.runs
-            ],
-            "spread": {name: {"mean": mean, "deviation": spread} for name, (mean, spread) in self.spread.items()},
-            "ensemble": None if self.ensemble is None else str(self.ensemble.directory),
-        }
+    runs: tuple[Path, ...]
+    made: tuple[Path, ...]
 
 
 def axes_of(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -161,21 +102,52 @@ def sweep(
         remedy = "start it once, with --devices for several processes on this machine"
         raise PlanError("a group of runs cannot be started by several processes", where="the sweep", remedy=remedy)
     name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
-    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     known = runs_of(home, name)
-    runs = []
-    for combination in combinations:
-        chosen = deepcopy(asked) | {"group": name}
-        for path, value in combination.items():
+    runs = [_one(dataset, chosen, known, home, quiet=quiet) for chosen in _combinations(asked, axes, name)]
+    return summed_up(Sweep(name, axes, tuple(runs), home.groups / name), home, quiet=quiet)
+
+
+def plan_sweep(
+    dataset: Dataset | str | Path, settings: Mapping[str, Any], *, group: str | None = None, workspace: Workspace
+) -> PlannedSweep:
+    """The runs of a sweep without training any: those that there are already, and new ones that wait for `resume`.
+
+    Args:
+        dataset, settings, group: as for `sweep`.
+        workspace: where the runs go.
+
+    Raises:
+        PlanError: nothing is given as a list, or a setting is wrong; nothing is then left behind.
+        DataError, NetworkError, StorageError: as `train`.
+    """
+    axes = axes_of(settings)
+    if not axes:
+        raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
+    name = checked_name(group or settings.get("group") or _group_name(dataset, axes))
+    known = runs_of(workspace, name)
+    wanted = [(chosen, experiment_for(dataset, chosen, workspace)) for chosen in _combinations(settings, axes, name)]
+    runs, made = [], []
+    try:
+        for chosen, asked in wanted:
+            directory = run_for(*asked, known)
+            if directory is None:
+                directory = plan_run(dataset, chosen, workspace=workspace)
+                made.append(directory)
+            runs.append(directory)
+    except BaseException:
+        for directory in made:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return PlannedSweep(name, axes, tuple(runs), tuple(made))
+
+
+def _combinations(asked: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], group: str) -> Iterator[Settings]:
+    """The settings of every run."""
+    for values in product(*axes.values()):
+        chosen = deepcopy(dict(asked)) | {"group": group}
+        for path, value in zip(axes, values, strict=True):
             _put(chosen, path.split("."), value)
-        runs.append(_one(dataset, chosen, known, home, quiet=quiet))
-    directory = home.groups / name
-    done = Sweep(name, axes, tuple(runs), directory)
-    if "fold" in axes and len(axes) == 1:
-        done = Sweep(name, axes, tuple(runs), directory, _ensemble(done, home, quiet=quiet))
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / SUMMARY, json.dumps(done.as_dict(), indent=1) + "\n")
-    return done
+        yield chosen
 
 
 def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tuple[Dataset | str | Path, Settings]:
@@ -205,33 +177,6 @@ def _one(
     if read_status(directory).state == "done":
         return finished_run(directory)
     return resume(directory, workspace=home, quiet=quiet)
-
-
-def _ensemble(done: Sweep, home: Workspace, *, quiet: bool) -> Model:
-    """The models of all folds as one package in the store, scored on the test images where there are any."""
-    models = [run.model for run in done.runs]
-    first = models[0]
-    assert first.card is not None
-    net = Ensemble([model.net for model in models]).eval()
-    recipe = first.card.network.model_copy(update={"members": len(models)})
-    learnt = HistoryEntry.now("ensemble of folds", runs=[run.directory.name for run in done.runs])
-    card = first.card.model_copy(
-        update={
-            "name": done.group,
-            "network": recipe,
-            "geometry": Geometry.of(net),
-            "scores": (),
-            "history": (learnt,),
-        }
-    )
-    package = home.model(done.group)
-    data = Dataset.load(done.runs[0].experiment.dataset, home)
-    if len(data.test):
-        scores = evaluate(Model(net, card, device=first.device.type), data.test, progress=not quiet)
-        entry = PackageScores.of(scores, dataset=data.name, split="test", images=len(data.test))
-        card = card.model_copy(update={"scores": (entry,)})
-    save_package(package, net, card, replace=True)
-    return Model(net, card, package, device=first.device.type)
 
 
 def _group_name(dataset: Dataset | str | Path, axes: Mapping[str, Sequence[Any]]) -> str:
@@ -272,9 +217,3 @@ def _put(settings: Settings, path: Sequence[str], value: Any) -> None:
     for parent in parents:
         settings = settings.setdefault(parent, {})
     settings[last] = value
-
-
-def _at(settings: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        settings = settings.get(name) if isinstance(settings, Mapping) else None
-    return settings

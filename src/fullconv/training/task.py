@@ -116,7 +116,8 @@ class SegmentationTask(lightning.LightningModule):
             return size
         return size / short if index >= batches - short else 1.0
 
-    def validation_step(self, batch: Batch, index: int) -> None:
+    def validation_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Count a batch, and hand its scores (N, classes, H, W) on to those who look."""
         scores = self.net(self.network_input(batch))
         part = self.objective.part(scores, batch.labels, keep=1.0)
         images = (batch.labels != self.objective.ignore).flatten(1).any(1).sum().to(part.total.dtype)
@@ -127,6 +128,7 @@ class SegmentationTask(lightning.LightningModule):
                 confusion.update(found.contiguous(), truth)
             scores = scores[0]
         self.val_confusion.update(scores.contiguous(), batch.labels)
+        return scores
 
     def _divided(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of this process, so that the mean over all processes is the loss of their batches together; and that

@@ -122,7 +122,8 @@ def _work(
     result: Connection,
 ) -> None:
     """What a started process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was not started from a main thread
+    for number in (signal.SIGINT, signal.SIGTERM):  # its parent answers them
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
