@@ -102,15 +102,25 @@ class Model:
     def scores(self, pixels: npt.NDArray[Any], *, shift_and_stitch: bool = False) -> torch.Tensor:
         """Class scores (classes, H, W) float32 of one image (H, W, C), at the image's size."""
         size = (pixels.shape[0], pixels.shape[1])
-        tensor = resize_image(to_tensor(pixels), self.card.resize.size(*size))
-        batch = self.card.normalization.apply(tensor.unsqueeze(0).to(self.device)).nan_to_num()
-        batch = batch.contiguous(memory_format=torch.channels_last)
+        batch = self.batch(pixels)
         with own_mistakes(self.net):
             scores: torch.Tensor = stitched_scores(self.net, batch) if shift_and_stitch else self.net(batch)
         scores = scores.float()
         if scores.shape[-2:] != size:
             scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
         return scores[0].contiguous()
+
+    def batch(self, pixels: npt.NDArray[Any], size: tuple[int, int] | None = None) -> torch.Tensor:
+        """What the network is given for an image (H, W, C): resized and normalised, (1, C, H, W) float32.
+
+        Args:
+            pixels: of the image, as `checked` returns them.
+            size: (height, width) of the result; what the model's own resizing says if not given.
+        """
+        size = size or self.card.resize.size(pixels.shape[0], pixels.shape[1])
+        tensor = resize_image(to_tensor(pixels), size)
+        batch = self.card.normalization.apply(tensor.unsqueeze(0).to(self.device)).nan_to_num()
+        return batch.contiguous(memory_format=torch.channels_last)
 
     def checked(self, pixels: npt.NDArray[Any], *, where: object) -> npt.NDArray[Any]:
         """Pixels (H, W, C) for the network: grey is repeated, alpha dropped, 8 bits become 16 where it takes 16.
