@@ -104,10 +104,7 @@ class Status(BaseModel):
             return False
         if self.host != socket.gethostname():
             return self.seconds_since_heartbeat < STALE_SECONDS
-        try:
-            return abs(psutil.Process(self.process).create_time() - self.started) < 1.0
-        except psutil.NoSuchProcess:
-            return False
+        return process_lives(self.process, self.started)
 
     @property
     def shown(self) -> str:
@@ -115,6 +112,23 @@ class Status(BaseModel):
         if self.state in ("queued", "running") and self.process and not self.alive:
             return "killed"
         return self.state
+
+
+def process_lives(process: int, started: float) -> bool:
+    """Whether a process of this host is still the one that began then, and not another that was given its number.
+
+    Args:
+        process: its number. started: seconds since 1970.
+
+    >>> own = psutil.Process()
+    >>> process_lives(own.pid, own.create_time()), process_lives(own.pid, 12345.0)
+    (True, False)
+    """
+    try:
+        found = psutil.Process(process)
+        return abs(found.create_time() - started) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def write_status(run: Path, status: Status) -> None:

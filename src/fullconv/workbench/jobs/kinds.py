@@ -31,8 +31,10 @@ Payload = Mapping[str, Any]
 Work = Callable[[Payload, JobContext], dict[str, Any] | None]
 _PLACES = {
     "dataset": "datasets:create_dataset",
+    "classes": "datasets:change_classes",
     "train": "training:train_run",
     "group": "training:close_group",
+    "forecast": "training:forecast_plan",
     "evaluate": "prediction:evaluate_model",
     "predict": "prediction:predict_folder",
 }

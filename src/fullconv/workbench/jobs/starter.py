@@ -12,10 +12,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError
+from fullconv.training.status import process_lives
 from fullconv.workbench.jobs.logs import last_lines, log_path
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.reporting import GRACE_SECONDS
@@ -30,6 +30,8 @@ SILENT_SECONDS = 120.0
 """How long a job on another machine may be silent before it counts as dead."""
 
 log = logging.getLogger(__name__)
+_children: dict[str, subprocess.Popen[bytes]] = {}
+"""By claim: processes that were not seen to end. The program keeps them, since they outlive every starter."""
 
 
 @dataclass
@@ -43,7 +45,6 @@ class Starter:
 
     settings: ServerSettings
     queue: Queue
-    _children: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -60,10 +61,10 @@ class Starter:
 
     def look(self) -> None:
         """Once: close what died, start what may start."""
-        for number in [number for number, child in self._children.items() if child.poll() is not None]:
-            del self._children[number]
         for job in self.queue.jobs(states=ACTIVE):
             self._check(job)
+        for claim in [claim for claim, child in list(_children.items()) if child.poll() is not None]:
+            _children.pop(claim, None)
         while not self._over.is_set() and (claimed := self.queue.claim(self.settings.slots)) is not None:
             self._launch(claimed)
 
@@ -97,7 +98,7 @@ class Starter:
                 env=environment,
                 start_new_session=True,
             )
-        self._children[job.id] = child
+        _children[job.claim] = child
 
     def _check(self, job: Job) -> None:
         """Close a job whose process is gone; kill one that does not stop; give back one that never began."""
@@ -105,43 +106,38 @@ class Starter:
         assert job.claim is not None
         now = time.time()
         if job.state == "claimed":
-            mine = self._children.get(job.id)
-            died = mine is not None and mine.poll() is not None
-            if died or now - (job.claimed_at or now) > START_SECONDS:
-                if died and job.abort_at is None:
-                    self._close(job, "failed", "its process ended before it began")
-                elif job.abort_at is not None:
-                    self._close(job, "aborted", None)
-                else:
-                    self.queue.give_back(job.id, job.claim)
+            self._check_claimed(job, now)
             return
         if job.host != socket.gethostname():
             if now - (job.heartbeat or now) > SILENT_SECONDS:
                 self._close(job, "failed", f"nothing was heard of it on {job.host} for {SILENT_SECONDS:.0f} s")
             return
-        if not _exists(job.process, job.started):
+        if job.process is None or not process_lives(job.process, job.started or 0.0):
             aborted = job.abort_at is not None
             said = None if aborted else "its process ended without a word: killed, or out of memory"
             self._close(job, "aborted" if aborted else "failed", said)
         elif job.abort_at is not None and now - job.abort_at > GRACE_SECONDS * 1.5 and job.process is not None:
             _kill_session(job.process)
 
+    def _check_claimed(self, job: Job, now: float) -> None:
+        assert job.id is not None
+        assert job.claim is not None
+        mine = _children.get(job.claim)
+        died = mine is not None and mine.poll() is not None
+        if not died and (mine is not None or now - (job.claimed_at or now) < START_SECONDS):
+            return  # it is starting
+        if job.abort_at is not None:
+            self._close(job, "aborted", None)
+        elif died:
+            self._close(job, "failed", "its process ended before it began")
+        else:
+            self.queue.give_back(job.id, job.claim)
+
     def _close(self, job: Job, state: str, error: str | None) -> None:
         assert job.id is not None
         assert job.claim is not None
         tail = last_lines(log_path(self.settings.home, job.id)) if state == "failed" else None
         self.queue.end(job.id, job.claim, state, error=error, tail=tail)
-
-
-def _exists(process: int | None, started: float | None) -> bool:
-    """Whether a process is the one that said its number, and not another one to which that was given since."""
-    if process is None or started is None:
-        return False
-    try:
-        found = psutil.Process(process)
-        return abs(found.create_time() - started) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _kill_session(process: int) -> None:
