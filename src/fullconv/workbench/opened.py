@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict, defaultdict
@@ -22,6 +21,7 @@ from fullconv.data.scan import Sample
 from fullconv.data.stored_index import StoredIndex, keep_index, open_index, stamp_of_file
 from fullconv.errors import FullconvError, StorageError
 from fullconv.progress import told_to
+from fullconv.workbench.drawing import table_version
 from fullconv.workbench.refusals import NotThere
 from fullconv.workspace import Workspace
 
@@ -79,7 +79,7 @@ class OpenedDataset:
     @cached_property
     def version(self) -> str:
         """Changes with the classes and their colours: part of the addresses of pictures."""
-        return hashlib.blake2b(self.classes.model_dump_json().encode(), digest_size=6).hexdigest()
+        return table_version(self.classes)
 
     @cached_property
     def keys(self) -> list[str]:
@@ -161,16 +161,27 @@ class OpenedDatasets:
         Raises:
             NotThere: there is none of that name.
         """
-        directory = self.home.dataset(name)
-        stamp = stamp_of_file(directory / FILE_NAME)
-        if not stamp:
-            raise NotThere(f"there is no dataset {name!r}", where="datasets", remedy="look at the list of datasets")
+        stamp = stamp_of_file(self.directory(name) / FILE_NAME)
         with self._guard:
             found = self._opened.get(name)
             if found is None or found.stored.stamp != stamp:
                 return None
             self._opened.move_to_end(name)
             return found
+
+    def directory(self, name: str) -> Path:
+        """Where a dataset lies in the workspace.
+
+        Raises:
+            NotThere: there is none of that name.
+        """
+        try:
+            directory = self.home.dataset(name)
+        except StorageError:
+            directory = None
+        if directory is None or not (directory / FILE_NAME).is_file():
+            raise NotThere(f"there is no dataset {name!r}", where="datasets", remedy="look at the list of datasets")
+        return directory
 
     def counted(self, name: str) -> tuple[int, int]:
         """How many images of a dataset are counted, of how many; what is missing is counted from now on."""
@@ -193,7 +204,7 @@ class OpenedDatasets:
         self._over.set()
 
     def _keep(self, name: str, stored: StoredIndex) -> OpenedDataset:
-        opened = OpenedDataset(name, self.home.dataset(name), stored)
+        opened = OpenedDataset(name, self.directory(name), stored)
         with self._guard:
             self._opened[name] = opened
             self._opened.move_to_end(name)

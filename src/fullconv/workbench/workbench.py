@@ -9,9 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.catalogue import Catalogue
+from fullconv.workbench.checks import Checks
 from fullconv.workbench.database import connect
+from fullconv.workbench.drawing import Drawing
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.starter import Starter
+from fullconv.workbench.opened import OpenedDatasets
 from fullconv.workbench.predicting.lane import Predictor
 from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.settings import ServerSettings
@@ -22,7 +25,7 @@ REFRESH_SECONDS = 1.0
 
 @dataclass
 class Workbench:
-    """A workspace, its database, its queue, its catalogue, and what it predicts with.
+    """A workspace, its database, its queue, its catalogue, the datasets it has open, and what it predicts with.
 
     Args:
         settings: how it was started.
@@ -42,6 +45,9 @@ class Workbench:
         self.queue = Queue(self.engine)
         self.catalogue = Catalogue(self.home, self.engine)
         self.starter = Starter(self.settings, self.queue)
+        self.datasets = OpenedDatasets(self.home)
+        self.drawing = Drawing(self.home.cache / "datasets")
+        self.checks = Checks(self.settings)
         self.predictor = Predictor(self.settings.limits.waiting, self.settings.allow_code)
 
     @property
@@ -60,6 +66,9 @@ class Workbench:
         self._over.set()
         self.starter.stop()
         self.predictor.stop()
+        self.checks.close()
+        self.datasets.close()
+        self.drawing.close()
         self._watcher.join(timeout=10)
 
     def must_be_writable(self) -> None:
