@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fullconv._version import VERSION
-from fullconv.cli import classify, data, demo, evaluate, net, plan, predict, runs, scenes, serve, train
+from fullconv.cli import classify, compare, data, demo, evaluate, net, plan, predict, runs, scenes, serve, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +24,7 @@ app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("classify")(classify.classify)
 app.command("serve")(serve.serve)

@@ -165,7 +165,7 @@ def legend(classes: ClassTable, shares: Sequence[float] | None = None, *, height
         for index, entry in enumerate(classes.classes)
         if shares is None or shares[index] > 0
     ]
-    font = _font(height)
+    font = font_of(height)
     line, edge = round(height * 1.6), round(height * 0.6)
     names = max((font.getlength(name) for _, name, _ in rows), default=0)
     numbers = max((font.getlength(number) for _, _, number in rows), default=0)
@@ -264,9 +264,13 @@ def _same_size(first: npt.NDArray[Any], second: npt.NDArray[Any], one: str, othe
 
 
 @lru_cache(maxsize=8)
-def _font(height: int) -> Any:
-    """DejaVu Sans, which matplotlib brings along and which knows Latin, Greek, Cyrillic and more; else Pillow's own."""
+def font_of(height: int, *, bold: bool = False) -> Any:
+    """DejaVu Sans, which matplotlib brings along and which knows Latin, Greek, Cyrillic and more; else Pillow's own.
+
+    Args:
+        height: of the letters, in pixels.
+    """
     import matplotlib
 
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
     return ImageFont.truetype(str(file), height) if file.is_file() else ImageFont.load_default(height)
