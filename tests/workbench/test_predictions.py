@@ -33,7 +33,9 @@ def model(trained: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def photo(scenes: Path) -> Path:
-    return sorted(path for path in scenes.rglob("*") if path.suffix in (".png", ".jpg") and "image" in path.parts[-2])[0]
+    return sorted(path for path in scenes.rglob("*") if path.suffix in (".png", ".jpg") and "image" in path.parts[-2])[
+        0
+    ]
 
 
 @pytest.fixture(scope="module")

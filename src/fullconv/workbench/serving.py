@@ -8,6 +8,7 @@ import uvicorn
 
 from fullconv.errors import StorageError
 from fullconv.workbench.application import create_app
+from fullconv.workbench.predicting.allocator import keep_memory
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.workbench import Workbench
 
@@ -19,6 +20,7 @@ def serve(settings: ServerSettings) -> None:
         StorageError: the port is taken, or the database cannot be opened.
     """
     listening = _listen(settings)
+    keep_memory()
     app = create_app(Workbench(settings))
     config = uvicorn.Config(
         app,

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from anyio import Path as AsyncPath
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.types import Message
@@ -51,7 +50,7 @@ async def uploaded_images(request: Request, limits: Limits) -> AsyncIterator[lis
 
         async def keep(name: str, content: Any) -> None:
             path = await received(content, limits.upload, where=name)
-            stack.push_async_callback(AsyncPath(path).unlink, missing_ok=True)
+            stack.callback(path.unlink, missing_ok=True)
             found.append(Upload(name, path))
 
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fullconv.data.pictures import label_png
 from fullconv.prediction.result import Prediction
-from fullconv.workbench.predicting.lane import Seconds
+from fullconv.workbench.predicting.lane import Predicted
 from fullconv.workbench.predicting.polygons import MEDIA_TYPE as POLYGONS
 from fullconv.workbench.predicting.polygons import polygons_of
 
@@ -139,16 +139,17 @@ def shares_of(prediction: Prediction) -> tuple[ClassShare, ...]:
     )
 
 
-def view_of(prediction: Prediction, seconds: Seconds, *, model: str, head: str | None, image: str) -> PredictionView:
+def view_of(found: Predicted, *, model: str, image: str) -> PredictionView:
     """The prediction in numbers."""
-    height, width = prediction.labels.shape
+    height, width = found.prediction.labels.shape
+    seconds = found.seconds
     return PredictionView(
         model=model,
-        head=head,
+        head=found.head,
         image=image,
         width=width,
         height=height,
-        classes=shares_of(prediction),
+        classes=shares_of(found.prediction),
         seconds=Timing(decoding=seconds.decoding, waiting=seconds.waiting, network=seconds.network),
     )
 
@@ -158,8 +159,9 @@ def written(prediction: Prediction, wish: Wish) -> bytes:
     return _WRITERS[wish.form](prediction, wish)
 
 
-def shares_table(names: Sequence[str], rows: Sequence[tuple[str, PredictionView]]) -> str:
+def shares_table(rows: Sequence[tuple[str, PredictionView]]) -> str:
     """shares.csv: a row per image, a column per class."""
+    names = [entry.name for entry in rows[0][1].classes]
     shares = [(name, *(f"{entry.share:.6f}" for entry in view.classes)) for name, view in rows]
     return table_text([("image", *names), *shares])
 

@@ -1,8 +1,8 @@
 """Predictions for many visitors at once: files are read and answers written beside the network, which is never idle.
 
 The network of a device runs in one thread, since several at once would only take cores and memory from each other.
-Images of one size are not put together into batches: on a processor a batch is no faster than its images one by one,
-and the last digits of its scores differ, so that answers would depend on who else asks.
+Images are not put together into batches: on a processor two or four at once take as long as one after the other, eight
+take longer, and who comes first would wait for the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
-from fullconv.workbench.predicting.opened import OpenModels
+from fullconv.workbench.predicting.opened import Opened, OpenModels
 from fullconv.workbench.refusals import Busy
 
 Made = TypeVar("Made")
@@ -41,6 +41,21 @@ class Seconds:
     waiting: float = 0.0
     network: float = 0.0
     encoding: float = 0.0
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What an answer is made of.
+
+    Args:
+        prediction: of the image.
+        head: that was asked, of a model with several.
+        seconds: taken so far.
+    """
+
+    prediction: Prediction
+    head: str | None
+    seconds: Seconds
 
 
 @dataclass
@@ -77,11 +92,11 @@ class Predictor:
         finally:
             self._places.release()
 
-    async def open(self, package: Path, head: str | None = None) -> Model:
+    async def open(self, package: Path, head: str | None = None) -> Opened:
         """The model of a package.
 
         Raises:
-            PackageError: it cannot be opened.
+            PackageError: it cannot be opened, or has no such head.
         """
         return await self.beside(lambda: self.models.get(package, head))
 
@@ -95,34 +110,38 @@ class Predictor:
 
     async def predict(
         self,
-        model: Model,
+        package: Path,
+        head: str | None,
         read: Callable[[], Pixels],
-        write: Callable[[Prediction, Seconds], Made],
+        write: Callable[[Predicted], Made],
         *,
         probabilities: bool = False,
     ) -> tuple[Made, Seconds]:
         """Read an image, label it, and make an answer of it; who calls has a `place`.
 
         Args:
+            package: the model's.
+            head: of a model with several; the first if not given.
             read: gives (H, W, C) pixels.
             write: makes the answer; it is told the time that was taken until then.
             probabilities: of every class are wanted.
 
         Raises:
+            PackageError: the model cannot be opened.
             DataError: the image cannot be read or used.
         """
         began = time.perf_counter()
-        pixels = await self.beside(read)
+        opened, pixels = await self.beside(lambda: (self.models.get(package, head), read()))
         decoded = time.perf_counter()
 
         def compute() -> tuple[Prediction, float, float]:
             begun = time.perf_counter()
-            return model.predict(pixels, probabilities=probabilities), begun, time.perf_counter()
+            return opened.model.predict(pixels, probabilities=probabilities), begun, time.perf_counter()
 
-        prediction, begun, done = await self.in_lane(model, compute)
+        prediction, begun, done = await self.in_lane(opened.model, compute)
         so_far = Seconds(decoded - began, begun - decoded, done - begun)
-        made = await self.beside(lambda: write(prediction, so_far))
-        return made, Seconds(so_far.decoding, so_far.waiting, so_far.network, time.perf_counter() - done)
+        made = await self.beside(lambda: write(Predicted(prediction, opened.head, so_far)))
+        return made, replace(so_far, encoding=time.perf_counter() - done)
 
     def stop(self) -> None:
         """End the threads; what waits is not computed any more."""

@@ -8,11 +8,27 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fullconv.errors import PackageError
 from fullconv.prediction.model import Model
-from fullconv.store.package import CARD, WEIGHTS
+from fullconv.store.package import CARD, WEIGHTS, read_card
 
 MEMORY = 2 * 2**30
 """Bytes of parameters that stay in memory; one model always may."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to predict.
+
+    Args:
+        model: by the classes of one head.
+        head: its name; none where the model has one head.
+        heads: names of all, where it has several.
+    """
+
+    model: Model
+    head: str | None
+    heads: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,14 +57,18 @@ class OpenModels:
 
     allow_code: bool = False
     memory: int = MEMORY
-    _known: OrderedDict[Key, Future[Model]] = field(default_factory=OrderedDict)
+    _known: OrderedDict[Key, Future[Opened]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, directory: Path, head: str | None = None) -> Model:
+    def get(self, directory: Path, head: str | None = None) -> Opened:
         """The model of a package, opened if it is not; who asks while it is being opened waits for the same one.
 
+        Args:
+            directory: of the package.
+            head: of a model with several; the first if not given.
+
         Raises:
-            PackageError: it cannot be opened.
+            PackageError: it cannot be opened, or has no such head.
         """
         key = Key(directory, _stamp(directory), head)
         with self._lock:
@@ -72,9 +92,11 @@ class OpenModels:
     def __len__(self) -> int:
         return len(self._known)
 
-    def _open(self, key: Key, opening: Future[Model]) -> None:
+    def _open(self, key: Key, opening: Future[Opened]) -> None:
         try:
-            opening.set_result(Model.load(key.directory, head=key.head, allow_code=self.allow_code))
+            heads = read_card(key.directory).network.heads
+            head = chosen_head(heads, key.head)
+            opening.set_result(Opened(Model.load(key.directory, head=head, allow_code=self.allow_code), head, heads))
         except BaseException as problem:
             opening.set_exception(problem)
             with self._lock:
@@ -87,13 +109,28 @@ class OpenModels:
             self._make_room()
 
     def _make_room(self) -> None:
-        sizes = {key: _bytes(made.result()) for key, made in self._known.items() if made.done()}
+        sizes = {key: _bytes(made.result().model) for key, made in self._known.items() if made.done()}
         total = sum(sizes.values())
         for key in list(sizes)[:-1]:
             if total <= self.memory:
                 return
             total -= sizes[key]
             del self._known[key]
+
+
+def chosen_head(heads: tuple[str, ...], head: str | None) -> str | None:
+    """The head that is asked for, else the first one; none where a model has only one.
+
+    Raises:
+        PackageError: no head has that name.
+
+    >>> chosen_head(("semantic", "geometric"), None), chosen_head((), None)
+    ('semantic', None)
+    """
+    if head and head not in heads:
+        remedy = f"choose one of {', '.join(heads)}" if heads else "name no head"
+        raise PackageError(f"has no head {head!r}", where="head", remedy=remedy)
+    return head or (heads[0] if heads else None)
 
 
 def _stamp(directory: Path) -> tuple[int, ...]:

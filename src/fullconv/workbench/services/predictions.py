@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from fullconv.data.classes import ClassTable
-from fullconv.errors import DataError, FullconvError, PackageError
+from fullconv.errors import DataError, FullconvError
 from fullconv.files import disk_errors
-from fullconv.prediction.model import Model
-from fullconv.prediction.result import Prediction
-from fullconv.store.package import CARD, ModelCard, read_card
+from fullconv.store.package import CARD, read_card
 from fullconv.workbench.predicting.answers import (
     JSON,
     PNG,
@@ -30,7 +28,8 @@ from fullconv.workbench.predicting.answers import (
     written,
 )
 from fullconv.workbench.predicting.images import Upload
-from fullconv.workbench.predicting.lane import Seconds
+from fullconv.workbench.predicting.lane import Predicted, Seconds
+from fullconv.workbench.predicting.opened import chosen_head
 from fullconv.workbench.refusals import NotThere, TooLarge, Unsupported
 from fullconv.workbench.workbench import Workbench
 
@@ -87,28 +86,10 @@ def package_of(bench: Workbench, name: str, kind: Literal["model", "run"] | None
     raise NotThere("no model or run has that name", where=name, remedy="look at the list of models")
 
 
-def card_of(package: Package) -> ModelCard:
-    """The description of a package."""
-    return read_card(package.directory)
-
-
-def chosen_head(card: ModelCard, head: str | None) -> str | None:
-    """The head that is asked for, else the first one; none where the model has only one.
-
-    Raises:
-        PackageError: no head has that name.
-    """
-    heads = card.network.heads
-    if head and head not in heads:
-        remedy = f"choose one of {', '.join(heads)}" if heads else "name no head"
-        raise PackageError(f"has no head {head!r}", where="head", remedy=remedy)
-    return head or (heads[0] if heads else None)
-
-
 def classes_of(bench: Workbench, name: str, head: str | None = None) -> ClassTable:
     """The classes of a model: names, colours and the dataset's own ids."""
-    card = card_of(package_of(bench, name))
-    chosen = chosen_head(card, head)
+    card = read_card(package_of(bench, name).directory)
+    chosen = chosen_head(card.network.heads, head)
     return card.classes[str(chosen)] if isinstance(card.classes, dict) else card.classes
 
 
@@ -131,15 +112,13 @@ async def predict_images(
         Busy: too many wait already.
     """
     package = package_of(bench, name)
-    head = chosen_head(await bench.predictor.beside(lambda: card_of(package)), head)
     with bench.predictor.place():
-        model = await bench.predictor.open(package.directory, head)
         if wish.form == ZIP:
-            return await _zipped(bench, package, model, uploads, wish, head)
+            return await _zipped(bench, package, uploads, wish, head)
         if len(uploads) == 1:
-            return await _one(bench, package, model, uploads[0], wish, head)
+            return await _one(bench, package, uploads[0], wish, head)
         if wish.form == JSON:
-            return await _several(bench, package, model, uploads, head)
+            return await _several(bench, package, uploads, head)
     raise Unsupported(
         f"{wish.form} holds one image, and {len(uploads)} came",
         where="Accept",
@@ -148,28 +127,32 @@ async def predict_images(
 
 
 async def _one(
-    bench: Workbench, package: Package, model: Model, upload: Upload, wish: Wish, head: str | None
+    bench: Workbench, package: Package, upload: Upload, wish: Wish, head: str | None
 ) -> Answer | PredictionView:
-    def answer(prediction: Prediction, seconds: Seconds) -> bytes | PredictionView:
+    def answer(found: Predicted) -> bytes | PredictionView:
         if wish.form == JSON:
-            return view_of(prediction, seconds, model=package.name, head=head, image=upload.name)
-        return written(prediction, wish)
+            return view_of(found, model=package.name, image=upload.name)
+        return written(found.prediction, wish)
 
     made, seconds = await bench.predictor.predict(
-        model, lambda: upload.pixels(bench.settings.limits), answer, probabilities=wish.needs_probabilities
+        package.directory,
+        head,
+        lambda: upload.pixels(bench.settings.limits),
+        answer,
+        probabilities=wish.needs_probabilities,
     )
     return made if isinstance(made, PredictionView) else Answer(made, wish.form, seconds)
 
 
 async def _several(
-    bench: Workbench, package: Package, model: Model, uploads: Sequence[Upload], head: str | None
+    bench: Workbench, package: Package, uploads: Sequence[Upload], head: str | None
 ) -> list[PredictionView | Unreadable]:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(upload: Upload) -> PredictionView | Unreadable:
         async with room:
             try:
-                made = await _one(bench, package, model, upload, Wish(form=JSON), head)
+                made = await _one(bench, package, upload, Wish(form=JSON), head)
             except (DataError, TooLarge) as problem:
                 return Unreadable(image=upload.name, problem=problem.problem)
         assert isinstance(made, PredictionView)
@@ -179,7 +162,7 @@ async def _several(
 
 
 async def _zipped(
-    bench: Workbench, package: Package, model: Model, uploads: Sequence[Upload], wish: Wish, head: str | None
+    bench: Workbench, package: Package, uploads: Sequence[Upload], wish: Wish, head: str | None
 ) -> Answer:
     """A picture per image, shares.csv, and problems.csv where images could not be used."""
     room = asyncio.Semaphore(AT_ONCE)
@@ -194,14 +177,14 @@ async def _zipped(
             writing = asyncio.Lock()
 
             async def one(upload: Upload, name: str) -> None:
-                def answer(prediction: Prediction, seconds: Seconds) -> tuple[bytes, PredictionView]:
-                    view = view_of(prediction, seconds, model=package.name, head=head, image=upload.name)
-                    return written(prediction, picture), view
+                def answer(found: Predicted) -> tuple[bytes, PredictionView]:
+                    view = view_of(found, model=package.name, image=upload.name)
+                    return written(found.prediction, picture), view
 
                 async with room:
                     try:
                         (content, view), _ = await bench.predictor.predict(
-                            model, lambda: upload.pixels(bench.settings.limits), answer
+                            package.directory, head, lambda: upload.pixels(bench.settings.limits), answer
                         )
                     except (DataError, TooLarge) as problem:
                         problems.append((upload.name, problem))
@@ -214,7 +197,7 @@ async def _zipped(
             if not views:
                 raise problems[0][1]
             rows = [(name, views[name]) for name in names if name in views]
-            archive.writestr("shares.csv", shares_table(model.classes.names, rows))
+            archive.writestr("shares.csv", shares_table(rows))
             if problems:
                 unreadable = [(image, problem.problem) for image, problem in problems]
                 archive.writestr(PROBLEMS, table_text([("image", "problem"), *unreadable]))
