@@ -29,12 +29,17 @@ def test_lists_are_axes_where_a_plan_takes_one_value() -> None:
         "seed": [1, 2, 3],
         "regime": {"kind": "patchwise", "size": [64, 64], "loss_at": ["center", "pixels"]},
         "optimization": {"policy": ["poly", "step"], "momentum": 0.9},
+        "loss": {"boundary": {"width": [3, 5]}},
         "augmentation": {"scale": [0.5, 2.0]},
     }
     assert axes_of(settings) == {
         "seed": [1, 2, 3],
         "regime.loss_at": ["center", "pixels"],
         "optimization.policy": ["poly", "step"],
+        "loss.boundary.width": [3, 5],
+    }
+    assert axes_of({"optimization": {"policy": {"kind": "step", "gamma": [0.1, 0.5]}}}) == {
+        "optimization.policy.gamma": [0.1, 0.5]
     }
 
 

@@ -96,7 +96,7 @@ def write_report(
         )
     curves: dict[str, Figure] = {}
     if metrics_csv is not None and metrics_csv.is_file():
-        curves = curve_figures(read_metrics(metrics_csv), classes=len(classes), **_curve_baselines(statistics))
+        curves = curve_figures(read_metrics(metrics_csv), classes=len(classes), **curve_baselines(statistics))
     page = _page(
         title=title,
         split=split,
@@ -253,8 +253,15 @@ def _dataset(statistics: Statistics, classes: ClassTable) -> dict[str, Any]:
     }
 
 
-def _curve_baselines(statistics: Statistics | None) -> dict[str, Any]:
-    """The commonest class's scores on the validation split, where its pixels are known."""
+def curve_baselines(statistics: Statistics | None) -> dict[str, Any]:
+    """What always saying the commonest class scores on the validation images, where its pixels are known.
+
+    Args:
+        statistics: of the dataset.
+
+    Returns:
+        `baselines`, with pixel_accuracy and mean_iou, and `commonest`, the name; nothing where nothing is known.
+    """
     if statistics is None or statistics.commonest is None:
         return {}
     commonest = statistics.commonest

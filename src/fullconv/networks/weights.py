@@ -128,13 +128,26 @@ def _unavailable(name: str, problem: Exception) -> NetworkError:
     )
 
 
+def cached_imagenet(backbone: str) -> Path | None:
+    """The file of torchvision's ImageNet weights, where it was downloaded before.
+
+    >>> cached_imagenet("compact") is None
+    True
+    """
+    if backbone not in torchvision.models.list_models():
+        return None
+    url = torchvision.models.get_model_weights(backbone).DEFAULT.url
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(url)  # noqa: PTH119 - a URL
+    return cached if cached.is_file() else None
+
+
 def _from_torchvision(backbone: str) -> dict[str, torch.Tensor]:
     if backbone not in torchvision.models.list_models():
         raise RuntimeError("torchvision has no such classifier")
-    weights = torchvision.models.get_model_weights(backbone).DEFAULT
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(weights.url)  # noqa: PTH119 - a URL
-    if cached.is_file():
+    cached = cached_imagenet(backbone)
+    if cached is not None:
         return read_weights(cached)
+    weights = torchvision.models.get_model_weights(backbone).DEFAULT
     with _network_timeout(DOWNLOAD_TIMEOUT_SECONDS):
         state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     return state

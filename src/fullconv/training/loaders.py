@@ -56,8 +56,32 @@ def training_loader(
         grid: of the network's scores.
         rank, processes: which share of every batch this process takes.
     """
-    regime = plan.regime
     reader = _reader(data, plan.resize, home)
+    samples, order = training_views(data, plan, normalization, reader, grid)
+    batches = EpochBatches(order, plan.batch_size, seed=plan.seed, rank=rank, processes=processes)
+    return _loader(samples, batches, plan, Collate(tuple(samples.fill.tolist()), data.classes.ignore_index))
+
+
+def training_views(
+    data: Dataset,
+    plan: Plan,
+    normalization: Normalization,
+    reader: SampleReader,
+    grid: ScoreGrid,
+    *,
+    labels: SampleReader | None = None,
+) -> tuple[TrainingSamples, Order]:
+    """Views of the training images by the plan's regime, and the order in which they are drawn.
+
+    Args:
+        data: the training split.
+        plan: gives regime, crop, views and augmentation.
+        normalization: its mean fills the padding.
+        reader: of the samples, resized.
+        grid: of the network's scores.
+        labels: reads the same labels at less cost, where the order depends on what is in them.
+    """
+    regime = plan.regime
     fill = tuple(value * normalization.scale for value in normalization.mean)
     full = isinstance(regime, WholeImage) and regime.full
     jitter = isinstance(regime, WholeImage) and regime.jitter
@@ -76,9 +100,7 @@ def training_loader(
         target=grid.middle_pixel(plan.crop) if isinstance(regime, Patchwise) and regime.loss_at == "center" else None,
         jitter=grid.total_stride if jitter else (1, 1),
     )
-    order = _order(reader, data, plan, grid)
-    batches = EpochBatches(order, plan.batch_size, seed=plan.seed, rank=rank, processes=processes)
-    return _loader(samples, batches, plan, Collate(fill, data.classes.ignore_index))
+    return samples, _order(labels or reader, data, plan, grid)
 
 
 def views_in_epoch(data: Dataset, plan: Plan, grid: ScoreGrid) -> int:

@@ -199,14 +199,16 @@ def _is_axis(settings: Mapping[str, Any], path: tuple[str, ...], values: list[An
 
 
 def _taken(settings: Mapping[str, Any], path: tuple[str, ...], value: Any) -> bool:
-    """Whether a setting may have this value, beside the plain settings of its section."""
-    section: Settings = {}
-    if len(path) > 1:
-        siblings = settings[path[0]]
-        section[path[0]] = {name: found for name, found in siblings.items() if not isinstance(found, list | Mapping)}
-    _put(section, path, value)
+    """Whether a setting may have this value, beside the plain settings of its sections."""
+    whole: Settings = {}
+    place, beside = whole, settings
+    for name in path[:-1]:
+        beside = beside[name]
+        place[name] = {sibling: found for sibling, found in beside.items() if not isinstance(found, list | Mapping)}
+        place = place[name]
+    place[path[-1]] = value
     try:
-        Experiment.model_validate({"dataset": "any"} | section)
+        Experiment.model_validate({"dataset": "any"} | whole)
     except ValidationError:
         return False
     return True

@@ -12,8 +12,11 @@ from fullconv.workbench.catalogue import Catalogue
 from fullconv.workbench.checks import Checks
 from fullconv.workbench.database import connect
 from fullconv.workbench.drawing import Drawing
+from fullconv.workbench.feeds import Feeds
+from fullconv.workbench.held_images import HeldImages
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.starter import Starter
+from fullconv.workbench.layers.reading import Readings
 from fullconv.workbench.opened import OpenedDatasets
 from fullconv.workbench.predicting.lane import Predictor
 from fullconv.workbench.refusals import Forbidden
@@ -45,10 +48,13 @@ class Workbench:
         self.queue = Queue(self.engine)
         self.catalogue = Catalogue(self.home, self.engine)
         self.starter = Starter(self.settings, self.queue)
+        self.feeds = Feeds()
         self.datasets = OpenedDatasets(self.home)
         self.drawing = Drawing(self.home.cache / "datasets")
         self.checks = Checks(self.settings)
         self.predictor = Predictor(self.settings.limits.waiting, self.settings.allow_code)
+        self.readings = Readings()
+        self.held_images = HeldImages()
 
     @property
     def home(self) -> Workspace:
@@ -66,6 +72,7 @@ class Workbench:
         self._over.set()
         self.starter.stop()
         self.predictor.stop()
+        self.held_images.close()
         self.checks.close()
         self.datasets.close()
         self.drawing.close()

@@ -188,7 +188,7 @@ def forecast(
         from fullconv.training.preparing import readied
 
         plan, net, grid, report = readied(experiment, data)
-        return _forecast(plan, data, net, grid, report, memory=memory, trial=trial)
+        return forecast_of(plan, data, net, grid, report, memory=memory, trial=trial)
 
 
 def swept_rate(plan: Plan, dataset: Dataset | str | Path, *, workspace: Workspace) -> RateSweep:
@@ -232,16 +232,23 @@ class _Aside(Workspace):
         return self.aside
 
 
-def _forecast(
+def forecast_of(
     plan: Plan,
     data: Dataset,
     net: AnyFCN,
     grid: ScoreGrid,
     report: TransferReport,
     *,
-    memory: float | None,
-    trial: bool,
+    memory: float | None = None,
+    trial: bool = False,
 ) -> Forecast:
+    """The same of a plan in which nothing is open.
+
+    Args:
+        plan, data, net, grid, report: what a run would work with; without a trial the network needs no weights, only
+            their shapes.
+        memory, trial: see `forecast`.
+    """
     free = free_memory(plan.device) if memory is None else round(memory * 2**30)
     loader = 0 if plan.device == "cuda" else (plan.workers + min(1, plan.workers)) * WORKER
     room = round(SHARE * free) - loader

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fullconv.errors import DataError, FullconvError, PackageError, PlanError, StorageError
+from fullconv.workbench.mistakes import WrongFields
 from fullconv.workbench.refusals import Busy, Refusal
 
 MEDIA_TYPE = "application/problem+json"
@@ -47,7 +48,10 @@ def problem_of(error: FullconvError) -> Problem:
     else:
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
         title = HTTPStatus(status).phrase
-    return Problem(title=title, status=status, detail=str(error), where=error.where, remedy=error.remedy)
+    fields = [wrong.model_dump() for wrong in error.errors] if isinstance(error, WrongFields) else None
+    return Problem(
+        title=title, status=status, detail=str(error), where=error.where, remedy=error.remedy, errors=fields
+    )
 
 
 def answer(problem: Problem) -> JSONResponse:

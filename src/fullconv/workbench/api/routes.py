@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from fullconv.workbench.api import checks, dataset_images, datasets, jobs, predictions, system
+from fullconv.workbench.api import checks, dataset_images, datasets, jobs, networks, plans, predictions, runs, system
 from fullconv.workbench.api.problems import Problem
 
 router = APIRouter(
@@ -17,5 +17,5 @@ router = APIRouter(
         }
     },
 )
-for part in (system, jobs, predictions, datasets, dataset_images, checks):
+for part in (system, jobs, predictions, datasets, dataset_images, checks, networks, plans, runs):
     router.include_router(part.router)

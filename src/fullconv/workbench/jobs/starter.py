@@ -19,6 +19,7 @@ from fullconv.training.status import process_lives
 from fullconv.workbench.jobs.logs import last_lines, log_path
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.reporting import GRACE_SECONDS
+from fullconv.workbench.jobs.waiting_runs import settle
 from fullconv.workbench.jobs.worker import CLAIM, CODE, DATABASE, HOME
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.tables import ACTIVE, Job
@@ -137,7 +138,8 @@ class Starter:
         assert job.id is not None
         assert job.claim is not None
         tail = last_lines(log_path(self.settings.home, job.id)) if state == "failed" else None
-        self.queue.end(job.id, job.claim, state, error=error, tail=tail)
+        if self.queue.end(job.id, job.claim, state, error=error, tail=tail):
+            settle(self.settings.home, job.subject, "failed" if state == "failed" else "aborted", error)
 
 
 def _kill_session(process: int) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench.jobs.logs import log_path, read_from
+from fullconv.workbench.jobs.waiting_runs import settle
 from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 
@@ -107,12 +107,8 @@ def abort_job(bench: Workbench, number: int) -> JobView:
     """Stop a job: at once where it waits; else it is asked to, and killed where it does not in time."""
     bench.must_be_writable()
     job = bench.queue.abort(number)
-    kind, _, name = (job.subject or "").partition(":")
-    if job.state == "aborted" and kind == "run":  # nobody else will say so in the run's folder
-        directory = bench.home.run(name)
-        status = read_status(directory)
-        if status.state == "queued":
-            write_status(directory, Status.waiting(status).model_copy(update={"state": "aborted"}))
+    if job.state == "aborted":
+        settle(bench.home, job.subject, "aborted", None)
     return JobView.of(job)
 
 

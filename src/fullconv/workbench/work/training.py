@@ -1,4 +1,4 @@
-"""Jobs that train."""
+"""Jobs that train, sum up groups of runs, and try plans out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 from fullconv.errors import FullconvError
 from fullconv.training.fit import resume
+from fullconv.training.forecast.forecasting import forecast
+from fullconv.training.group_summary import sum_up
+from fullconv.training.recording import StopRequested
 from fullconv.training.status import read_status
-from fullconv.training.sweep import sweep
 from fullconv.workbench.jobs.kinds import JobContext, Payload
+from fullconv.workbench.jobs.waiting_runs import settle
 
 
 def train_run(payload: Payload, context: JobContext) -> dict[str, Any]:
@@ -27,17 +30,44 @@ def train_run(payload: Payload, context: JobContext) -> dict[str, Any]:
         done = f"epoch {status.epoch} of {status.epochs}"
         return {"progress": status.progress, "seconds_left": status.seconds_left, "message": done}
 
-    with context.reporter.asking(standing):
-        run = resume(directory, learning_rate=payload.get("learning_rate"), workspace=context.home)
+    try:
+        with context.reporter.asking(standing):
+            run = resume(directory, learning_rate=payload.get("learning_rate"), workspace=context.home)
+    except BaseException as problem:
+        stopped = isinstance(problem, KeyboardInterrupt | StopRequested)
+        settle(
+            context.home, f"run:{directory.name}", "aborted" if stopped else "failed", None if stopped else str(problem)
+        )
+        raise
     return {"run": run.directory.name, "mean_iou": run.scores.mean_iou}
 
 
 def close_group(payload: Payload, context: JobContext) -> dict[str, Any]:
-    """Sum up a group of runs; those that are not done are trained here.
+    """Sum up a group of runs as they stand; nothing is trained, and what is missing is said.
 
     Args:
-        payload: `dataset`, `settings` with lists of values, `group`.
+        payload: `group`, its name; `axes`, what differs; `runs`, names.
     """
     context.reporter.say("summing up")
-    done = sweep(payload["dataset"], group=payload["group"], workspace=context.home, settings=payload["settings"])
-    return {"group": done.group, "runs": [run.directory.name for run in done.runs]}
+    runs = [context.home.run(name) for name in payload["runs"]]
+    with context.reporter.following():
+        done = sum_up(payload["group"], payload["axes"], runs, workspace=context.home)
+    for one in done.missing:
+        print(f"{one.run} has no result: it is {one.state}. {one.error or ''}".rstrip())
+    return {
+        "group": done.group,
+        "runs": [run.directory.name for run in done.runs],
+        "best": done.best.directory.name,
+        "missing": [one.run for one in done.missing],
+        "ensemble": None if done.ensemble is None else done.group,
+    }
+
+
+def forecast_plan(payload: Payload, context: JobContext) -> dict[str, Any]:
+    """Do a few real steps of a plan, for its time and its largest batch.
+
+    Args:
+        payload: `dataset`, its name; `settings`, of an experiment.
+    """
+    context.reporter.say("doing a few steps")
+    return forecast(payload["dataset"], workspace=context.home, settings=payload["settings"]).as_dict()

@@ -1,0 +1,224 @@
+"""Runs that begin and go on: from a plan, from lists of values, once more, or where they stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fullconv.files import dump_yaml
+from fullconv.networks.own_file import COPY, copied_name, is_own_file
+from fullconv.training.fit import plan_run
+from fullconv.training.settings.experiment import Experiment
+from fullconv.training.status import Status, read_status, write_status
+from fullconv.training.sweep import plan_sweep
+from fullconv.workbench.mistakes import as_wrong_fields
+from fullconv.workbench.refusals import Conflict
+from fullconv.workbench.services.jobs import JobView
+from fullconv.workbench.services.plan_settings import Asked, asked
+from fullconv.workbench.services.plans import EXAMPLE, Source
+from fullconv.workbench.services.runs import directory_of, job_of_run, plan_of
+from fullconv.workbench.tables import OPEN
+from fullconv.workbench.workbench import Workbench
+
+
+class RunRequest(BaseModel):
+    """A run to begin, or a group of runs.
+
+    Args:
+        experiment: fields of an experiment, or the same as YAML text; a list where one value belongs, or folds, make
+            several runs.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"experiment": EXAMPLE}})
+
+    experiment: dict[str, Any] | str = Field(max_length=100_000)
+
+
+class Started(BaseModel):
+    """What was put into the queue.
+
+    Args:
+        runs: names of the runs, in the order of the values; of a group that was begun before, those there are already
+            stay as they are, if they are done.
+        jobs: one for each run that has something to do.
+        group: of several runs, its name. closing: the job that will sum them up.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "runs": ["20260102-090000-streets-fcn4s-mobilenet_v2-features"],
+                "jobs": [],
+                "group": None,
+                "closing": None,
+            }
+        }
+    )
+
+    runs: list[str]
+    jobs: list[JobView]
+    group: str | None = None
+    closing: JobView | None = None
+
+
+class Clone(BaseModel):
+    """A run's plan as a new one would be asked for.
+
+    Args:
+        experiment: what differs from the defaults. yaml: the same as text.
+    """
+
+    experiment: dict[str, Any]
+    yaml: str
+
+
+def start_runs(bench: Workbench, source: Source) -> Started:
+    """Plan a run, or one for every combination of the lists' values, and put them into the queue.
+
+    This builds the network and looks for its weights: keep it off the event loop.
+
+    Args:
+        source: fields of an `Experiment`, or the same as YAML.
+
+    Raises:
+        WrongFields: with every wrong field; nothing is begun then.
+    """
+    bench.must_be_writable()
+    wanted = asked(bench, source)
+    with as_wrong_fields():
+        return _start_group(bench, wanted) if wanted.axes else _start_one(bench, wanted)
+
+
+def resume_run(bench: Workbench, name: str, *, learning_rate: float | None = None) -> JobView:
+    """Let a run go on from its last whole epoch, or begin where it has none.
+
+    Args:
+        learning_rate: another peak rate from here on.
+
+    Raises:
+        Conflict: it is going on, waits already, or is done.
+    """
+    bench.must_be_writable()
+    directory = directory_of(bench, name)
+    status = read_status(directory)
+    _must_stand_still(bench, name, status)
+    if status.state == "done":
+        raise Conflict("the run is done", where=name, remedy="train again from the start, or with another plan")
+    payload: dict[str, Any] = {"run": name}
+    if learning_rate is not None:
+        payload["learning_rate"] = learning_rate
+    plan = plan_of(directory)
+    write_status(directory, Status.waiting(status.with_its_end(), error=None))
+    try:
+        job = _queue(bench, directory, plan, payload)
+    except BaseException:
+        write_status(directory, status)
+        raise
+    if plan.group is not None:
+        _sum_up_again(bench, plan.group, job)
+    return job
+
+
+def retry_run(bench: Workbench, name: str) -> Started:
+    """Train the plan of a run once more from the start, as a run of its own.
+
+    Raises:
+        WrongFields: the plan cannot run any more.
+    """
+    bench.must_be_writable()
+    experiment = clone_of(bench, name).experiment
+    return start_runs(bench, {key: value for key, value in experiment.items() if key != "group"})
+
+
+def clone_of(bench: Workbench, name: str) -> Clone:
+    """A run's plan as the start of another one."""
+    directory = directory_of(bench, name)
+    plan = plan_of(directory)
+    if is_own_file(plan.network) and (directory / COPY).is_file():
+        plan = plan.model_copy(update={"network": copied_name(plan.network, directory)})
+    shown = {"dataset": plan.dataset} | plan.model_dump(mode="json", exclude_defaults=True)
+    shown = {"network": plan.network, **shown}
+    ordered = {key: shown[key] for key in Experiment.model_fields if key in shown}
+    return Clone(experiment=ordered, yaml=dump_yaml(ordered))
+
+
+def _start_one(bench: Workbench, wanted: Asked) -> Started:
+    directory = plan_run(wanted.dataset, wanted.settings, workspace=bench.home)
+    job = _queue(bench, directory, plan_of(directory), {"run": directory.name})
+    return Started(runs=[directory.name], jobs=[job])
+
+
+def _start_group(bench: Workbench, wanted: Asked) -> Started:
+    group = wanted.settings.get("group")
+    planned = plan_sweep(wanted.dataset, wanted.settings, group=group, workspace=bench.home)
+    jobs = []
+    for directory in planned.runs:
+        status = read_status(directory)
+        job = job_of_run(bench, directory.name)
+        if status.state == "done" or status.alive or (job is not None and job.state in OPEN):
+            continue
+        if status.state != "queued":
+            write_status(directory, Status.waiting(status.with_its_end(), error=None))
+        jobs.append(_queue(bench, directory, plan_of(directory), {"run": directory.name}))
+    open_jobs = [job_of_run(bench, directory.name) for directory in planned.runs]
+    after = [job.id for job in open_jobs if job is not None and job.state in OPEN]
+    closing = bench.queue.add(
+        "group",
+        title=f"Summary of {planned.group}",
+        payload={
+            "group": planned.group,
+            "axes": planned.axes,
+            "runs": [directory.name for directory in planned.runs],
+        },
+        subject=f"group:{planned.group}",
+        device=jobs[0].device if jobs else "cpu",
+        after=after,
+    )
+    names = [directory.name for directory in planned.runs]
+    return Started(runs=names, jobs=jobs, group=planned.group, closing=JobView.of(closing))
+
+
+def _queue(bench: Workbench, directory: Path, plan: Experiment, payload: Mapping[str, Any]) -> JobView:
+    job = bench.queue.add(
+        "train",
+        title=f"{plan.network} on {Path(plan.dataset).stem if '/' in plan.dataset else plan.dataset}",
+        payload=payload,
+        subject=f"run:{directory.name}",
+        device="gpu" if plan.device == "cuda" else "cpu",
+    )
+    return JobView.of(job)
+
+
+def _must_stand_still(bench: Workbench, name: str, status: Status) -> None:
+    job = job_of_run(bench, name)
+    if job is not None and job.state == "queued":
+        raise Conflict("the run waits in the queue already", where=name, remedy="let it, or abort it first")
+    if status.alive or (job is not None and job.state in OPEN):
+        raise Conflict("the run is going on", where=name, remedy="abort it first")
+
+
+def _sum_up_again(bench: Workbench, group: str, job: JobView) -> None:
+    """The group of a run that goes on is summed up when it ends: by the job that waits for that, or by another one."""
+    known = bench.queue.jobs(subject=f"group:{group}", limit=1)
+    if not known or known[0].id is None:
+        return
+    if known[0].state == "queued":
+        bench.queue.put_after(known[0].id, [job.id])
+    elif known[0].state not in OPEN:
+        again = known[0]
+        bench.queue.add(
+            "group",
+            title=again.title,
+            payload=again.payload,
+            subject=again.subject,
+            device=again.device,
+            after=_open_of(bench, again.payload.get("runs", [])),
+        )
+
+
+def _open_of(bench: Workbench, runs: Sequence[str]) -> list[int]:
+    jobs = [job_of_run(bench, run) for run in runs]
+    return [job.id for job in jobs if job is not None and job.state in OPEN]
