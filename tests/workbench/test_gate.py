@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from asgi_requests import HOST, Answer, ask
 from fullconv.errors import PlanError
 from fullconv.workbench.application import create_app
 from fullconv.workbench.security.bodies import PLAIN
@@ -21,66 +21,8 @@ from fullconv.workbench.settings import Limits, ServerSettings
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
-HOST = ("Host", "127.0.0.1:8460")
 TOKEN = "a-token-of-many-letters"
 HTML = ("Accept", "text/html,application/xhtml+xml")
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: str
-
-
-def ask(
-    app: Any,
-    path: str = "/api/v1/system",
-    *,
-    method: str = "GET",
-    headers: Iterable[tuple[str, str]] = (HOST,),
-    query: str = "",
-    body: Iterable[bytes] = (b"",),
-    kind: str = "http",
-) -> Answer:
-    """One request exactly as it is written here, which no client would send."""
-    scope = {
-        "type": kind,
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-        "server": ("127.0.0.1", 8460),
-        "client": ("127.0.0.1", 50000),
-        "subprotocols": [],
-    }
-    if kind == "websocket":
-        del scope["method"]
-    pieces, sent = list(body), []
-
-    async def receive() -> dict[str, Any]:
-        if kind == "websocket":
-            return {"type": "websocket.connect"}
-        if pieces:
-            piece = pieces.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
-        return {"type": "http.disconnect"}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    if kind == "websocket":
-        return Answer(sent[0].get("code", 0), {}, sent[0]["type"])
-    start = sent[0]
-    found = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
-    return Answer(
-        start["status"], found, b"".join(part.get("body", b"") for part in sent[1:]).decode("utf-8", "replace")
-    )
 
 
 @pytest.fixture
