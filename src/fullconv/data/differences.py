@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.data.pictures import RIGHT, UNDEFINED, Picture
 
 SAME, FIRST, SECOND, NEITHER, UNKNOWN, DIFFERENT = range(6)
@@ -17,6 +18,16 @@ only the second is right; none is right; the truth is undefined; they differ and
 COLORS = (RIGHT, (64, 156, 255), (255, 152, 0), (190, 60, 90), UNDEFINED, (255, 152, 0))
 """Of the states, in their order."""
 
+STATES = ClassTable(
+    classes=tuple(
+        SegmentationClass(name=name, color=color, value=place, codes=(place,))
+        for place, (name, color) in enumerate(
+            zip(("same", "first", "second", "neither", "unknown", "different"), COLORS, strict=True)
+        )
+    )
+)
+"""The states as classes, for what draws label maps."""
+
 
 def difference_states(
     maps: Sequence[npt.NDArray[Any]], truth: npt.NDArray[Any] | None = None, *, ignore: int = 255
@@ -24,7 +35,7 @@ def difference_states(
     """(H, W) the state of every pixel.
 
     Args:
-        maps: (H, W) class indices of two or more models, in one order of classes.
+        maps: (H, W) class indices of two or more models, in one order of classes; of one, with truth, for its errors.
         truth: (H, W) in the same order, `ignore` where it is undefined. Of more than two maps it tells only where all
             are right and where none is; what lies between counts as different.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -142,22 +143,42 @@ def draw(sample: Sample, decoder: SampleDecoder, wanted: Wanted) -> bytes:
     Raises:
         DataError: image or label cannot be read, or they differ in size.
     """
+    return drawn_layer(
+        lambda: read_image(sample.image), lambda: decoder.label(sample), decoder.classes, wanted, where=sample.key
+    )
+
+
+def drawn_layer(
+    image: Callable[[], npt.NDArray[Any]],
+    labels: Callable[[], npt.NDArray[Any]],
+    classes: ClassTable,
+    wanted: Wanted,
+    *,
+    where: str,
+) -> bytes:
+    """One layer of a picture as a JPEG or PNG file; what it does not show is not asked for.
+
+    Args:
+        image: gives (H, W, C) pixels. labels: gives (H, W) indices of the classes.
+        where: name of the image, for the message.
+
+    Raises:
+        DataError: image and labels differ in size.
+    """
     if wanted.layer == "image":
-        return _jpeg(_shrunk(read_image(sample.image), wanted.size))
-    labels = decoder.label(sample)
-    size = _fitting(labels.shape[0], labels.shape[1], wanted.size)
+        return _jpeg(_shrunk(image(), wanted.size))
+    there = labels()
+    size = _fitting(there.shape[0], there.shape[1], wanted.size)
     if wanted.layer == "overlay":
-        image = read_image(sample.image)
-        if image.shape[:2] != labels.shape:
-            raise DataError("image and label differ in size", where=sample.key, remedy="look at the problems")
-        below = _shrunk(image, wanted.size)
-        return _jpeg(
-            overlay(below, _nearest(labels, size), decoder.classes, opacity=wanted.opacity, outline=wanted.outline)
-        )
-    labels = _nearest(labels, size)
+        pixels = image()
+        if pixels.shape[:2] != there.shape:
+            raise DataError("image and label differ in size", where=where, remedy="look at the problems")
+        below = _shrunk(pixels, wanted.size)
+        return _jpeg(overlay(below, _nearest(there, size), classes, opacity=wanted.opacity, outline=wanted.outline))
+    there = _nearest(there, size)
     if wanted.layer == "outline":
-        labels = np.where(class_borders(labels), labels, decoder.classes.ignore_index)
-    return _transparent_png(labels, decoder.classes)
+        there = np.where(class_borders(there), there, classes.ignore_index)
+    return _transparent_png(there, classes)
 
 
 def prune(folder: Path, limit: int) -> None:
