@@ -11,10 +11,11 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ import numpy.typing as npt
 
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
+from fullconv.prediction.tiled import Tile
+from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
+from fullconv.workbench.predicting.large import WHOLE_PIXELS, tiles_for
 from fullconv.workbench.predicting.opened import Opened, OpenModels
 from fullconv.workbench.refusals import Busy
 
@@ -108,11 +112,15 @@ class Predictor:
         """Do something with a network, when it is its turn on its device."""
         return await asyncio.get_running_loop().run_in_executor(self._lane(str(model.device)), work)
 
+    def computed(self, model: Model, work: Callable[[], Made]) -> Made:
+        """The same for a thread, which waits for it."""
+        return self._lane(str(model.device)).submit(work).result()
+
     async def predict(
         self,
         package: Path,
         head: str | None,
-        read: Callable[[], Pixels],
+        read: Callable[[Model], Pixels],
         write: Callable[[Predicted], Made],
         *,
         probabilities: bool = False,
@@ -122,7 +130,7 @@ class Predictor:
         Args:
             package: the model's.
             head: of a model with several; the first if not given.
-            read: gives (H, W, C) pixels.
+            read: gives (H, W, C) pixels as the model takes them.
             write: makes the answer; it is told the time that was taken until then.
             probabilities: of every class are wanted.
 
@@ -131,17 +139,52 @@ class Predictor:
             DataError: the image cannot be read or used.
         """
         began = time.perf_counter()
-        opened, pixels = await self.beside(lambda: (self.models.get(package, head), read()))
+
+        def begin() -> tuple[Opened, Pixels]:
+            opened = self.models.get(package, head)
+            return opened, read(opened.model)
+
+        opened, image = await self.beside(begin)
         decoded = time.perf_counter()
-
-        def compute() -> tuple[Prediction, float, float]:
-            begun = time.perf_counter()
-            return opened.model.predict(pixels, probabilities=probabilities), begun, time.perf_counter()
-
-        prediction, begun, done = await self.in_lane(opened.model, compute)
-        so_far = Seconds(decoded - began, begun - decoded, done - begun)
-        made = await self.beside(lambda: write(Predicted(prediction, opened.head, so_far)))
+        labelled = await self.label(opened, image, probabilities=probabilities)
+        done = time.perf_counter()
+        so_far = Seconds(decoded - began, done - decoded - labelled.network, labelled.network)
+        made = await self.beside(lambda: write(Predicted(labelled.prediction, opened.head, so_far)))
         return made, replace(so_far, encoding=time.perf_counter() - done)
+
+    async def label(
+        self,
+        opened: Opened,
+        image: Pixels,
+        *,
+        probabilities: bool = False,
+        surest: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Labelled:
+        """Label an image, a large one tile by tile with others in between; who calls has a `place`.
+
+        Args:
+            opened: the model.
+            image: (H, W, C), as `Model.checked` gives it.
+            probabilities: of every class are wanted. surest: that of the class that each pixel is given.
+            on_progress: told the part that is done, 0 to 1, after every tile.
+
+        Raises:
+            TooLarge: the image does not fit into the memory.
+        """
+        size = (image.shape[0], image.shape[1])
+        tiles: Sequence[Tile] = ()
+        if probabilities or size[0] * size[1] > WHOLE_PIXELS:
+            # In the lane, since a network whose geometry is not known yet is gone through.
+            tiles = await self.in_lane(opened.model, lambda: tiles_for(opened, size, probabilities=probabilities))
+        if not tiles:
+            return await self.in_lane(opened.model, lambda: label_whole(opened.model, image, probabilities, surest))
+        canvas = Canvas(opened.model, image, probabilities=probabilities, surest=surest)
+        for count, tile in enumerate(tiles, 1):
+            await self.in_lane(opened.model, partial(canvas.add, tile))
+            if on_progress is not None:
+                on_progress(count / len(tiles))
+        return canvas.labelled()
 
     def stop(self) -> None:
         """End the threads; what waits is not computed any more."""
