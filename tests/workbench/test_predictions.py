@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
+from fullconv.prediction.tiled import tiles_of
 from fullconv.workbench.application import create_app
 from fullconv.workbench.settings import Limits, ServerSettings
 from fullconv.workbench.workbench import Workbench
@@ -209,3 +210,26 @@ def test_openapi_describes_the_body_and_all_forms(client: TestClient) -> None:
     assert set(route["requestBody"]["content"]) == {"application/octet-stream", "multipart/form-data"}
     assert {"image/png", "application/json", "application/geo+json"} <= set(route["responses"]["200"]["content"])
     json.dumps(route)
+
+
+def test_a_large_image_is_labelled_tile_by_tile(
+    client: TestClient, photo: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fullconv.workbench.predicting import lane, large
+
+    pixels = np.tile(np.asarray(Image.open(photo)), (5, 6, 1))
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    for module in (lane, large):
+        monkeypatch.setattr(module, "WHOLE_PIXELS", 10_000)
+    monkeypatch.setattr(large, "tiles_of", lambda size, geometry: tiles_of(size, geometry, side=128))
+    answer = client.post(PREDICT, content=stream.getvalue())
+    same = np.asarray(picture(answer.content)) == model.predict(pixels).ids
+    assert same.mean() > 0.9999
+    with np.load(
+        io.BytesIO(client.post(PREDICT, content=stream.getvalue(), headers={"accept": "application/x-npz"}).content)
+    ) as found:
+        np.testing.assert_allclose(found["probabilities"].sum(axis=0), 1, rtol=1e-5)
+    monkeypatch.setattr(large, "free_memory", lambda device: 1000)
+    answer = client.post(PREDICT, content=stream.getvalue(), headers={"accept": "image/tiff"})
+    assert (answer.status_code, "the probabilities of all classes are kept" in answer.text) == (413, True)

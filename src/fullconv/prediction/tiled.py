@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,9 @@ import torch
 
 from fullconv.errors import PlanError
 from fullconv.prediction.model import Model
-from fullconv.progress import track
 from fullconv.store.package import Geometry
 
-TILE = 1536
+TILE = 1024
 """Pixels of a tile's side."""
 
 
@@ -64,7 +62,7 @@ def tiles_of(size: tuple[int, int], geometry: Geometry, *, side: int = TILE) -> 
 
     >>> geometry = Geometry(stride=8, total_stride=32, reach=(118, 127, 118, 127))
     >>> [tile.window_rows for tile in tiles_of((3000, 64), geometry)]
-    [(0, 1695), (1376, 3000)]
+    [(0, 1183), (864, 2207), (1888, 3000)]
     """
     if geometry.reach is None or geometry.total_stride is None:
         why = f" ({geometry.obstacles[0]})" if geometry.obstacles else ""
@@ -77,29 +75,29 @@ def tiles_of(size: tuple[int, int], geometry: Geometry, *, side: int = TILE) -> 
     return [Tile(row, col, window_row, window_col) for row, window_row in rows for col, window_col in cols]
 
 
-def scores_by_tiles(
-    model: Model, pixels: npt.NDArray[Any], geometry: Geometry, *, side: int = TILE
-) -> Iterator[tuple[Tile, torch.Tensor]]:
-    """The scores of an image, a tile at a time: memory is that of one window.
+def score_tile(model: Model, pixels: npt.NDArray[Any], tile: Tile) -> torch.Tensor:
+    """The scores of one tile: memory is that of its window.
 
     Args:
         model: that takes images at their own size.
-        pixels: (H, W, C), as `Model.checked` gives them.
-        geometry: of its network.
-        side: of a tile.
+        pixels: (H, W, C) of the whole image, as `Model.checked` gives them.
+        tile: one of `tiles_of` its size.
 
-    Yields:
-        The tile, and (classes, h, w) float32 of its pixels.
+    Returns:
+        (classes, h, w) float32, as they are in the scores of the whole image.
 
     Raises:
-        PlanError: the network reads the whole image, or the model resizes images.
+        PlanError: the model resizes images.
     """
-    if model.card.resize.size(*pixels.shape[:2]) != pixels.shape[:2]:
+    if not takes_tiles(model, pixels.shape[:2]):
         raise PlanError("the model resizes its images", where="tiles", remedy="predict smaller images")
-    tiles = tiles_of((pixels.shape[0], pixels.shape[1]), geometry, side=side)
-    for tile in track(tiles, "predicting"):
-        scores = model.scores(np.ascontiguousarray(pixels[tile.window]))
-        yield tile, scores[(slice(None), *tile.inside)]
+    scores = model.scores(np.ascontiguousarray(pixels[tile.window]))
+    return scores[(slice(None), *tile.inside)]
+
+
+def takes_tiles(model: Model, size: tuple[int, ...]) -> bool:
+    """Whether images of a size reach the network as they are."""
+    return model.card.resize.size(size[0], size[1]) == (size[0], size[1])
 
 
 def _spans(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from fullconv.prediction.model import Model
 from fullconv.workbench.security.pictures import read_checked
 from fullconv.workbench.settings import Limits
 
@@ -24,11 +25,11 @@ class Upload:
     name: str
     path: Path
 
-    def pixels(self, limits: Limits) -> npt.NDArray[Any]:
-        """(H, W, C) of the image.
+    def pixels_for(self, model: Model, limits: Limits) -> npt.NDArray[Any]:
+        """(H, W, C) of the image as a model takes it.
 
         Raises:
-            DataError: it is no image that can be read.
+            DataError: it is no image that can be read, or has bands or values that the model does not take.
             TooLarge: it has more pixels than are taken.
         """
-        return read_checked(self.path, limits, where=self.name)
+        return model.checked(read_checked(self.path, limits, where=self.name), where=self.name)

@@ -6,11 +6,12 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from fullconv.errors import PackageError
 from fullconv.prediction.model import Model
-from fullconv.store.package import CARD, WEIGHTS, read_card
+from fullconv.store.package import CARD, WEIGHTS, Geometry, read_card
 
 MEMORY = 2 * 2**30
 """Bytes of parameters that stay in memory; one model always may."""
@@ -29,6 +30,12 @@ class Opened:
     model: Model
     head: str | None
     heads: tuple[str, ...]
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Of its network; packages of older versions do not tell it."""
+        told = self.model.card.geometry
+        return told if told.total_stride is not None or told.obstacles else Geometry.of(self.model.net)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ async def _one(
     made, seconds = await bench.predictor.predict(
         package.directory,
         head,
-        lambda: upload.pixels(bench.settings.limits),
+        lambda model: upload.pixels_for(model, bench.settings.limits),
         answer,
         probabilities=wish.needs_probabilities,
     )
@@ -184,7 +184,10 @@ async def _zipped(
                 async with room:
                     try:
                         (content, view), _ = await bench.predictor.predict(
-                            package.directory, head, lambda: upload.pixels(bench.settings.limits), answer
+                            package.directory,
+                            head,
+                            lambda model: upload.pixels_for(model, bench.settings.limits),
+                            answer,
                         )
                     except (DataError, TooLarge) as problem:
                         problems.append((upload.name, problem))

@@ -1,0 +1,61 @@
+"""Images that are too large to be predicted in one piece: by tiles where the network allows it, else not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fullconv.prediction.tiled import Tile, takes_tiles, tiles_of
+from fullconv.training.forecast.room import free_memory
+from fullconv.workbench.predicting.opened import Opened
+from fullconv.workbench.refusals import TooLarge
+
+WHOLE_PIXELS = 4 * 2**20
+"""Larger images are predicted tile by tile."""
+NETWORK_BYTES = 800
+"""Per pixel, what the layers of a network hold at one time: those of a VGG-16, the widest at full size."""
+SCORE_BYTES = 12
+"""Per pixel and class: scores before and after they are brought to the image's size, and probabilities."""
+SHARE = 0.5
+"""Of the free memory, what one prediction may take: others run beside it."""
+
+
+def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = False) -> Sequence[Tile]:
+    """The tiles by which an image is predicted; none where it is taken whole.
+
+    Args:
+        opened: the model.
+        size: (height, width) of the image.
+        probabilities: of every class are kept.
+
+    Raises:
+        TooLarge: the network cannot be applied tile by tile, or the answer is too large, and the memory does not
+            suffice; the sentence says why.
+    """
+    height, width = size
+    pixels, classes = height * width, len(opened.model.classes)
+    if probabilities:
+        _must_fit(pixels * classes * SCORE_BYTES, opened, size, "the probabilities of all classes are kept")
+    if pixels <= WHOLE_PIXELS:
+        return ()
+    geometry = opened.geometry
+    if geometry.reach is None or geometry.total_stride is None:
+        why = f"the network reads the whole image ({', '.join(geometry.obstacles[:1]) or 'its reach is not known'})"
+    elif not takes_tiles(opened.model, size):
+        why = "the model resizes its images"
+    else:
+        return tiles_of(size, geometry)
+    seen = opened.model.card.resize.size(height, width)
+    needed = seen[0] * seen[1] * NETWORK_BYTES + pixels * classes * SCORE_BYTES
+    _must_fit(needed, opened, size, f"{why}, so that it is not computed tile by tile")
+    return ()
+
+
+def _must_fit(needed: int, opened: Opened, size: tuple[int, int], why: str) -> None:
+    free = SHARE * free_memory(opened.model.device.type)
+    if needed > free:
+        raise TooLarge(
+            f"{size[1]}×{size[0]} pixels may take {needed / 2**30:.1f} GiB, and one prediction may take "
+            f"{free / 2**30:.1f} GiB here; {why}",
+            where="image",
+            remedy="make it smaller, or cut it into parts",
+        )
