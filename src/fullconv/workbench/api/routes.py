@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from fullconv.workbench.api import checks, dataset_images, datasets, jobs, networks, plans, predictions, runs, system
+from fullconv.workbench.api import (
+    checks,
+    compare,
+    dataset_images,
+    datasets,
+    jobs,
+    layers,
+    networks,
+    plans,
+    predictions,
+    runs,
+    system,
+    trials,
+)
 from fullconv.workbench.api.problems import Problem
 
 router = APIRouter(
@@ -17,5 +30,5 @@ router = APIRouter(
         }
     },
 )
-for part in (system, jobs, predictions, datasets, dataset_images, checks, networks, plans, runs):
+for part in (system, jobs, predictions, datasets, dataset_images, checks, networks, plans, runs, layers, trials):
     router.include_router(part.router)
