@@ -1,0 +1,119 @@
+"""Images that were tried on a model, kept while people look at them: in a folder that goes with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fullconv.files import disk_errors
+from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.trials.pyramid import Pyramid
+from fullconv.workbench.trials.views import TrialView
+
+KEPT = 64
+KEPT_BYTES = 4 * 2**30
+IDENTIFIER = r"^[A-Za-z0-9_-]{16,64}$"
+
+
+@dataclass
+class Trial:
+    """An image on a model.
+
+    Args:
+        folder: for its pictures.
+        view: what is known of it so far.
+        pyramid: what tiles are cut from, once it is computed.
+    """
+
+    folder: Path
+    view: TrialView
+    pyramid: Pyramid | None = None
+
+    @property
+    def size_on_disk(self) -> int:
+        return 0 if self.pyramid is None else self.pyramid.size_on_disk
+
+
+@dataclass
+class Trials:
+    """Trials by identifier; those that nobody asked for longest go when there are too many."""
+
+    _kept: OrderedDict[str, Trial] = field(default_factory=OrderedDict)
+    _folder: Path | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _going_on: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def add(self, view: TrialView) -> Trial:
+        """A new one, with a folder of its own.
+
+        Args:
+            view: whose `id` is one that `identifier` made.
+        """
+        with self._lock, disk_errors(tempfile.gettempdir()):
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="fullconv-trials-"))
+            folder = self._folder / secrets.token_hex(8)
+            folder.mkdir()
+            trial = self._kept[view.id] = Trial(folder, view)
+            self._make_room()
+        return trial
+
+    def get(self, identifier: str) -> Trial:
+        """One of them.
+
+        Raises:
+            NotThere: there is none, or it had to make room.
+        """
+        with self._lock:
+            found = self._kept.get(identifier)
+            if found is not None:
+                self._kept.move_to_end(identifier)
+        if found is None:
+            raise NotThere("this test is not kept any more", where="trial", remedy="predict the image again")
+        return found
+
+    def drop(self, identifier: str) -> None:
+        """Forget one."""
+        with self._lock:
+            self._remove(identifier)
+
+    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the present request; nobody waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+
+    def close(self) -> None:
+        """Delete all."""
+        with self._lock:
+            self._kept.clear()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+
+    def _make_room(self) -> None:
+        sizes = {identifier: trial.size_on_disk for identifier, trial in self._kept.items()}
+        total = sum(sizes.values())
+        for identifier in list(sizes)[:-1]:
+            if len(self._kept) <= KEPT and total <= KEPT_BYTES:
+                return
+            total -= sizes[identifier]
+            self._remove(identifier)
+
+    def _remove(self, identifier: str) -> None:
+        found = self._kept.pop(identifier, None)
+        if found is not None:
+            shutil.rmtree(found.folder, ignore_errors=True)
+
+
+def identifier() -> str:
+    """A name for a trial that nobody guesses."""
+    return secrets.token_urlsafe(18)
