@@ -127,8 +127,9 @@ class SegmentationTask(lightning.LightningModule):
             for confusion, found, truth in zip(self.group_confusions.values(), scores[1:], own[1:], strict=True):
                 confusion.update(found.contiguous(), truth)
             scores = scores[0]
-        self.val_confusion.update(scores.contiguous(), batch.labels)
-        return scores
+        first: torch.Tensor = scores
+        self.val_confusion.update(first.contiguous(), batch.labels)
+        return first
 
     def _divided(self, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of this process, so that the mean over all processes is the loss of their batches together; and that

@@ -120,11 +120,10 @@ def field_of(problem: FullconvError) -> str:
 def _path(location: Sequence[int | str], settings: Any, *, missing: bool) -> str:
     """The parts of a location that are in the settings; others are pydantic's names of kinds."""
     parts: list[str] = []
-    here = settings
+    here: Any = settings
     for place, part in enumerate(location):
-        if (isinstance(here, Mapping) and part in here) or (
-            isinstance(here, list | tuple) and isinstance(part, int) and part < len(here)
-        ):
+        inside = isinstance(here, list | tuple) and isinstance(part, int) and part < len(here)
+        if inside or (isinstance(here, Mapping) and part in here):
             here = here[part]
         elif not (missing and place == len(location) - 1):
             continue

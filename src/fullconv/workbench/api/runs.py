@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Path, Query, status
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,7 +33,9 @@ Name = Annotated[
 Epoch = Annotated[int, Path(ge=1, le=10**9, description="As listed.")]
 Place = Annotated[int, Path(ge=0, le=99, description="Of the image in the list, from 0.")]
 Opacity = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False, description="Of the classes over the image.")]
-PICTURE = {200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The picture."}}
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The picture."}
+}
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 """A report holds all that it shows, and reaches nothing."""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,11 @@ from fullconv.workspace import checked_name
 LONGEST_TEXT = 100_000
 DEEPEST = 12
 LARGEST_NUMBER = 10**9
+LARGEST_SIDE = 20_000
+"""Pixels of a view: following a network takes time in proportion."""
 MOST_RUNS = 200
 _WEIGHT_FILE = ".safetensors"
+_SIDES = (("crop",), ("regime", "size"), ("resize", "longest_side"))
 
 Settings = dict[str, Any]
 
@@ -128,7 +131,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "references are not used in plans", event.start_mark)
         return super().compose_node(parent, index)
 
@@ -153,12 +156,18 @@ def _too_large(value: Any, path: tuple[str, ...]) -> Iterator[WrongField]:
     elif isinstance(value, list):
         for inner in value:
             yield from _too_large(inner, path)
-    elif isinstance(value, int | float) and abs(value) > LARGEST_NUMBER and path != ("seed",):
+    elif isinstance(value, int | float) and abs(value) > _largest(path):
         yield WrongField(
             field=".".join(path), message=f"{value:.3g} is too large" if abs(value) < 1e300 else "is too large"
         )
     elif isinstance(value, str) and len(value) > 4096:
         yield WrongField(field=".".join(path), message="is too long")
+
+
+def _largest(path: tuple[str, ...]) -> float:
+    if path == ("seed",):
+        return inf
+    return LARGEST_SIDE if path in _SIDES else LARGEST_NUMBER
 
 
 def _bad_lists(settings: Settings, axes: Mapping[str, list[Any]]) -> Iterator[WrongField]:

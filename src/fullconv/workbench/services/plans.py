@@ -30,7 +30,7 @@ CURVE_POINTS = 200
 LARGEST_PREVIEW = 4_000_000
 MOST_SAMPLES = 16
 SHOWN_SIDE = 384
-EXAMPLE = {"dataset": "streets", "epochs": 60, "optimization": {"learning_rate": [0.002, 0.005]}}
+EXAMPLE: dict[str, Any] = {"dataset": "streets", "epochs": 60, "optimization": {"learning_rate": [0.002, 0.005]}}
 
 Source = Mapping[str, Any] | str
 """Fields of an experiment, or the same as YAML."""

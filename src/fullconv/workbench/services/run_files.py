@@ -141,7 +141,7 @@ def zipped(files: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
         files: path and name in the archive.
     """
     out = _Pieces()
-    with ZipFile(out, "w", allowZip64=True) as archive:  # type: ignore[type-var]
+    with ZipFile(out, "w", allowZip64=True) as archive:
         for path, name in files:
             info = ZipInfo.from_file(path, name, strict_timestamps=False)
             info.compress_type = ZIP_STORED if path.suffix.lower() in _STORED else ZIP_DEFLATED
@@ -165,6 +165,9 @@ class _Pieces:
 
     def flush(self) -> None:
         """Nothing is kept back."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def taken(self) -> bytes:
         """What was written since."""
