@@ -290,7 +290,7 @@ def evil_experiments(ground: Ground) -> Iterator[Hostile]:
         "group": {"upwards": "../../evil", "a path": "/tmp/evil", "markup": "<img>", "long": "x" * 300, "hidden": ".x"},
         "group_by": {"for ever": "(a+)+$", "half": "(", "long": "x" * 5000, "references": r"(a*)*\\1"},
         "epochs": {"endless": 10**30, "none": -1, "words": "one", "no number": float("nan")},
-        "crop": {"negative": [-1, -1], "words": "a"},
+        "crop": {"huge": [10**8, 10**8], "negative": [-1, -1], "words": "a"},
         "batch_size": {"endless": 10**12, "zero": 0},
         "heads": {"markup": "<script>", "a list": [1, 2]},
         "workers": {"many": 10**10, "negative": -1},
