@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fullconv.errors import FullconvError
 from fullconv.workbench.catalogue import Catalogue
 from fullconv.workbench.checks import Checks
+from fullconv.workbench.comparisons import Comparisons
 from fullconv.workbench.database import connect
 from fullconv.workbench.drawing import Drawing
 from fullconv.workbench.feeds import Feeds
@@ -21,6 +22,7 @@ from fullconv.workbench.opened import OpenedDatasets
 from fullconv.workbench.predicting.lane import Predictor
 from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.settings import ServerSettings
+from fullconv.workbench.trials.kept import Trials
 from fullconv.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
@@ -52,9 +54,11 @@ class Workbench:
         self.datasets = OpenedDatasets(self.home)
         self.drawing = Drawing(self.home.cache / "datasets")
         self.checks = Checks(self.settings)
+        self.comparisons = Comparisons()
         self.predictor = Predictor(self.settings.limits.waiting, self.settings.allow_code)
         self.readings = Readings()
         self.held_images = HeldImages()
+        self.trials = Trials()
 
     @property
     def home(self) -> Workspace:
@@ -71,8 +75,10 @@ class Workbench:
         """Stop looking. Jobs go on."""
         self._over.set()
         self.starter.stop()
+        self.comparisons.close()
         self.predictor.stop()
         self.held_images.close()
+        self.trials.close()
         self.checks.close()
         self.datasets.close()
         self.drawing.close()

@@ -30,5 +30,18 @@ router = APIRouter(
         }
     },
 )
-for part in (system, jobs, predictions, datasets, dataset_images, checks, networks, plans, runs, layers, trials):
+for part in (
+    system,
+    jobs,
+    predictions,
+    datasets,
+    dataset_images,
+    checks,
+    networks,
+    plans,
+    runs,
+    layers,
+    trials,
+    compare,
+):
     router.include_router(part.router)
