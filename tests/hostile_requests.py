@@ -22,13 +22,19 @@ BYTES = (("Content-Type", "application/octet-stream"),)
 PATHS = {"images", "labels", "classes", "lists", "path", "root", "weights", "file", "folder", "files"}
 """Fields of bodies and queries that hold paths of this machine: each is sent every one of `evil_paths`."""
 
+PREFIXED = {"image": "path:"}
+"""Fields that hold a path behind a word, or something else."""
+
+NAMED = {"dataset", "model", "models"}
+"""Fields of bodies that name things in the workspace: each is sent every one of `EVIL_NAMES`."""
+
 EXPERIMENTS = {"experiment"}
 """Fields of bodies that hold a whole plan: see `evil_experiments`."""
 
 PLAIN = {
     *("ignore", "keep", "remap", "rename", "merge", "drop", "recolor", "split", "group_by", "allow", "tags", "note"),
     *("search", "state", "dataset", "group", "tag", "sort", "class", "problem", "v", "view", "head"),
-    *("epoch", "layer", "image_key"),
+    *("keys", "kind"),
 }
 """Fields of bodies and queries that are words, and are never opened as files."""
 
@@ -76,7 +82,8 @@ class Ground:
         document: OpenAPI.
         place: a folder with `home` (the workspace), `open` (an allowed root) and `secret` (which is none).
         examples: parameter of a path, alone or after the path's first word ("runs name") → what exists.
-        bodies: "POST /api/v1/…" → a good document, for every operation with a field that holds paths.
+        bodies: "POST /api/v1/…" → a good document, for every operation with a field that holds paths; with the field
+            behind it → one that has that field.
     """
 
     document: dict[str, Any]
@@ -239,20 +246,39 @@ def evil_fields(ground: Ground) -> Iterator[Hostile]:
     for method, path, operation in operations(ground.document):
         filled = ground.filled(path, operation)
         for field, _ in parameters(operation, "query"):
-            for name, value in evil_paths(ground.place).items() if field in PATHS else ():
+            for name, value in _evil_for(field, ground.place).items() if field not in NAMED else ():
                 query = f"{field}=" + "".join(f"%{byte:02x}" for byte in value.encode("utf-8", "surrogatepass"))
                 yield Hostile(f"{method} {path}?{field}: {name}", filled, method, query)
-        for field in path_fields(ground.document, operation):
-            good = ground.bodies.get(f"{method} {path}", {})
-            for name, value in evil_paths(ground.place).items():
+        for field in attacked_fields(ground.document, operation):
+            good = ground.bodies.get(f"{method} {path} {field}") or ground.bodies.get(f"{method} {path}", {})
+            for name, value in _evil_for(field, ground.place).items():
                 body = json.dumps(with_field(good, field, value)).encode()
                 yield Hostile(f"{method} {path} {field}: {name}", filled, method, headers=JSON, body=body)
 
 
-def path_fields(document: dict[str, Any], operation: dict[str, Any]) -> list[str]:
-    """Fields of an operation's document that hold paths."""
+def _evil_for(field: str, place: Path) -> dict[str, str]:
+    """What a field is sent; nothing where it is a word."""
+    if field in PATHS:
+        return evil_paths(place)
+    if field in NAMED:
+        return {repr(name[:40]): name for name in EVIL_NAMES}
+    if field in PREFIXED:
+        others = (
+            "upload:../../secret/key.txt",
+            "dataset:../../secret:key",
+            "dataset:streets:../../key",
+            "shapes:x",
+            "",
+        )
+        found = {name: PREFIXED[field] + value for name, value in evil_paths(place).items()}
+        return found | evil_paths(place) | {repr(other): other for other in others}
+    return {}
+
+
+def attacked_fields(document: dict[str, Any], operation: dict[str, Any]) -> list[str]:
+    """Fields of an operation's document that hold paths or names."""
     schema = json_schema(operation)
-    return sorted(text_fields(schema, document) & PATHS) if schema else []
+    return sorted(text_fields(schema, document) & (PATHS | NAMED | set(PREFIXED))) if schema else []
 
 
 def with_field(good: Any, field: str, value: str) -> Any:

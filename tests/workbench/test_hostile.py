@@ -25,11 +25,14 @@ from hostile_requests import (
     BYTES,
     EXPERIMENTS,
     JSON,
+    NAMED,
     PATHS,
     PLAIN,
+    PREFIXED,
     SECRET,
     Ground,
     Hostile,
+    attacked_fields,
     evil_archives,
     evil_bodies,
     evil_experiments,
@@ -39,7 +42,6 @@ from hostile_requests import (
     json_schema,
     operations,
     parameters,
-    path_fields,
     text_fields,
 )
 
@@ -61,7 +63,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: Path, scenes: Path)
     """A workspace, a folder that may be used and one that may not, with links between them."""
     place = tmp_path_factory.mktemp("place")
     shutil.copytree(trained, place / "home")
-    shutil.copytree(trained / "runs/first/model", place / "home/models/first")
+    for name in ("first", "second"):
+        shutil.copytree(trained / "runs/first/model", place / "home/models" / name)
     shutil.copytree(scenes, place / "open/streets")
     for folder in ("secret", "open/.hidden", "home/workbench"):
         (place / folder).mkdir()
@@ -69,6 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: Path, scenes: Path)
         (place / file).write_text(SECRET)
     (place / "open/away").symlink_to(place / "secret")
     os.mkfifo(place / "open/pipe")
+    (place / "open/test.txt").write_text("scene_00000\n")
     (place / "open/evil").mkdir()
     (place / "open/evil/evil.py").write_text(
         f"open({str(place / 'evil.txt')!r}, 'w')\ndef build(classes, channels): ..."
@@ -102,27 +106,42 @@ def ground(app: Any, place: Path) -> Ground:
     streets = {"images": f"{place}/open/streets"}
     check = _send(app, "POST", "/api/v1/datasets/check", streets, query="wait=20")
     assert check.status == 202, check.body
+    trial = _send(app, "POST", "/api/v1/trials", {"model": "first", "image": "shapes"})
+    two = {"models": ["first", "second"], "dataset": "streets"}
+    compared = _send(app, "POST", "/api/v1/compare", two, query="wait=20")
+    layers = ask(app, "/api/v1/models/first/layers")
     examples = {
         "datasets name": "streets",
         "runs name": "first",
         "models name": "first",
         "networks name": "fcn8s-squeezenet1_1",
+        "models layer": json.loads(layers.body)["layers"][0]["name"],
+        "checks id": json.loads(check.body)["id"],
+        "compare id": json.loads(compared.body)["id"],
+        "trials identifier": json.loads(trial.body)["id"],
+        "trials layer": "image",
         "number": "1",
         "epoch": "1",
-        "place": "0",
         "file": "report.html",
-        "id": json.loads(check.body)["id"],
+        "side": "truth",
+        **dict.fromkeys(("place", "level", "row", "column", "channel"), "0"),
     }
+    lists = {"test": f"{place}/open/test.txt"}
     settings = {"dataset": "streets", "network": "fcn8s-squeezenet1_1", "weights": "random", "epochs": 1}
     plan = {"experiment": settings | {"crop": [64, 64], "batch_size": 2, "device": "cpu", "workers": 0}}
     bodies = {
         "POST /api/v1/datasets": streets | {"name": "evil"},
         "POST /api/v1/datasets/check": streets,
+        "POST /api/v1/datasets lists": streets | {"name": "evil", "lists": lists},
+        "POST /api/v1/datasets/check lists": streets | {"lists": lists},
         "POST /api/v1/checks/{id}/choices": streets,
         "POST /api/v1/plans": plan,
         "POST /api/v1/plans/forecast": plan,
         "POST /api/v1/plans/samples": plan,
         "POST /api/v1/runs": plan,
+        "POST /api/v1/trials": {"model": "first", "image": "shapes"},
+        "POST /api/v1/compare": two,
+        "POST /api/v1/compare files": {"models": two["models"], "files": [f"{place}/open/streets"]},
     }
     return Ground(app.app.app.openapi(), place, examples, bodies)
 
@@ -202,7 +221,7 @@ def test_every_plan_is_attacked(ground: Ground, refused: Callable[[Iterable[Host
 
 def test_nothing_is_left_out_of_the_attacks(ground: Ground) -> None:
     """Fails when a new route is not covered; say in `hostile_requests` or in `ground` what is new."""
-    missing = []
+    missing, known = [], PATHS | PLAIN | EXPERIMENTS | NAMED | set(PREFIXED)
     for method, path, operation in operations(ground.document):
         missing += [
             f"{path}: an example of {name!r} (fixture `ground`)"
@@ -215,9 +234,9 @@ def test_nothing_is_left_out_of_the_attacks(ground: Ground) -> None:
             fields |= text_fields(form, ground.document, name)
         missing += [
             f"{method} {path}: whether {field!r} holds a path (PATHS), a plan (EXPERIMENTS) or a word (PLAIN)"
-            for field in sorted(fields - PATHS - PLAIN - EXPERIMENTS)
+            for field in sorted(fields - known)
         ]
-        if path_fields(ground.document, operation) and f"{method} {path}" not in ground.bodies:
+        if attacked_fields(ground.document, operation) and f"{method} {path}" not in ground.bodies:
             missing.append(f"{method} {path}: a good document (fixture `ground`)")
         for kind in set(operation.get("requestBody", {}).get("content", {})) - {"application/json"}:
             if (method, path) not in UPLOADS:
@@ -226,10 +245,12 @@ def test_nothing_is_left_out_of_the_attacks(ground: Ground) -> None:
 
 
 def test_the_attacked_documents_would_be_taken_without_the_attack(ground: Ground, app: Any, bench: Workbench) -> None:
-    for method, path, operation in operations(ground.document):
-        if f"{method} {path}" in ground.bodies:
+    for name, body in ground.bodies.items():
+        method, path = name.split()[:2]
+        if method.lower() in ground.document["paths"].get(path, {}):
+            operation = ground.document["paths"][path][method.lower()]
             jobs, runs = {job["id"] for job in _jobs(bench)}, set(bench.home.runs.iterdir())
-            answer = _send(app, method, ground.filled(path, operation), ground.bodies[f"{method} {path}"])
+            answer = _send(app, method, ground.filled(path, operation), body)
             assert answer.status < 300, f"{method} {path}: {answer.body}"
             for number in sorted({job["id"] for job in _jobs(bench)} - jobs, reverse=True):
                 bench.queue.abort(number)
@@ -238,9 +259,15 @@ def test_the_attacked_documents_would_be_taken_without_the_attack(ground: Ground
                 shutil.rmtree(made)
 
 
+def _evil_headers() -> dict[str, bytes]:
+    """Pictures whose header tells what they are; those whose content is wrong are found when they are looked at."""
+    return {name: content for name, content in evil_pictures().items() if name != "a png without rows"}
+
+
 UPLOADS = {
     ("POST", "/api/v1/datasets/upload"): evil_archives,
     ("POST", "/api/v1/models/{name}/predict"): evil_pictures,
+    ("POST", "/api/v1/images"): _evil_headers,
 }
 
 
