@@ -29,6 +29,8 @@ STYLE = """
   --bad: #ff8a80; --good: #6fd08c }
 body { color: var(--text); font-size: 15px }
 .body--light { background: #fff } .body--dark { background: #12161b }
+body { --q-primary: var(--accent) !important }
+@layer theme { .body--dark .bg-primary, .body--dark .bg-negative { color: #0b1220 !important } }
 .page { max-width: 1400px; width: 100%; margin: 0 auto; padding: 1rem; gap: 1rem }
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 1rem; width: 100%; background: transparent }
 .faint { color: var(--faint) } .bad { color: var(--bad) } .good { color: var(--good) }

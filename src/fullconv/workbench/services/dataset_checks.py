@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fullconv.data.classes import ClassTable
 from fullconv.data.dataset_paths import default_name
 from fullconv.data.examination import Examination
 from fullconv.data.inspection import Inspection, SampleDecoder
@@ -188,3 +189,9 @@ def _pairs(found: Examination) -> tuple[Pair, ...]:
 def _pair(number: int, one: Inspection, split: str) -> Pair:
     height, width = one.size or (0, 0)
     return Pair(number=number, key=one.sample.key, split=split, width=width, height=height)
+
+
+def found_classes(bench: Workbench, id: str) -> ClassTable | None:
+    """The classes as they are in the files, before all edits; none before the first look is over."""
+    scan = bench.checks.get(id).scan
+    return None if scan is None else scan.classes
