@@ -28,6 +28,9 @@ WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that parallel and compiled modules put before every name."""
 
 _DEEPEST_NEST = 8
+_SWELLING = 16
+"""A file may stand for so many times its own size in memory, and for `_UNSUSPICIOUS` bytes in any case."""
+_UNSUSPICIOUS = 2**28
 
 _REMEDY = "give a .safetensors file or a .pth state dict"
 
@@ -45,8 +48,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         files keep no order, so theirs is restored as far as the names tell it.
 
     Raises:
-        NetworkError: there is no such file, it is damaged or of another kind, it holds no tensors, or it is a pickle
-            that would run code.
+        NetworkError: there is no such file, it is damaged or of another kind, it holds no tensors, it is a pickle that
+            would run code, or a few bytes of it stand for more tensors than memory holds.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -65,6 +68,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     else:
         kinds = ", ".join((".safetensors", *PICKLES))
         raise NetworkError(f"is none of the kinds of weight files that are read ({kinds})", where=path, remedy=_REMEDY)
+    _refuse_swollen(content, path)
     state = flat_state(content)
     if not state:
         parts = content.items() if isinstance(content, Mapping) else ()
@@ -89,6 +93,14 @@ def flat_state(content: Any) -> dict[str, torch.Tensor]:
     while wrapper := next((w for w in WRAPPERS if found and all(name.startswith(w) for name in found)), None):
         found = {name.removeprefix(wrapper): value for name, value in found.items()}
     return {name: _as_computed(value) for name, value in found.items()}
+
+
+def _refuse_swollen(content: Any, path: Path) -> None:
+    """Sparse and repeated tensors take little room in a file, and all of it once they are dense."""
+    size = sum(4 * value.numel() for value in _nest(content).values() if isinstance(value, torch.Tensor))
+    if size > max(_UNSUSPICIOUS, _SWELLING * path.stat().st_size):
+        remedy = "save dense tensors, each once"
+        raise NetworkError(f"stands for {size / 2**30:.3g} GiB of tensors", where=path, remedy=remedy)
 
 
 def _nest(content: Any) -> Mapping[Any, Any]:

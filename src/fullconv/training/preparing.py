@@ -29,6 +29,7 @@ from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import NAMED_WEIGHTS, TransferReport, load_weights
 from fullconv.store.package import find_package
+from fullconv.store.stored_weights import find_weights
 from fullconv.training.display import LOG, TrainingDisplay
 from fullconv.training.heads import class_counts
 from fullconv.training.job import Job
@@ -111,13 +112,13 @@ def held_out(plan: Experiment, data: Dataset) -> Dataset:
 
 
 def _found_weights(weights: str, home: Workspace) -> Path:
-    """A weight file as it is; else the model package of that folder, run or name, if there is one."""
+    """A weight file as it is; else the model package of that folder, run or name, or stored weights, if there are."""
     path = Path(weights).expanduser()
     if path.is_file():
         return path
     with suppress(PackageError):
         return find_package(weights, home.models, home.runs)
-    return path
+    return find_weights(weights, home.models) or path
 
 
 def network_of(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyFCN:

@@ -1,4 +1,4 @@
-"""The catalogue: what datasets, runs and models there are, read from their directories and kept in the database.
+"""The catalogue: what datasets, runs, models and weights there are, read from their directories and kept in the database.
 
 The directories hold the truth. `refresh` looks at the time stamps of the files that matter and reads again what
 changed, so that what the shell did is seen here a moment later; `rebuild` forgets everything and reads all.
@@ -24,6 +24,9 @@ from fullconv.data.description import DatasetDescription
 from fullconv.errors import FullconvError, PackageError, PlanError
 from fullconv.files import read_document
 from fullconv.store.package import CARD, read_card
+from fullconv.store.stored_weights import CARD as WEIGHTS_CARD
+from fullconv.store.stored_weights import FILE as WEIGHTS_FILE
+from fullconv.store.stored_weights import read_weights_card
 from fullconv.training.runs import PLAN_FILE
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import FILE as STATUS_FILE
@@ -34,7 +37,7 @@ from fullconv.workbench.database import reading, writing
 from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workspace import Workspace
 
-Kind = Literal["dataset", "run", "model"]
+Kind = Literal["dataset", "run", "model", "weights"]
 SCORES = Path("report") / "scores.json"
 
 
@@ -244,8 +247,25 @@ def _model(directory: Path) -> dict[str, Any]:
     }
 
 
+def _weights(directory: Path) -> dict[str, Any]:
+    card, file = read_weights_card(directory), directory / WEIGHTS_FILE
+    if not file.is_file():
+        raise PackageError("its weights are gone", where=file, remedy="delete it, and upload them again")
+    return {
+        "created": card.added,
+        "facts": {
+            "source": card.source,
+            "tensors": card.tensors,
+            "values": card.values,
+            "licence": card.licence,
+            "bytes": file.stat().st_size,
+        },
+    }
+
+
 _PLACES: dict[Kind, _Place] = {
     "dataset": _Place(lambda home: home.datasets, DATASET_FILE, (DATASET_FILE, NOTES_FILE), _dataset),
     "run": _Place(lambda home: home.runs, STATUS_FILE, (STATUS_FILE, PLAN_FILE, str(SCORES), NOTES_FILE), _run),
     "model": _Place(lambda home: home.models, CARD, (CARD, NOTES_FILE), _model),
+    "weights": _Place(lambda home: home.models, WEIGHTS_CARD, (WEIGHTS_CARD, NOTES_FILE), _weights),
 }

@@ -97,7 +97,7 @@ class CatalogueEntry(SQLModel, table=True):
     """A dataset, run or model as its directory says.
 
     Args:
-        kind: "dataset", "run" or "model".
+        kind: "dataset", "run", "model" or "weights".
         name: of the directory.
         stamp: changes whenever the files that matter change.
         created: ISO 8601.

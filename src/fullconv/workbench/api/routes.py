@@ -11,12 +11,14 @@ from fullconv.workbench.api import (
     datasets,
     jobs,
     layers,
+    models,
     networks,
     plans,
     predictions,
     runs,
     system,
     trials,
+    weights,
 )
 from fullconv.workbench.api.problems import Problem
 
@@ -43,5 +45,7 @@ for part in (
     layers,
     trials,
     compare,
+    models,
+    weights,
 ):
     router.include_router(part.router)

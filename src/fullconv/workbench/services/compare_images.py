@@ -29,7 +29,7 @@ def dataset_images(bench: Workbench, request: CompareRequest) -> ImageSet:
     assert request.dataset is not None
     opened = bench.datasets.open(request.dataset)
     index = opened.index
-    split = request.split
+    split: str | None = request.split
     if request.keys:
         places = {key: place for place, key in enumerate(index.keys)}
         missing = next((key for key in request.keys if key not in places), None)

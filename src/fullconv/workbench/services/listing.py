@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Select, func, or_
+from sqlalchemy import ColumnElement, Select, and_, func, or_
 from sqlmodel import col, select
 
 from fullconv.workbench.catalogue import Kind
@@ -17,6 +17,7 @@ from fullconv.workbench.workbench import Workbench
 SortField = Literal[
     "created", "name", "state", "dataset", "network", "group", "mean_iou", "best_mean_iou", "pixel_accuracy"
 ]
+PackageKind = Literal["model", "run"]
 
 
 class Listing(BaseModel):
@@ -46,7 +47,7 @@ class Entry(BaseModel):
     """A dataset, run or model in a list.
 
     Args:
-        kind: "dataset", "run" or "model". name: of its directory.
+        kind: "dataset", "run", "model" or "weights". name: of its directory.
         created: ISO 8601, UTC.
         state, dataset, network, group: where it has one.
         mean_iou, pixel_accuracy: on the test images. best_mean_iou: on the validation images so far.
@@ -109,8 +110,25 @@ class Page(BaseModel):
 
 def listed(bench: Workbench, kind: Kind, wanted: Listing | None = None) -> Page:
     """A part of the list of one kind."""
-    wanted = wanted or Listing()
-    conditions = _conditions(kind, wanted)
+    return _page(bench, col(CatalogueEntry.kind) == kind, wanted or Listing())
+
+
+def listed_packages(bench: Workbench, wanted: Listing | None = None, *, kind: PackageKind | None = None) -> Page:
+    """A part of the list of all that predicts: models of the store, and runs that have a model.
+
+    Args:
+        kind: only these.
+    """
+    has_model = col(CatalogueEntry.facts)["split"].as_string().is_not(None)
+    kinds = {
+        "model": col(CatalogueEntry.kind) == "model",
+        "run": and_(col(CatalogueEntry.kind) == "run", has_model),
+    }
+    return _page(bench, or_(*kinds.values()) if kind is None else kinds[kind], wanted or Listing())
+
+
+def _page(bench: Workbench, which: ColumnElement[bool], wanted: Listing) -> Page:
+    conditions = _conditions(which, wanted)
     with reading(bench.engine) as session:
         total = session.exec(select(func.count()).select_from(CatalogueEntry).where(*conditions)).one()
         query: Select[Any] = select(CatalogueEntry).where(*conditions)
@@ -136,8 +154,8 @@ def values_of(bench: Workbench, kind: Kind) -> dict[str, list[str]]:
     return found
 
 
-def _conditions(kind: Kind, wanted: Listing) -> Sequence[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [col(CatalogueEntry.kind) == kind]
+def _conditions(which: ColumnElement[bool], wanted: Listing) -> Sequence[ColumnElement[bool]]:
+    conditions = [which]
     for name in ("state", "dataset", "group"):
         value = getattr(wanted, name)
         if value is not None:

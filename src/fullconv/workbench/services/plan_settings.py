@@ -18,6 +18,7 @@ from fullconv.errors import FullconvError, StorageError
 from fullconv.networks.own_file import absolute_name, is_own_file
 from fullconv.networks.weights import NAMED_WEIGHTS
 from fullconv.store.package import CARD
+from fullconv.store.stored_weights import find_weights
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.sweep import axes_of
 from fullconv.workbench.mistakes import WrongField, WrongFields, wrong_fields
@@ -241,7 +242,7 @@ def _network(bench: Workbench, value: str) -> str:
 
 
 def _weights(bench: Workbench, value: str) -> str:
-    """A named kind as it is; else the path of a weight file, or of the package of a model or run."""
+    """A named kind as it is; else the path of a weight file, of stored weights, or of the package of a model or run."""
     if value in NAMED_WEIGHTS:
         return value
     if "/" in value or value.startswith("~"):
@@ -256,7 +257,10 @@ def _weights(bench: Workbench, value: str) -> str:
     for candidate in (bench.home.models / name, bench.home.runs / name / "model"):
         if (candidate / CARD).is_file():
             return str(candidate)
-    raise NotThere(f"no model or finished run is named {name!r}", remedy="choose another one, or give a path")
+    stored = find_weights(name, bench.home.models)
+    if stored is not None:
+        return str(stored)
+    raise NotThere(f"no model, weights or finished run is named {name!r}", remedy="choose another one, or give a path")
 
 
 def _group(bench: Workbench, value: str) -> str:

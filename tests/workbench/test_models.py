@@ -1,0 +1,280 @@
+"""Models by REST: listed, shown, uploaded, downloaded, renamed, licensed, copied, deleted."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from starlette.testclient import TestClient
+
+from fullconv.networks.own_file import own_network
+from fullconv.prediction.model import Model
+from fullconv.store.package import HistoryEntry, read_card, save_package
+from fullconv.store.recipe import NetworkCode
+from fullconv.training.fit import plan_run
+from fullconv.workbench.application import create_app
+from fullconv.workbench.settings import ServerSettings
+from fullconv.workbench.workbench import Workbench
+from fullconv.workspace import Workspace
+
+from .conftest import BASE, QUICK
+
+MODELS, WEIGHTS = "/api/v1/models", "/api/v1/weights"
+
+
+def archive_of(folder: Path, prefix: str = "packed/", **more: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for path in sorted(folder.iterdir()):
+            packed.write(path, f"{prefix}{path.name}")
+        for name, content in more.items():
+            packed.writestr(f"{prefix}{name}", content)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def package(home: Workspace) -> Path:
+    return home.run("first") / "model"
+
+
+@pytest.fixture
+def stored(client: TestClient, package: Path) -> TestClient:
+    """With the model `streets` in the store."""
+    answer = client.post(f"{MODELS}/first/copies", json={"name": "streets"})
+    assert answer.status_code == 201, answer.text
+    return client
+
+
+def test_models_of_runs_are_models_too(stored: TestClient) -> None:
+    found = stored.get(MODELS).json()
+    assert {(entry["kind"], entry["name"]) for entry in found["entries"]} == {("model", "streets"), ("run", "first")}
+    assert found["total"] == 2
+    assert [entry["name"] for entry in stored.get(MODELS, params={"kind": "run"}).json()["entries"]] == ["first"]
+    assert stored.get(MODELS, params={"kind": "model", "search": "nothing"}).json()["total"] == 0
+    assert stored.get(MODELS, params={"kind": "dataset"}).status_code == 422
+
+
+def test_a_run_without_model_is_none(client: TestClient, bench: Workbench) -> None:
+    plan_run("streets", QUICK, workspace=bench.home)
+    bench.catalogue.refresh()
+    assert client.get(MODELS).json()["total"] == 1
+
+
+def test_a_model_shows_what_its_package_says(client: TestClient, package: Path) -> None:
+    facts = client.get(f"{MODELS}/first").json()
+    card = read_card(package)
+    assert (facts["kind"], facts["network"], facts["usable"]) == ("run", card.network.name, True)
+    assert [entry["name"] for entry in facts["heads"][0]["classes"]] == list(card.classes.names)  # type: ignore[union-attr]
+    assert facts["scores"][0]["mean_iou"] == card.scores[0].mean_iou
+    assert facts["heads"][0]["classes"][0]["iou"] == card.scores[0].iou[facts["heads"][0]["classes"][0]["name"]]
+    net = Model.load(package, device="cpu").net
+    assert facts["parameters"] == sum(parameter.numel() for parameter in net.parameters())
+    assert facts["size"] == sum(path.stat().st_size for path in package.iterdir())
+    assert client.get(f"{MODELS}/nobody").status_code == 404
+
+
+def test_what_is_downloaded_can_be_uploaded_and_predicts_the_same(client: TestClient, package: Path) -> None:
+    answer = client.get(f"{MODELS}/first/package")
+    assert answer.headers["content-disposition"] == 'attachment; filename="first.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        assert packed.testzip() is None
+        assert set(packed.namelist()) == {"first/model.yaml", "first/model.safetensors"}
+    made = client.post(MODELS, params={"name": "back"}, content=answer.content)
+    assert made.status_code == 201, made.text
+    assert made.json()["history"][-1]["what"] == "uploaded"
+    home = package.parents[2]
+    before, after = load_file(package / "model.safetensors"), load_file(home / "models" / "back" / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert client.get(MODELS, params={"kind": "model"}).json()["entries"][0]["name"] == "back"
+
+
+def test_an_upload_keeps_what_belongs_to_a_package_and_its_own_name(client: TestClient, package: Path) -> None:
+    content = archive_of(package, prefix="", **{"evil.pkl": b"x", "notes.yaml": b"format: 1\nnote: hello\n"})
+    made = client.post(MODELS, content=content).json()
+    assert made["name"] == "first"
+    assert [file["name"] for file in made["files"]] == ["model.safetensors", "model.yaml"]
+    assert made["note"] == ""
+    assert client.post(MODELS, content=content).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "sentence"),
+    [
+        (b"nothing", 415, "package: is neither a zip nor a tar"),
+        ("empty", 422, "holds no files"),
+        ("other", 422, "holds no model package"),
+        ("two", 422, "2 model packages"),
+        ("slip", 422, "leads out of the archive"),
+        ("cut", 422, "cannot be read"),
+        ("classes", 422, "do not fit"),
+    ],
+)
+def test_what_is_no_package_never_appears(
+    client: TestClient, package: Path, tmp_path: Path, content: bytes | str, status: int, sentence: str
+) -> None:
+    copy = Path(shutil.copytree(package, tmp_path / "copy"))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        if content == "other":
+            packed.writestr("readme.txt", "hello")
+        if content == "slip":
+            packed.writestr("../model.yaml", "x")
+        if content == "two":
+            for name in ("a", "b"):
+                packed.write(copy / "model.yaml", f"{name}/model.yaml")
+        if content == "cut":
+            packed.write(copy / "model.yaml", "model.yaml")
+            packed.writestr("model.safetensors", (copy / "model.safetensors").read_bytes()[:5000])
+        if content == "classes":
+            card = yaml.safe_load((copy / "model.yaml").read_text())
+            del card["classes"]["classes"][0]
+            card["network"]["classes"] -= 1
+            packed.writestr("model.yaml", yaml.safe_dump(card))
+            packed.write(copy / "model.safetensors", "model.safetensors")
+    body = content if isinstance(content, bytes) else stream.getvalue()
+    answer = client.post(MODELS, params={"name": "new"}, content=body)
+    assert (answer.status_code, sentence in answer.text) == (status, True), answer.text
+    assert str(package.parents[2]) not in answer.text
+    models = package.parents[2] / "models"
+    assert not models.exists() or not list(models.iterdir())
+    assert not list((package.parents[2] / "cache" / "uploads").iterdir())
+
+
+@pytest.fixture
+def own(tmp_path: Path, package: Path) -> bytes:
+    """A package whose network is somebody's own file, which leaves a trace when it runs."""
+    (tmp_path / "net.py").write_text(
+        "import pathlib, torch\n"
+        f"pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+        "def build(classes, channels):\n"
+        "    return torch.nn.Conv2d(channels, classes, 3, padding=1)\n"
+    )
+    card = read_card(package)
+    net = own_network(f"{tmp_path}/net.py:build", classes=len(card.classes))
+    network = card.network.model_copy(update={"name": "net.py:build", "code": NetworkCode.of(net.file)})
+    folder = save_package(tmp_path / "own", net, card.model_copy(update={"network": network}))
+    (tmp_path / "ran").unlink()
+    return archive_of(folder)
+
+
+def test_code_is_not_taken(client: TestClient, own: bytes, tmp_path: Path) -> None:
+    answer = client.post(MODELS, params={"name": "own"}, content=own)
+    assert (answer.status_code, "--allow-code" in answer.text) == (403, True), answer.text
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_is_taken_and_not_run_where_it_is_allowed(home: Workspace, own: bytes, tmp_path: Path) -> None:
+    bench = Workbench(ServerSettings(home, allow_code=True))
+    client = TestClient(create_app(bench, pages=False), base_url=BASE)
+    made = client.post(MODELS, params={"name": "own"}, content=own)
+    assert made.status_code == 201, made.text
+    assert (made.json()["needs_code"], made.json()["usable"]) == (True, True)
+    assert not (tmp_path / "ran").exists()
+    bench.engine.dispose()
+    closed = Workbench(ServerSettings(home))
+    facts = TestClient(create_app(closed, pages=False), base_url=BASE).get(f"{MODELS}/own").json()
+    assert (facts["usable"], "--allow-code" in facts["why_not"]) == (False, True)
+    closed.engine.dispose()
+
+
+def test_a_model_gets_another_name_and_licence(stored: TestClient, home: Workspace) -> None:
+    changed = stored.patch(f"{MODELS}/streets", json={"name": "avenues", "licence": " CC-BY-4.0 "}).json()
+    assert (changed["name"], changed["licence"]) == ("avenues", "CC-BY-4.0")
+    assert changed["history"][-1]["what"] == "renamed from streets"
+    assert stored.get(f"{MODELS}/streets").status_code == 404
+    assert read_card(home.model("avenues")).name == "avenues"
+    assert stored.patch(f"{MODELS}/avenues", json={"licence": None}).json()["licence"] is None
+    assert stored.patch(f"{MODELS}/avenues", json={"name": "../x"}).status_code == 422
+    assert stored.patch(f"{MODELS}/first", json={"name": "x"}).status_code == 409
+    stored.post(f"{MODELS}/avenues/copies", json={"name": "other"})
+    assert stored.patch(f"{MODELS}/avenues", json={"name": "other"}).status_code == 409
+    assert stored.post(f"{MODELS}/avenues/copies", json={"name": "other"}).status_code == 409
+
+
+def test_notes_of_a_run_lie_beside_the_run(stored: TestClient, home: Workspace) -> None:
+    body = {"format": 1, "tags": ["paper"], "note": "the best"}
+    assert stored.put(f"{MODELS}/first/annotations", json=body).json()["tags"] == ["paper"]
+    assert (home.run("first") / "notes.yaml").is_file()
+    stored.put(f"{MODELS}/streets/annotations", json=body)
+    assert (home.model("streets") / "notes.yaml").is_file()
+    assert stored.get(MODELS, params={"tag": "paper"}).json()["total"] == 2
+
+
+def test_what_a_run_or_model_needs_is_kept(stored: TestClient, bench: Workbench) -> None:
+    plan = plan_run("streets", QUICK | {"weights": "streets"}, workspace=bench.home)
+    answer = stored.delete(f"{MODELS}/streets")
+    assert (answer.status_code, plan.name in answer.text) == (409, True), answer.text
+    assert stored.patch(f"{MODELS}/streets", json={"name": "x"}).status_code == 409
+    assert stored.get(f"{MODELS}/streets").json()["used_by"] == [f"run {plan.name}"]
+    shutil.rmtree(plan)
+    card = read_card(bench.home.model("streets"))
+    child = card.model_copy(
+        update={"name": "child", "history": (HistoryEntry.now("trained", weights="model streets"),)}
+    )
+    save_package(bench.home.model("child"), Model.load("streets", workspace=bench.home, device="cpu").net, child)
+    answer = stored.delete(f"{MODELS}/streets")
+    assert (answer.status_code, "model child" in answer.text) == (409, True), answer.text
+    assert stored.delete(f"{MODELS}/child").status_code == 204
+    assert stored.delete(f"{MODELS}/streets").status_code == 204
+    assert stored.delete(f"{MODELS}/first").status_code == 409
+    assert [path.name for path in bench.home.models.iterdir()] == []
+
+
+def test_weights_are_taken_and_runs_start_from_them(client: TestClient, bench: Workbench, package: Path) -> None:
+    content = (package / "model.safetensors").read_bytes()
+    made = client.post(WEIGHTS, params={"file": "street net.safetensors"}, content=content)
+    assert made.status_code == 201, made.text
+    assert made.json()["name"] == "street-net"
+    assert client.get(WEIGHTS).json()["entries"][0]["facts"]["source"] == "street net.safetensors"
+    assert client.get(f"{WEIGHTS}/street-net/file").content == content
+    plan = plan_run("streets", QUICK | {"weights": "street-net"}, workspace=bench.home)
+    assert client.delete(f"{WEIGHTS}/street-net").status_code == 409
+    assert client.patch(f"{WEIGHTS}/street-net", json={"name": "x"}).status_code == 409
+    shutil.rmtree(plan)
+    changed = client.patch(f"{WEIGHTS}/street-net", json={"name": "start", "licence": "MIT"}).json()
+    assert (changed["name"], changed["licence"]) == ("start", "MIT")
+    assert client.delete(f"{WEIGHTS}/start").status_code == 204
+    assert client.get(f"{WEIGHTS}/start").status_code == 404
+
+
+def test_pickles_are_read_without_running_them(client: TestClient, tmp_path: Path) -> None:
+    state = {"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}
+    torch.save(state, tmp_path / "plain.pth")
+    made = client.post(WEIGHTS, params={"file": "plain.pth"}, content=(tmp_path / "plain.pth").read_bytes())
+    assert (made.status_code, made.json()["tensors"]) == (201, 2)
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    for name, content, sentence in (
+        ("module.pth", (tmp_path / "module.pth").read_bytes(), "would run code"),
+        ("x.pth", b"nothing", "no readable weights"),
+        ("x.safetensors", b"nothing", "cannot be read"),
+        ("x.py", b"print()", "no kind of weight file"),
+    ):
+        answer = client.post(WEIGHTS, params={"file": name}, content=content)
+        assert (answer.status_code, sentence in answer.text) == (422, True), answer.text
+        assert str(tmp_path) not in answer.text
+
+
+def test_nothing_changes_where_it_is_only_looked_at(home: Workspace, package: Path) -> None:
+    bench = Workbench(ServerSettings(home, read_only=True))
+    client = TestClient(create_app(bench, pages=False), base_url=BASE)
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", MODELS, {"content": archive_of(package)}),
+        ("POST", f"{MODELS}/first/copies", {"json": {"name": "x"}}),
+        ("PATCH", f"{MODELS}/first", {"json": {"licence": "MIT"}}),
+        ("PUT", f"{MODELS}/first/annotations", {"json": {"note": "x"}}),
+        ("DELETE", f"{MODELS}/first", {}),
+        ("POST", f"{WEIGHTS}?file=x.safetensors", {"content": b"x"}),
+        ("PATCH", f"{WEIGHTS}/x", {"json": {}}),
+        ("DELETE", f"{WEIGHTS}/x", {}),
+    ]
+    for method, address, body in requests:
+        assert client.request(method, address, **body).status_code == 403, (method, address)
+    assert not home.models.exists()
+    bench.engine.dispose()
