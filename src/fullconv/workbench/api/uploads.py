@@ -12,12 +12,12 @@ from starlette.types import Message
 
 from fullconv.errors import DataError
 from fullconv.workbench.predicting.images import Upload
+from fullconv.workbench.predicting.images import plain_name as plain_name
 from fullconv.workbench.security.uploads import received, too_large
 from fullconv.workbench.settings import Limits
 
 FORM = "multipart/form-data"
 MOST_FILES = 1000
-NAMELESS = "image"
 
 BODY: dict[str, Any] = {
     "required": True,
@@ -66,17 +66,6 @@ async def uploaded_images(request: Request, limits: Limits) -> AsyncIterator[lis
             remedy = "send the file as the request's body, or as a file in a form"
             raise DataError("the request holds no image", where="body", remedy=remedy)
         yield found
-
-
-def plain_name(given: str | None) -> str:
-    """What a visitor calls a file, without folders; what cannot be shown is left out.
-
-    >>> plain_name("C:\\\\photos\\\\cat.jpg"), plain_name("../../etc/passwd"), plain_name(None)
-    ('cat.jpg', 'passwd', 'image')
-    """
-    last = (given or "").replace("\\", "/").rpartition("/")[2]
-    shown = "".join(letter for letter in last if letter.isprintable()).strip()[:200]
-    return NAMELESS if shown in ("", ".", "..") else shown
 
 
 def _counted(request: Request, limit: int) -> Request:

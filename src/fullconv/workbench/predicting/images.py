@@ -12,6 +12,8 @@ from fullconv.prediction.model import Model
 from fullconv.workbench.security.pictures import read_checked
 from fullconv.workbench.settings import Limits
 
+NAMELESS = "image"
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -33,3 +35,14 @@ class Upload:
             TooLarge: it has more pixels than are taken.
         """
         return model.checked(read_checked(self.path, limits, where=self.name), where=self.name)
+
+
+def plain_name(given: str | None) -> str:
+    """What a visitor calls a file, without folders; what cannot be shown is left out.
+
+    >>> plain_name("C:\\\\photos\\\\cat.jpg"), plain_name("../../etc/passwd"), plain_name(None)
+    ('cat.jpg', 'passwd', 'image')
+    """
+    last = (given or "").replace("\\", "/").rpartition("/")[2]
+    shown = "".join(letter for letter in last if letter.isprintable()).strip()[:200]
+    return NAMELESS if shown in ("", ".", "..") else shown
