@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd, isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from fullconv.geometry.states import Plane
 Maps = npt.NDArray[np.float32]
 """(channels, rows, columns)."""
 BINS = 40
+SAMPLE = 200_000
+"""Numbers of a layer that its histogram counts, about."""
 
 
 def maps_of(value: torch.Tensor, plane: Plane | None) -> torch.Tensor:
@@ -49,7 +52,8 @@ class Summary:
         zeros: share of them that are exactly zero, 0 to 1.
         constant: channels that hold one number everywhere.
         channels, rows, columns: of the maps.
-        histogram: how many numbers lie in each of 40 equal parts from `least` to `greatest`.
+        histogram: how many numbers lie in each of 40 equal parts from `least` to `greatest`; of large layers some
+            200,000 are counted, evenly spread.
         broken: numbers that are not finite; they count nowhere else.
     """
 
@@ -73,22 +77,27 @@ def summarized(maps: torch.Tensor) -> Summary:
     >>> found.mean, found.least, found.greatest, found.zeros, found.constant, found.histogram[0], found.histogram[-1]
     (1.0, 0.0, 2.0, 0.25, 1, 1, 1)
     """
-    values = maps.detach().float()
-    known = values.isfinite()
-    broken = int(values.numel() - known.sum())
-    finite = values[known] if broken else values.flatten()
+    values = maps.detach().float().contiguous()
     channels, rows, columns = values.shape
-    least, greatest = (float(end) for end in finite.aminmax()) if finite.numel() else (0.0, 0.0)
-    std, mean = torch.std_mean(finite, correction=0) if finite.numel() else (torch.zeros(()), torch.zeros(()))
     by_channel = values.flatten(1)
-    counts = torch.histc(finite, BINS, least, greatest) if greatest > least else _all_in_the_middle(finite.numel())
+    lows, highs = by_channel.amin(1), by_channel.amax(1)
+    least, greatest = float(lows.min()), float(highs.max())
+    finite, broken = by_channel, 0
+    if not isfinite(least) or not isfinite(greatest):
+        finite = by_channel[by_channel.isfinite()][None]
+        broken = by_channel.numel() - finite.numel()
+        if not finite.numel():
+            finite = torch.zeros(1, 1)
+        least, greatest = (float(end) for end in finite.aminmax())
+    mean, std = _mean_and_deviation(finite)
+    counts = torch.histc(_spread(finite), BINS, least, greatest) if greatest > least else _all_in_the_middle(finite)
     return Summary(
-        mean=float(mean),
-        std=float(std),
+        mean=mean,
+        std=std,
         least=least,
         greatest=greatest,
-        zeros=float((finite == 0).sum()) / max(1, finite.numel()),
-        constant=int((by_channel.amin(1) == by_channel.amax(1)).sum()),
+        zeros=1 - int(finite.count_nonzero()) / finite.numel(),
+        constant=int((lows == highs).sum()),
         channels=channels,
         rows=rows,
         columns=columns,
@@ -97,9 +106,27 @@ def summarized(maps: torch.Tensor) -> Summary:
     )
 
 
-def _all_in_the_middle(count: int) -> torch.Tensor:
+def _mean_and_deviation(values: torch.Tensor) -> tuple[float, float]:
+    """Of all of (channels, numbers): several times faster than `torch.std_mean` on a processor."""
+    means = values.mean(1, dtype=torch.float32)
+    squares = (values - means[:, None]).square_().sum(1).double()
+    mean = means.double().mean()
+    variance = squares.mean() / values.shape[1] + (means.double() - mean).square().mean()
+    return float(mean), float(variance.sqrt())
+
+
+def _spread(values: torch.Tensor) -> torch.Tensor:
+    """Numbers evenly spread over all: every n-th, where n has nothing in common with the length of a row."""
+    flat = values.flatten()
+    step = max(1, flat.numel() // SAMPLE)
+    while step > 1 and gcd(step, values.shape[1]) > 1:
+        step += 1
+    return flat[::step].contiguous()
+
+
+def _all_in_the_middle(values: torch.Tensor) -> torch.Tensor:
     counts = torch.zeros(BINS)
-    counts[BINS // 2] = count
+    counts[BINS // 2] = values.numel()
     return counts
 
 

@@ -34,7 +34,7 @@ class SeenLayer:
         weight: what it multiplies with, where that is a convolution or a linear layer.
         whole: why its units read the whole image, or why it is not known what they read.
         repeats: pixels by which units at the image's edges may read further, where outermost cells are repeated.
-        main: has parameters or a window, or moves cells; others are activations, sums and the like.
+        main: has weights or a window, or moves cells; others are norms, activations, sums and the like.
     """
 
     layer: Layer
@@ -104,7 +104,7 @@ class TracedNetwork:
 
     def _seen_layers(self) -> Iterator[SeenLayer]:
         _, obstacles = follow(self._traced)
-        main = {layer.name for layer in chosen_layers(self.geometry, every=False) if layer.operation != "PadToFit"}
+        main = {layer.name for layer in chosen_layers(self.geometry, every=False) if not _is_aside(layer)}
         whole: dict[fx.Node, tuple[Obstacle, ...]] = {}
         repeated: dict[fx.Node, bool] = {}
         for node in self._traced.graph.graph.nodes:
@@ -157,7 +157,7 @@ class HookedNetwork:
         def note(name: str, value: torch.Tensor, module: nn.Module) -> None:
             layer = _bare_layer(name, value, module, counted=module not in counted)
             counted.add(module)
-            main = layer.parameters > 0 or layer.kernel is not None
+            main = (layer.parameters > 0 or layer.kernel is not None) and not _is_aside(layer)
             found.append(SeenLayer(layer, module, weight_of(module), (obstacle,), 0, main))
 
         with torch.no_grad():
@@ -227,6 +227,11 @@ class _Visiting(fx.Interpreter):
         if n is self._last:
             raise _Enough
         return value
+
+
+def _is_aside(layer: Layer) -> bool:
+    """Whether it belongs to another layer: a norm behind a convolution, the padding before the first."""
+    return layer.operation == "PadToFit" or "norm" in layer.operation.lower()
 
 
 def _repeats(module: nn.Module | None) -> bool:

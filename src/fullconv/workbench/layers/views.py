@@ -39,7 +39,7 @@ class LayerView(BaseModel):
 
     Args:
         name: of its module, or of the operation inside one. operation: what it does.
-        main: it has parameters or a window, or moves cells; others are activations, sums and the like.
+        main: it has weights or a window, or moves cells; others are norms, activations, sums and the like.
         channels, rows, columns: of its result.
         kernel, step, padding, dilation: its own, rows and columns.
         parameters: numbers that it learns. multiply_adds: for this image.
