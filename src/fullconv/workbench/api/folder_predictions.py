@@ -67,7 +67,7 @@ def read_picture(
     number: Annotated[int, Path(ge=0, le=2**31 - 1)],
     view: Annotated[Literal["labels", "overlay"], Query(description="Label map, or overlay with a legend.")] = "labels",
     size: Annotated[
-        int | None, Query(description="Longest side of an overlay in pixels, which is a JPEG then.", ge=16, le=4096)
+        int | None, Query(description="Longest side of an overlay, then a JPEG without legend.", ge=16, le=4096)
     ] = None,
 ) -> Response:
     """A picture of one of its images."""

@@ -44,8 +44,8 @@ export default {
           <span v-if="reading.truth" :class="reading.right ? 'good' : 'bad'">{{ reading.truth }}</span>
           <span class="faint">x {{ reading.x }}, y {{ reading.y }}</span>
         </template>
-        <span v-else class="faint">Point at the image to read a pixel; drag to move, scroll to zoom. With the keyboard:
-          arrows and + − .</span>
+        <span v-else class="faint">Point at the image to read a pixel. Drag to move; click and scroll, or hold Ctrl and
+          scroll, to zoom. With the keyboard: arrows, + and −.</span>
       </div>
     </div>`,
   props: { trial: Object, panes: Array, settings: Object, legend: String, resourcePath: String },
@@ -74,6 +74,7 @@ export default {
     this.tiles = new Map(); // address → a tile, or the promise of one
     this.hidden = new Set();
     this.highlighted = -1;
+    this.whole_zoom = 0;
     this.values = { opacity: 0.5, outline: 1, mask: 0, ...this.settings };
   },
   async mounted() {
@@ -134,7 +135,7 @@ export default {
       const bounds = L.latLngBounds([-height, 0], [0, width]);
       const map = L.map(element, {
         crs: L.CRS.Simple, zoomSnap: 0, zoomDelta: 0.5, wheelPxPerZoomLevel: 180, attributionControl: false,
-        zoomControl: false, zoomAnimation: false, fadeAnimation: false, inertia: false, maxZoom: 5,
+        zoomControl: false, scrollWheelZoom: false, dragging: !L.Browser.mobile, zoomAnimation: false, fadeAnimation: false, inertia: false, maxZoom: 5,
         minZoom: -levels - 1, maxBounds: bounds.pad(0.5), boxZoom: false,
       });
       const layer = new PaintedLayer({
@@ -147,7 +148,17 @@ export default {
       layer.addTo(map);
       map.on("move zoom", () => this.follow(pane));
       map.on("dragstart keydown", () => (this.moved = true));
-      element.addEventListener("wheel", () => (this.moved = true), { passive: true });
+      // A page that is being scrolled goes on: the wheel zooms what was clicked, or with Ctrl.
+      element.addEventListener("wheel", (event) => {
+        const zooms = event.ctrlKey || event.metaKey || element.contains(document.activeElement);
+        map.scrollWheelZoom[zooms ? "enable" : "disable"]();
+        this.moved ||= zooms;
+      }, { capture: true, passive: true });
+      if (pane === this.shown[0]) {
+        L.control.zoom({ position: "topright" }).addTo(map);
+        element.querySelectorAll(".leaflet-control-zoom a").forEach((link) =>
+          link.addEventListener("click", () => (this.moved = true), true));
+      }
       map.on("mousemove", (event) => this.point(event.latlng, true));
       map.on("mouseout", () => this.leave());
       map.on("click", (event) => this.point(event.latlng, true));
@@ -170,7 +181,10 @@ export default {
         map.invalidateSize({ animate: false, pan: false });
         if (!this.moved) {
           const inside = Math.min(element.clientWidth / width, element.clientHeight / height);
-          if (inside > 0) map.setView([-height / 2, width / 2], Math.log2(inside), { animate: false });
+          if (inside > 0) {
+            this.whole_zoom = Math.log2(inside);
+            map.setView([-height / 2, width / 2], this.whole_zoom, { animate: false });
+          }
         }
       }
     },
@@ -188,7 +202,9 @@ export default {
       this.following = false;
     },
     sharpen(element, map) {
-      element.classList.toggle("sharp", map.getZoom() > 0.4);
+      const zoom = map.getZoom();
+      element.classList.toggle("sharp", zoom > 0.4);
+      if (L.Browser.mobile) map.dragging[zoom > this.whole_zoom + 0.05 ? "enable" : "disable"]();
     },
 
     // ---- tiles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlencode
 
 from nicegui import context, ui
@@ -9,6 +10,8 @@ from starlette.datastructures import QueryParams
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.pages.asking import asked
+from fullconv.workbench.pages.many_images import ManyImages
+from fullconv.workbench.pages.scoring import Scoring
 from fullconv.workbench.pages.stacks import add_stack_style
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
 from fullconv.workbench.pages.trial_images import STYLE as IMAGES_STYLE
@@ -20,6 +23,7 @@ from fullconv.workbench.services.trials import open_trial, trial_of
 from fullconv.workbench.trials.views import TrialView, TrialWish
 
 LOOK_SECONDS = 0.5
+TABS = {"one": "One image", "many": "Many images", "dataset": "A whole dataset"}
 
 
 async def trial_page() -> None:
@@ -54,6 +58,7 @@ class _Trial:
         self.head: str | None = address.get("head")
         self.dataset = address.get("dataset", "") or self.models[self.model].dataset or ""
         self.image = _image_of(address)
+        self.tab = address.get("tab", "one") if address.get("tab") in TABS else "one"
         self._turn = 0
 
     async def build(self) -> None:
@@ -67,11 +72,24 @@ class _Trial:
             self.heads = ui.select([], label="Head", on_change=self._other_head).props("dense options-dense")
             self.heads.style("min-width: 9rem")
         await self._show_heads()
-        ImageChoice(self.image, self.dataset, self._chosen)
-        self.result = ui.column().classes("w-full").style("gap: .6rem").props("aria-live=polite")
-        self._hint()
+        with ui.tabs().props("dense no-caps align=left").classes("w-full") as tabs:
+            for name, title in TABS.items():
+                ui.tab(name, title)
+        with ui.tab_panels(tabs, value=self.tab, animated=False, keep_alive=True).classes("w-full bg-transparent"):
+            with ui.tab_panel("one").classes("column").style("gap: 1rem; padding: .6rem 0"):
+                ImageChoice(self.image, self.dataset, self._chosen)
+                self.result = ui.column().classes("w-full").style("gap: .6rem").props("aria-live=polite")
+                self._hint()
+            with ui.tab_panel("many").classes("column").style("gap: 1rem; padding: .6rem 0"):
+                ManyImages(self._chosen_model)
+            with ui.tab_panel("dataset").classes("column").style("gap: 1rem; padding: .6rem 0"):
+                Scoring(self._chosen_model, self.dataset)
         if self.image:
             ui.timer(0.01, self._predict, once=True)
+
+    def _chosen_model(self) -> tuple[str, Literal["model", "run"], str | None]:
+        entry = self.models[self.model]
+        return entry.name, entry.kind, self.head
 
     async def _show_heads(self) -> None:
         entry = self.models[self.model]

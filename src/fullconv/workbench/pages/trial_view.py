@@ -18,7 +18,9 @@ VIEW_STYLE = (
     + """
 .trial { display: grid; grid-template-columns: minmax(0, 1fr) 19rem; gap: 1.2rem; width: 100%; align-items: start }
 .trial-side { display: flex; flex-direction: column; gap: .8rem; min-width: 0 }
-@media (max-width: 900px) { .trial { grid-template-columns: minmax(0, 1fr) } }
+.trial-controls { display: flex; flex-direction: column; gap: .5rem }
+@media (max-width: 900px) {
+  .trial { grid-template-columns: minmax(0, 1fr) } .trial-side { display: contents } .trial-controls { order: -1 } }
 .legend { display: flex; flex-direction: column; width: 100% }
 .legend .row-head, .legend button { display: grid; grid-template-columns: 1.1rem minmax(0, 1fr) 4rem; gap: .5rem;
   align-items: center; padding: .22rem .4rem; text-align: right }
@@ -60,8 +62,9 @@ class TrialDisplay:
             given = {"opacity": settings["opacity"] / 100, "mask": settings["mask"] / 100}
             self.viewer = LabelViewer(trial, legend=LEGEND, panes=panes, settings=settings | given)
             with ui.element("div").classes("trial-side"):
-                self._panes(panes)
-                self._sliders(settings)
+                with ui.element("div").classes("trial-controls"):
+                    self._panes(panes)
+                    self._sliders(settings)
                 if self.truth:
                     self._scores()
                 self._legend()

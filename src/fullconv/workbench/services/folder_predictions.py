@@ -196,7 +196,7 @@ def picture_of(
 
     Args:
         view: label map with the dataset's own ids, or overlay with a legend.
-        size: of an overlay, its longest side in pixels; as it was written if not given.
+        size: of an overlay without its legend, the longest side in pixels; as it was written if not given.
 
     Raises:
         NotThere: there is no such image.
@@ -211,9 +211,8 @@ def picture_of(
         raise NotThere("its picture is gone", where=rows[number].name, remedy="predict it again")
     if size is None or view == "labels":
         return path.read_bytes(), "image/png"
-    with Image.open(path) as picture:
-        picture.draft("RGB", (size, size))
-        small = picture.convert("RGB")
+    with Image.open(path) as picture, Image.open(results / f"{rows[number].name}.png") as labels:
+        small = picture.convert("RGB").crop((0, 0, *labels.size))  # the legend lies to the right
     small.thumbnail((size, size))
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=85)
