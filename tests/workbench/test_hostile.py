@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,16 +13,14 @@ import pytest
 from sqlmodel import select
 
 from asgi_requests import HOST, Answer, ask
+from attacked_workbench import ground_of, opened, prepared, send
 from fullconv.workbench.application import create_app
 from fullconv.workbench.database import reading
-from fullconv.workbench.settings import Limits, ServerSettings, Slots
 from fullconv.workbench.tables import Job
 from fullconv.workbench.workbench import Workbench
-from fullconv.workspace import Workspace
 from hostile_requests import (
     BYTES,
     EXPERIMENTS,
-    JSON,
     NAMED,
     PATHS,
     PLAIN,
@@ -33,17 +29,16 @@ from hostile_requests import (
     Ground,
     Hostile,
     attacked_fields,
-    evil_archives,
     evil_bodies,
     evil_experiments,
     evil_fields,
-    evil_pictures,
     evil_values,
     json_schema,
     operations,
     parameters,
     text_fields,
 )
+from hostile_uploads import evil_archives, evil_pictures
 
 FORGED = {
     "another host": (("Host", "evil.example"),),
@@ -61,36 +56,12 @@ FORGED = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, trained: Path, scenes: Path) -> Path:
     """A workspace, a folder that may be used and one that may not, with links between them."""
-    place = tmp_path_factory.mktemp("place")
-    shutil.copytree(trained, place / "home")
-    for name in ("first", "second"):
-        shutil.copytree(trained / "runs/first/model", place / "home/models" / name)
-    shutil.copytree(scenes, place / "open/streets")
-    for folder in ("secret", "open/.hidden", "home/workbench"):
-        (place / folder).mkdir()
-    for file in ("secret/key.txt", "open/.hidden/key.txt", "home/workbench/secret"):
-        (place / file).write_text(SECRET)
-    (place / "open/away").symlink_to(place / "secret")
-    os.mkfifo(place / "open/pipe")
-    (place / "open/test.txt").write_text("scene_00000\n")
-    (place / "open/evil").mkdir()
-    (place / "open/evil/evil.py").write_text(
-        f"open({str(place / 'evil.txt')!r}, 'w')\ndef build(classes, channels): ..."
-    )
-    for suffix in (".pth", ".bin", ".safetensors"):
-        (place / f"open/evil/evil{suffix}").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    described = (place / "home/datasets/streets/dataset.yaml").read_text()
-    outside = re.sub(r"(?m)^root: .*$", f"root: {place}/secret", described)
-    (place / "open/evil/dataset.yaml").write_text(outside)
-    return place
+    return prepared(tmp_path_factory.mktemp("place"), trained, scenes)
 
 
 @pytest.fixture(scope="module")
 def bench(place: Path) -> Iterator[Workbench]:
-    limits = Limits(upload=2**20, archive=2**22, members=500, pixels=2_000_000)
-    made = Workbench(ServerSettings(Workspace(place / "home"), slots=Slots(), roots=(place / "open",), limits=limits))
-    made.queue.add("dataset", title="a job", payload={}, subject="dataset:other")
-    made.catalogue.refresh()
+    made = opened(place)
     yield made
     made.engine.dispose()
 
@@ -103,51 +74,7 @@ def app(bench: Workbench) -> Any:
 @pytest.fixture(scope="module")
 def ground(app: Any, place: Path) -> Ground:
     """All routes, with what exists for each of their parameters."""
-    streets = {"images": f"{place}/open/streets"}
-    check = _send(app, "POST", "/api/v1/datasets/check", streets, query="wait=20")
-    assert check.status == 202, check.body
-    trial = _send(app, "POST", "/api/v1/trials", {"model": "first", "image": "shapes"})
-    two = {"models": ["first", "second"], "dataset": "streets"}
-    compared = _send(app, "POST", "/api/v1/compare", two, query="wait=20")
-    layers = ask(app, "/api/v1/models/first/layers")
-    examples = {
-        "datasets name": "streets",
-        "runs name": "first",
-        "models name": "first",
-        "networks name": "fcn8s-squeezenet1_1",
-        "models layer": json.loads(layers.body)["layers"][0]["name"],
-        "checks id": json.loads(check.body)["id"],
-        "compare id": json.loads(compared.body)["id"],
-        "trials identifier": json.loads(trial.body)["id"],
-        "trials layer": "image",
-        "number": "1",
-        "epoch": "1",
-        "file": "report.html",
-        "side": "truth",
-        **dict.fromkeys(("place", "level", "row", "column", "channel"), "0"),
-    }
-    lists = {"test": f"{place}/open/test.txt"}
-    settings = {"dataset": "streets", "network": "fcn8s-squeezenet1_1", "weights": "random", "epochs": 1}
-    plan = {"experiment": settings | {"crop": [64, 64], "batch_size": 2, "device": "cpu", "workers": 0}}
-    bodies = {
-        "POST /api/v1/datasets": streets | {"name": "evil"},
-        "POST /api/v1/datasets/check": streets,
-        "POST /api/v1/datasets lists": streets | {"name": "evil", "lists": lists},
-        "POST /api/v1/datasets/check lists": streets | {"lists": lists},
-        "POST /api/v1/checks/{id}/choices": streets,
-        "POST /api/v1/plans": plan,
-        "POST /api/v1/plans/forecast": plan,
-        "POST /api/v1/plans/samples": plan,
-        "POST /api/v1/runs": plan,
-        "POST /api/v1/trials": {"model": "first", "image": "shapes"},
-        "POST /api/v1/compare": two,
-        "POST /api/v1/compare files": {"models": two["models"], "files": [f"{place}/open/streets"]},
-    }
-    return Ground(app.app.app.openapi(), place, examples, bodies)
-
-
-def _send(app: Any, method: str, path: str, document: dict[str, Any], query: str = "") -> Answer:
-    return ask(app, path, method=method, query=query, headers=(HOST, *JSON), body=[json.dumps(document).encode()])
+    return ground_of(app, place)
 
 
 @pytest.fixture
@@ -250,7 +177,7 @@ def test_the_attacked_documents_would_be_taken_without_the_attack(ground: Ground
         if method.lower() in ground.document["paths"].get(path, {}):
             operation = ground.document["paths"][path][method.lower()]
             jobs, runs = {job["id"] for job in _jobs(bench)}, set(bench.home.runs.iterdir())
-            answer = _send(app, method, ground.filled(path, operation), body)
+            answer = send(app, method, ground.filled(path, operation), body)
             assert answer.status < 300, f"{method} {path}: {answer.body}"
             for number in sorted({job["id"] for job in _jobs(bench)} - jobs, reverse=True):
                 bench.queue.abort(number)

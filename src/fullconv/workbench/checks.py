@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,8 +18,8 @@ from fullconv.errors import FullconvError
 from fullconv.progress import told_to
 from fullconv.workbench.folders import FolderRequest, refuse_slow_pattern
 from fullconv.workbench.opened import stay_behind
-from fullconv.workbench.refusals import Busy, Conflict, Forbidden, NotThere
-from fullconv.workbench.security.paths import is_allowed
+from fullconv.workbench.refusals import Busy, Conflict, NotThere
+from fullconv.workbench.security.paths import refuse_links_outside
 from fullconv.workbench.settings import ServerSettings
 
 AT_ONCE = 2
@@ -95,7 +93,8 @@ class Check:
         stay_behind()
         try:
             folders = [Path(path) for path in (self.request.images, self.request.labels) if path is not None]
-            self._refuse_links_outside(folders)
+            for folder in folders:
+                refuse_links_outside(self.settings, folder, looking=self._go_on)
             with told_to(self._heard):
                 self.examination = self.shown = self.request.examined(scanned=self._scanned)
             self.state, self.progress, self.message = "done", 1.0, ""
@@ -123,19 +122,6 @@ class Check:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise _Cancelled
-
-    def _refuse_links_outside(self, folders: Iterable[Path]) -> None:
-        """Raise Forbidden where a link in the folders leads out of what may be shown."""
-        for top in folders:
-            for folder, inner, files in os.walk(top):
-                self._go_on()
-                for link in filter(Path.is_symlink, (Path(folder, name) for name in (*inner, *files))):
-                    if not is_allowed(self.settings, Path(os.path.realpath(link))):
-                        raise Forbidden(
-                            "holds a link to a place outside the allowed folders",
-                            where=link,
-                            remedy="remove the link, or start the workbench with --root FOLDER",
-                        )
 
 
 @dataclass

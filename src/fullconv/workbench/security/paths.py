@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -171,6 +171,27 @@ def listing(settings: ServerSettings, text: str | None = None) -> Listing:
         images=images,
         more=more,
     )
+
+
+def refuse_links_outside(settings: ServerSettings, top: Path, *, looking: Callable[[], None] = lambda: None) -> None:
+    """Look for links in a folder that lead out of what may be shown.
+
+    Args:
+        top: an allowed folder, which is gone through whole; a file holds none.
+        looking: called before each folder; it may raise to end this.
+
+    Raises:
+        Forbidden: there is one.
+    """
+    for folder, inner, files in os.walk(top):
+        looking()
+        for link in filter(Path.is_symlink, (Path(folder, name) for name in (*inner, *files))):
+            if not is_allowed(settings, Path(os.path.realpath(link))):
+                raise Forbidden(
+                    "holds a link to a place outside the allowed folders",
+                    where=link,
+                    remedy="remove the link, or start the workbench with --root FOLDER",
+                )
 
 
 class _Budget:

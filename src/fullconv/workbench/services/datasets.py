@@ -21,6 +21,7 @@ from fullconv.workbench.database import reading
 from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.opened import OpenedDataset
 from fullconv.workbench.refusals import Conflict, NotThere
+from fullconv.workbench.security.paths import refuse_links_outside
 from fullconv.workbench.services.dataset_facts import FACTS_EXAMPLE, Facts, facts_of
 from fullconv.workbench.services.dataset_folders import resolved, upload_of
 from fullconv.workbench.services.jobs import JobView
@@ -123,6 +124,8 @@ def create_dataset(bench: Workbench, request: DatasetRequest) -> JobView:
             f"a dataset named {request.name!r} exists already", where="name", remedy="choose another name or delete it"
         )
     plan = resolved(bench, request)
+    for folder in filter(None, (plan.images, plan.labels)):
+        refuse_links_outside(bench.settings, Path(folder))
     payload = plan.model_dump(mode="json", exclude_defaults=True) | {"name": request.name}
     job = bench.queue.add(
         "dataset", title=f"Dataset {request.name}", payload=payload, subject=f"dataset:{request.name}", device="aside"
