@@ -13,6 +13,7 @@ from fullconv.workbench.api import (
     folder_predictions,
     jobs,
     layers,
+    lists,
     models,
     networks,
     plans,
@@ -36,6 +37,7 @@ router = APIRouter(
 )
 for part in (
     system,
+    lists,
     jobs,
     predictions,
     datasets,

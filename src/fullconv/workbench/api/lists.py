@@ -1,0 +1,63 @@
+"""REST: what the first page shows, and what can be done there to several things at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from fullconv.workbench.api.access import Bench
+from fullconv.workbench.catalogue import Kind
+from fullconv.workbench.services import selection as service
+from fullconv.workbench.services.jobs import JobView, list_jobs
+from fullconv.workbench.services.listing import Listing, Page, listed, values_of
+from fullconv.workbench.services.selection import Outcome, Selection
+from fullconv.workbench.services.system import System, system_now
+
+router = APIRouter(tags=["home"])
+
+
+class Home(BaseModel):
+    """What the first page shows.
+
+    Args:
+        system: the machine. jobs: those that are not ended, waiting ones last and in their order.
+        counts: datasets, runs and models.
+    """
+
+    system: System
+    jobs: list[JobView]
+    counts: dict[str, int]
+
+
+@router.get("/home")
+def read_home(bench: Bench) -> Home:
+    """The machine, what runs and waits, and how much there is."""
+    kinds: tuple[Kind, ...] = ("dataset", "run", "model")
+    return Home(
+        system=system_now(bench),
+        jobs=[
+            *list_jobs(bench, states=("claimed", "running")),
+            *list_jobs(bench, states=("queued",)),
+        ],
+        counts={kind: listed(bench, kind, Listing(limit=1)).total for kind in kinds},
+    )
+
+
+@router.get("/lists/{kind}")
+def read_list(bench: Bench, kind: Kind, wanted: Annotated[Listing, Query()]) -> Page:
+    """Datasets, runs or models: sorted, filtered, a part at a time."""
+    return listed(bench, kind, wanted)
+
+
+@router.get("/lists/{kind}/values")
+def read_values(bench: Bench, kind: Kind) -> dict[str, list[str]]:
+    """What such a list can be filtered by: states, datasets, groups and tags that occur."""
+    return values_of(bench, kind)
+
+
+@router.post("/selections")
+def act_on_selection(bench: Bench, selection: Selection) -> list[Outcome]:
+    """Abort, delete, tag or untag several things; every one that was refused says why."""
+    return service.done_to(bench, selection)

@@ -1,0 +1,96 @@
+"""The same done to several datasets, runs or models; what is refused for one of them is said, and the rest is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fullconv.errors import FullconvError
+from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
+from fullconv.workbench.services.datasets import delete_dataset
+from fullconv.workbench.services.models import delete_model
+from fullconv.workbench.services.run_ending import abort_run, delete_run
+from fullconv.workbench.workbench import Workbench
+
+Name = str
+Kept = Literal["dataset", "run", "model"]
+
+
+class Selection(BaseModel):
+    """What is done to which.
+
+    Args:
+        kind: of the things.
+        names: theirs.
+        action: "abort" is for runs; "tag" and "untag" need a tag.
+        tag: that is given or taken away.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"example": {"kind": "run", "names": ["first", "second"], "action": "tag", "tag": "paper"}},
+    )
+
+    kind: Kept
+    names: list[str] = Field(min_length=1, max_length=1000)
+    action: Literal["abort", "delete", "tag", "untag"]
+    tag: str | None = Field(default=None, min_length=1, max_length=40)
+
+
+class Outcome(BaseModel):
+    """What came of it for one of them.
+
+    Args:
+        name: of the thing. problem: why it was not done; none where it was.
+    """
+
+    name: str
+    problem: str | None = None
+
+
+def done_to(bench: Workbench, selection: Selection) -> list[Outcome]:
+    """Do it to one after another.
+
+    Raises:
+        Forbidden: the workbench is read-only.
+    """
+    bench.must_be_writable()
+    act = _action(bench, selection)
+    found = []
+    for name in dict.fromkeys(selection.names):
+        try:
+            act(name)
+            found.append(Outcome(name=name))
+        except FullconvError as problem:
+            found.append(Outcome(name=name, problem=str(problem)))
+    bench.catalogue.refresh()
+    return found
+
+
+def _action(bench: Workbench, selection: Selection) -> Callable[[Name], object]:
+    kind, tag = selection.kind, selection.tag or ""
+    match selection.action:
+        case "tag":
+            return lambda name: _tag(_directory(bench, kind, name), add=tag)
+        case "untag":
+            return lambda name: _tag(_directory(bench, kind, name), remove=tag)
+        case "abort":
+            return lambda name: abort_run(bench, name)
+        case "delete":
+            act = {"dataset": delete_dataset, "run": delete_run, "model": delete_model}[kind]
+            return lambda name: act(bench, name)
+
+
+def _directory(bench: Workbench, kind: Kept, name: str) -> Path:
+    home = bench.home
+    return {"dataset": home.dataset, "run": home.run, "model": home.model}[kind](name)
+
+
+def _tag(directory: Path, *, add: str = "", remove: str = "") -> None:
+    old = read_annotations(directory)
+    tags = tuple(tag for tag in (*old.tags, add) if tag and tag != remove)
+    write_annotations(directory, Annotations.model_validate(old.model_dump() | {"tags": tags}))
