@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fullconv._version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from fullconv.client import Client
     from fullconv.data.dataset import Dataset
     from fullconv.errors import FullconvError
     from fullconv.evaluation.scores import Scores
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fullconv.training.settings.experiment import Experiment
 
 __all__ = [
+    "Client",
     "Dataset",
     "Experiment",
     "Forecast",
@@ -64,6 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Client": "client",
     "Dataset": "data.dataset",
     "Experiment": "training.settings.experiment",
     "Forecast": "training.forecast.forecasting",

@@ -48,3 +48,18 @@ class PackageError(FullconvError):
 
 class StorageError(FullconvError):
     """A disk that is full, a folder that cannot be written, a name already taken."""
+
+
+class RemoteError(FullconvError):
+    """A workbench that cannot be reached, or what it refuses.
+
+    Args:
+        problem, where, remedy: see `FullconvError`.
+        status: of HTTP; None where there was no answer.
+    """
+
+    def __init__(
+        self, problem: str, *, where: object = None, remedy: str | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.status = status
