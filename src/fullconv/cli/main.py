@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from fullconv._version import VERSION
-from fullconv.cli import classify, compare, data, demo, evaluate, net, plan, predict, runs, scenes, serve, train
+from fullconv.cli import (
+    classify,
+    compare,
+    data,
+    demo,
+    evaluate,
+    net,
+    plan,
+    predict,
+    runs,
+    scenes,
+    serve,
+    train,
+    workspace,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,6 +33,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(net.app, name="net")
 app.add_typer(runs.app, name="runs")
+app.add_typer(workspace.app, name="workspace")
 data.app.command("scenes")(scenes.scenes)
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)

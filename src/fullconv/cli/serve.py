@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,17 @@ from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
 
 EXTRA = "install the extra: pip install 'fullconv[workbench]'"
+
+
+@contextmanager
+def workbench_parts() -> Iterator[None]:
+    """Without the extra's packages a command says what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("fullconv"):
+            raise
+        raise PlanError(f"needs {missing.name}", where="the workbench", remedy=EXTRA) from None
 
 
 def serve(
@@ -57,14 +70,10 @@ def serve(
     Everything done there is seen by the shell and the other way round. Jobs are processes of their own and go on when
     the server stops.
     """
-    with one_sentence():
-        try:
-            from fullconv.workbench.serving import serve as serve_there
-            from fullconv.workbench.settings import ServerSettings, Slots
-        except ModuleNotFoundError as missing:
-            if (missing.name or "").startswith("fullconv"):
-                raise
-            raise PlanError(f"needs {missing.name}", where="fullconv serve", remedy=EXTRA) from None
+    with one_sentence(), workbench_parts():
+        from fullconv.workbench.serving import serve as serve_there
+        from fullconv.workbench.settings import ServerSettings, Slots
+
         loopback = host in ("127.0.0.1", "localhost", "::1")
         secret = token or (None if loopback else secrets.token_urlsafe(24))
         slots = Slots.of_this_machine()

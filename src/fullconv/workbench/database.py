@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,6 @@ from sqlmodel import Session, SQLModel, create_engine
 from fullconv.errors import StorageError
 from fullconv.workbench import tables
 
-SCHEMA = 1
-"""Number of the tables' form; another one on disk is refused."""
 WAIT_SECONDS = 30
 """How long a writer waits for another one."""
 
@@ -110,13 +109,21 @@ def _as_sqlite_should_be(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def schema() -> str:
+    """Stands for the form of all tables: their columns and types. Another one on disk is refused."""
+    columns = (
+        f"{table.name}.{column.name} {column.type}" for table in SQLModel.metadata.tables.values() for column in table.c
+    )
+    return hashlib.sha256("\n".join(sorted(columns)).encode()).hexdigest()[:12]
+
+
 def _check_schema(session: Session) -> None:
-    found = session.get(tables.Schema, 1)
+    found, wanted = session.get(tables.Schema, 1), schema()
     if found is None:
-        session.add(tables.Schema(id=1, version=SCHEMA))
-    elif found.version != SCHEMA:
+        session.add(tables.Schema(id=1, version=wanted))
+    elif found.version != wanted:
         raise StorageError(
-            f"is of version {found.version}, this program uses {SCHEMA}",
+            "was made by another version of this program",
             where="the workbench's database",
-            remedy="move the file away and run fullconv workspace rebuild; only the queue and its logs' list are lost",
+            remedy="move the file away and run fullconv workspace rebuild; only the list of jobs is lost",
         )

@@ -18,7 +18,7 @@ class Schema(SQLModel, table=True):
     __tablename__ = "schema_version"
 
     id: int = Field(primary_key=True)
-    version: int
+    version: str
 
 
 class Job(SQLModel, table=True):

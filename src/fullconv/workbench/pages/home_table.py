@@ -151,7 +151,7 @@ class HomeTable:
         size = min(max(1, int(asked_for["rowsPerPage"])), 1000)
         sort = asked_for.get("sortBy") if asked_for.get("sortBy") in SORTED else "created"
         self.table.pagination = {**asked_for, "sortBy": sort}
-        changes = {"offset": (max(1, int(asked_for["page"])) - 1) * size, "limit": size}
+        changes: dict[str, Any] = {"offset": (max(1, int(asked_for["page"])) - 1) * size, "limit": size}
         changes |= {"sort": sort, "descending": bool(asked_for["descending"])}
         self.wanted = self.wanted.model_copy(update=changes)
         await self._load()
