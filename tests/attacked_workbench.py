@@ -9,11 +9,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save
+
 from asgi_requests import HOST, Answer, ask
 from fullconv.workbench.settings import Limits, ServerSettings, Slots
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
-from hostile_requests import JSON, SECRET, Ground
+from hostile_requests import BYTES, JSON, SECRET, Ground
 
 
 def prepared(place: Path, trained: Path, scenes: Path) -> Path:
@@ -65,17 +68,25 @@ def ground_of(app: Any, place: Path) -> Ground:
     trial = send(app, "POST", "/api/v1/trials", {"model": "first", "image": "shapes"})
     two = {"models": ["first", "second"], "dataset": "streets"}
     compared = send(app, "POST", "/api/v1/compare", two, query="wait=20")
+    predicted = send(app, "POST", "/api/v1/predictions", {"model": "first", "folder": f"{place}/open/streets"})
+    scored = send(app, "POST", "/api/v1/evaluations", {"model": "first", "dataset": "streets"})
+    content = save({"a.weight": torch.zeros(4)})
+    ask(app, "/api/v1/weights", method="POST", query="file=some.safetensors", headers=(HOST, *BYTES), body=[content])
     layers = ask(app, "/api/v1/models/first/layers")
     examples = {
         "datasets name": "streets",
         "runs name": "first",
         "models name": "first",
+        "weights name": "some",
+        "predictions name": _subject(predicted),
+        "evaluations name": _subject(scored),
         "networks name": "fcn8s-squeezenet1_1",
         "models layer": json.loads(layers.body)["layers"][0]["name"],
         "checks id": json.loads(check.body)["id"],
         "compare id": json.loads(compared.body)["id"],
         "trials identifier": json.loads(trial.body)["id"],
         "trials layer": "image",
+        "lists kind": "run",
         "number": "1",
         "epoch": "1",
         "file": "report.html",
@@ -96,10 +107,17 @@ def ground_of(app: Any, place: Path) -> Ground:
         "POST /api/v1/plans/samples": plan,
         "POST /api/v1/runs": plan,
         "POST /api/v1/trials": {"model": "first", "image": "shapes"},
+        "POST /api/v1/predictions": {"model": "first", "folder": f"{place}/open/streets"},
+        "POST /api/v1/evaluations": {"model": "first", "dataset": "streets"},
         "POST /api/v1/compare": two,
         "POST /api/v1/compare files": {"models": two["models"], "files": [f"{place}/open/streets"]},
     }
     return Ground(app.app.app.openapi(), place, examples, bodies)
+
+
+def _subject(answer: Answer) -> str:
+    """The name behind the colon in the subject of a job."""
+    return str(json.loads(answer.body)["subject"]).partition(":")[2]
 
 
 def send(app: Any, method: str, path: str, document: dict[str, Any], query: str = "") -> Answer:

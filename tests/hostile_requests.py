@@ -28,7 +28,7 @@ EXPERIMENTS = {"experiment"}
 PLAIN = {
     *("ignore", "keep", "remap", "rename", "merge", "drop", "recolor", "split", "group_by", "allow", "tags", "note"),
     *("search", "state", "dataset", "group", "tag", "sort", "class", "problem", "v", "view", "head"),
-    *("keys", "kind"),
+    *("keys", "kind", "licence", "names"),
 }
 """Fields of bodies and queries that are words, and are never opened as files."""
 
@@ -163,6 +163,15 @@ def json_schema(operation: dict[str, Any]) -> dict[str, Any] | None:
         operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     )
     return found
+
+
+def example_body(operation: dict[str, Any], document: dict[str, Any]) -> Any:
+    """The example that the OpenAPI document has for an operation's document."""
+    schema = json_schema(operation) or {}
+    for part in (schema, *schema.get("anyOf", ())):
+        if "$ref" in part:
+            return document["components"]["schemas"][part["$ref"].rpartition("/")[2]].get("example", {})
+    return schema.get("example", {})
 
 
 def evil_values(ground: Ground) -> Iterator[Hostile]:

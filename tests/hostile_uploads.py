@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
 import stat
 import struct
 import tarfile
@@ -51,6 +53,67 @@ def evil_pictures() -> dict[str, bytes]:
         "a huge tiff": _tiff(2**32 - 1, 2**32 - 1),
         "a zip": _zip(("../evil.txt", b"evil")),
     }
+
+
+_LIES = b'{"a": {"dtype": "F32", "shape": [1000000, 1000000], "data_offsets": [0, 4]}}'
+
+
+def evil_packages() -> dict[str, bytes]:
+    """Uploads that no model may become."""
+    card = b"format: 1\nname: evil\nnetwork: {name: fcn8s-squeezenet1_1, classes: 3}\n"
+    laughs = b"a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nname: [*b,*b,*b,*b,*b,*b]\n"
+    pickled = _pickle_of(_Runs())
+    return evil_archives() | {
+        "a package without weights": _zip(("model.yaml", card)),
+        "a package of a pickle": _zip(("model.yaml", card), ("model.safetensors", pickled)),
+        "a package with objects": _zip(("model.yaml", b"!!python/object/apply:os.system ['touch evil']")),
+        "a package of laughs": _zip(("model.yaml", laughs), ("model.safetensors", b"")),
+        "a deep package": _zip(("model.yaml", b"[" * 10_000), ("model.safetensors", b"")),
+        "a package of no text": _zip(("model.yaml", b"\xff\xfe\0"), ("model.safetensors", b"")),
+        "two packages": _zip(("a/model.yaml", card), ("b/model.yaml", card)),
+        "a deep name": _zip(("model.yaml", card.replace(b"evil", b"../../evil")), ("model.safetensors", b"x")),
+        "code": _zip(("model.yaml", card.replace(b"fcn8s-squeezenet1_1", b"network.py:build")), ("network.py", b"1/0")),
+    }
+
+
+def evil_weights() -> dict[str, bytes]:
+    """Uploads that are no weights: pickles that run code, or tensors far larger than their file."""
+    import torch
+
+    def saved(content: object, **options: bool) -> bytes:
+        stream = io.BytesIO()
+        torch.save(content, stream, **options)
+        return stream.getvalue()
+
+    wide = torch.zeros(1, dtype=torch.float16).expand(10**6, 10**6)
+    good = saved({"a.weight": torch.zeros(4)})
+    return {
+        "nothing": b"",
+        "text": b"hello",
+        "a pickle that runs": _pickle_of(_Runs()),
+        "weights that run": saved({"a.weight": _Runs()}),
+        "old weights that run": saved({"a.weight": _Runs()}, _use_new_zipfile_serialization=False),
+        "a whole network": saved(torch.nn.Linear(2, 2)),
+        "one number a million million times": saved({"a.weight": wide}),
+        "the same, half of it": saved({"a.weight": wide[:, :1000], "b.weight": wide[:1000]}),
+        "half": good[: len(good) // 2],
+        "no tensors": saved({"a": 1}),
+        "a header without end": struct.pack("<Q", 2**63) + b"{}",
+        "a header that lies": struct.pack("<Q", len(_LIES)) + _LIES + b"1234",
+        "an archive": _zip(("../evil.txt", b"evil")),
+        "a bomb": _zip(("archive/data.pkl", bytes(2**23))),
+    }
+
+
+class _Runs:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.mkdir, ("/tmp/fullconv-evil",))
+
+
+def _pickle_of(content: object) -> bytes:
+    return pickle.dumps(content)
 
 
 def png(width: int, height: int) -> bytes:

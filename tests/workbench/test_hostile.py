@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,9 @@ from fullconv.workbench.tables import Job
 from fullconv.workbench.workbench import Workbench
 from hostile_requests import (
     BYTES,
+    EVIL_NAMES,
     EXPERIMENTS,
+    JSON,
     NAMED,
     PATHS,
     PLAIN,
@@ -33,12 +38,13 @@ from hostile_requests import (
     evil_experiments,
     evil_fields,
     evil_values,
+    example_body,
     json_schema,
     operations,
     parameters,
     text_fields,
 )
-from hostile_uploads import evil_archives, evil_pictures
+from hostile_uploads import evil_archives, evil_packages, evil_pictures, evil_weights
 
 FORGED = {
     "another host": (("Host", "evil.example"),),
@@ -191,11 +197,90 @@ def _evil_headers() -> dict[str, bytes]:
     return {name: content for name, content in evil_pictures().items() if name != "a png without rows"}
 
 
-UPLOADS = {
-    ("POST", "/api/v1/datasets/upload"): evil_archives,
-    ("POST", "/api/v1/models/{name}/predict"): evil_pictures,
-    ("POST", "/api/v1/images"): _evil_headers,
+@pytest.mark.parametrize("kind", ["dataset", "run", "model"])
+@pytest.mark.parametrize("action", ["abort", "delete", "tag", "untag"])
+def test_selections_of_what_is_not_there_do_nothing(
+    app: Any, bench: Workbench, place: Path, kind: str, action: str
+) -> None:
+    before, jobs = _files(place), _jobs(bench)
+    names = [*EVIL_NAMES, *(str(path) for path in place.rglob("*.yaml"))]
+    asked = {"kind": kind, "names": names, "action": action, "tag": "evil"}
+    answer = send(app, "POST", "/api/v1/selections", asked)
+    assert answer.status == 200
+    assert all(found["problem"] for found in json.loads(answer.body))
+    assert (_files(place), _jobs(bench)) == (before, jobs)
+
+
+@pytest.mark.parametrize("tag", ["a,b", "line\nbreak", " " * 3 + "\t", "x" * 41])
+def test_tags_that_are_none_are_refused(app: Any, place: Path, tag: str) -> None:
+    before = _files(place)
+    answer = send(app, "POST", "/api/v1/selections", {"kind": "run", "names": ["first"], "action": "tag", "tag": tag})
+    assert answer.status in (200, 422)
+    assert answer.status == 422 or json.loads(answer.body)[0]["problem"] or not tag.strip()
+    assert _files(place) == before or not tag.strip()
+
+
+@pytest.fixture
+def shown(place: Path) -> Iterator[Any]:
+    """The same workbench, started read-only."""
+    bench = opened(place, read_only=True)
+    yield create_app(bench, pages=False)
+    bench.engine.dispose()
+
+
+CHANGES_NOTHING = {
+    "POST /api/v1/datasets/check",
+    "POST /api/v1/checks/{id}/choices",
+    "DELETE /api/v1/checks/{id}",
+    "POST /api/v1/plans",
+    "POST /api/v1/plans/samples",
+    "POST /api/v1/models/{name}/predict",
+    "POST /api/v1/images",
+    "POST /api/v1/trials",
+    "POST /api/v1/compare",
+    "POST /api/v1/compare/{id}/cancel",
+    "DELETE /api/v1/compare/{id}",
 }
+"""Operations that a read-only workbench answers, though they are no questions."""
+
+
+def test_read_only_refuses_everything_that_changes_something(ground: Ground, shown: Any, place: Path) -> None:
+    before, wrong = _files(place), []
+    for method, path, operation in operations(ground.document):
+        name = f"{method} {path}"
+        if method == "GET" or name in CHANGES_NOTHING:
+            continue
+        bodies = [json.dumps(ground.bodies.get(name) or example_body(operation, ground.document)).encode()]
+        if (method, path) in UPLOADS:
+            query, kind = UPLOADS[method, path][0], BYTES
+            bodies = [_zip_of_a_picture()]
+        else:
+            query, kind = "", JSON
+        answer = ask(
+            shown, ground.filled(path, operation), method=method, query=query, headers=(HOST, *kind), body=bodies
+        )
+        if answer.status != 403 or "looked at" not in answer.body:
+            wrong.append(f"{name}: {answer.status} {answer.body[:200]}")
+    assert not wrong, "\n".join(wrong)
+    assert _files(place) == before
+
+
+def _zip_of_a_picture() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("images/1.png", b"x")
+    return stream.getvalue()
+
+
+UPLOADS: dict[tuple[str, str], tuple[str, Callable[[], dict[str, bytes]]]] = {
+    ("POST", "/api/v1/datasets/upload"): ("", evil_archives),
+    ("POST", "/api/v1/models/{name}/predict"): ("", evil_pictures),
+    ("POST", "/api/v1/images"): ("", _evil_headers),
+    ("POST", "/api/v1/predictions/uploads"): ("model=first", _evil_headers),
+    ("POST", "/api/v1/models"): ("", evil_packages),
+    ("POST", "/api/v1/weights"): ("file=evil.pth", evil_weights),
+}
+"""The query that an upload needs, and what is uploaded."""
 
 
 @pytest.mark.parametrize(("method", "path"), UPLOADS)
@@ -204,23 +289,24 @@ def test_every_upload_is_attacked(
 ) -> None:
     operation = ground.document["paths"][path][method.lower()]
     filled = ground.filled(path, operation)
-    contents = UPLOADS[method, path]()
-    requests = [
-        Hostile(f"{path}: {name}", filled, method, headers=BYTES, body=content) for name, content in contents.items()
-    ]
-    announced = (*BYTES, ("Content-Length", str(2**40)))
-    requests.append(Hostile(f"{path}: an upload of a terabyte", filled, method, headers=announced))
-    requests.append(Hostile(f"{path}: more than is taken", filled, method, headers=BYTES, body=os.urandom(2**20 + 1)))
+    query, made = UPLOADS[method, path]
+    contents = made()
     form = (("Content-Type", "multipart/form-data; boundary=x"),)
-    for name, content in contents.items():
-        part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="../../evil.sh"\r\n\r\n'
-        body = part + content + b"\r\n--x--\r\n"
-        requests.append(Hostile(f"{path}: {name} in a form", filled, method, headers=form, body=body))
-    requests.append(
-        Hostile(f"{path}: a form without boundary", filled, method, headers=(("Content-Type", "multipart/form-data"),))
+    announced = (*BYTES, ("Content-Length", str(2**40)))
+    start = b'--x\r\nContent-Disposition: form-data; name="images"; filename="../../evil.sh"\r\n\r\n'
+    requests = [(name, BYTES, content) for name, content in contents.items()]
+    requests += [(f"{name} in a form", form, start + content + b"\r\n--x--\r\n") for name, content in contents.items()]
+    requests += [
+        ("an upload of a terabyte", announced, b""),
+        ("more than is taken", BYTES, os.urandom(2**20 + 1)),
+        ("a form without boundary", (("Content-Type", "multipart/form-data"),), b""),
+        ("a form that ends early", form, b"--x\r\nContent"),
+    ]
+    count = refused(
+        Hostile(f"{path}: {name}", filled, method, query, headers=headers, body=body)
+        for name, headers, body in requests
     )
-    requests.append(Hostile(f"{path}: a form that ends early", filled, method, headers=form, body=b"--x\r\nContent"))
-    assert refused(requests) >= 25
+    assert count >= 25
 
 
 @pytest.mark.parametrize("forged", FORGED)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fullconv.errors import FullconvError
+from fullconv.errors import DataError, FullconvError
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
 from fullconv.workbench.services.datasets import delete_dataset
 from fullconv.workbench.services.models import delete_model
@@ -93,4 +93,9 @@ def _directory(bench: Workbench, kind: Kept, name: str) -> Path:
 def _tag(directory: Path, *, add: str = "", remove: str = "") -> None:
     old = read_annotations(directory)
     tags = tuple(tag for tag in (*old.tags, add) if tag and tag != remove)
-    write_annotations(directory, Annotations.model_validate(old.model_dump() | {"tags": tags}))
+    try:
+        new = Annotations.model_validate(old.model_dump() | {"tags": tags})
+    except ValidationError as problem:
+        said = problem.errors()[0]["msg"].removeprefix("Value error, ")
+        raise DataError(said, where="tag", remedy="use another tag, or take one away first") from None
+    write_annotations(directory, new)
