@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -24,7 +25,12 @@ from fullconv.workbench.settings import ServerSettings, Slots
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 BASE = "http://127.0.0.1:8460"
+BROWSER_WAIT = 60_000
+"""Milliseconds that a browser waits for what it expects."""
 QUICK = {
     "network": "fcn8s-squeezenet1_1",
     "weights": "random",
@@ -124,3 +130,23 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
         server.terminate()
     for server in started:
         server.wait(timeout=30)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of a browser; what it complains about fails the test."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    complaints: list[str] = []
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=chromium, args=flags)
+        made = browser.new_page(viewport={"width": 1280, "height": 900})
+        made.set_default_timeout(BROWSER_WAIT)
+        playwright.expect.set_options(timeout=BROWSER_WAIT)
+        made.on("pageerror", lambda error: complaints.append(str(error)))
+        yield made
+        browser.close()
+    assert complaints == []

@@ -40,7 +40,7 @@ class FormField(BaseModel):
         help: what it means.
         kind: of value: one of `choices`, several of them, a whole number, a number, true or false, two numbers, a word,
             or anything as YAML.
-        choices: that there are, or that are offered.
+        choices: that there are, or that are offered. meanings: of some of them.
         default: what holds where nothing is said; none = decided from the data and the machine.
         bounds: the smallest and largest value, in words; empty for none.
         only: the field is there only where these other fields have one of these values.
@@ -56,6 +56,7 @@ class FormField(BaseModel):
                 "help": "peak for parameters that start from nothing; none for the optimiser's usual one.",
                 "kind": "number",
                 "choices": [],
+                "meanings": {},
                 "default": None,
                 "bounds": "above 0",
                 "only": {},
@@ -69,6 +70,7 @@ class FormField(BaseModel):
     help: str
     kind: Kind
     choices: tuple[str, ...] = ()
+    meanings: dict[str, str] = {}
     default: Value = None
     bounds: str = ""
     only: dict[str, tuple[str, ...]] = {}
@@ -146,14 +148,14 @@ def _variants(
 ) -> Iterator[FormField]:
     """A choice between kinds, and the fields of each."""
     kinds = {str(model.model_fields["kind"].default): model for model in models}
-    meanings = [f"{kind}: {_first_line(model)}" for kind, model in kinds.items()]
     yield FormField(
         path=f"{path}.kind",
         section=section,
         label=path.rsplit(".", 1)[-1],
-        help=" ".join([help_text, *meanings]),
+        help=help_text,
         kind="choice",
         choices=tuple(kinds),
+        meanings={kind: _first_line(model) for kind, model in kinds.items()},
         default=_plain(getattr(info.default, "kind", None)),
     )
     for kind, model in kinds.items():

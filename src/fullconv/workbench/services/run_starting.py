@@ -23,6 +23,8 @@ from fullconv.workbench.services.runs import directory_of, job_of_run, plan_of
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 
+MACHINE = {"device", "workers"}
+
 
 class RunRequest(BaseModel):
     """A run to begin, or a group of runs.
@@ -134,13 +136,13 @@ def retry_run(bench: Workbench, name: str) -> Started:
 
 
 def clone_of(bench: Workbench, name: str) -> Clone:
-    """A run's plan as the start of another one."""
+    """A run's plan as the start of another one; where it computes is decided anew."""
     directory = directory_of(bench, name)
     plan = plan_of(directory)
     if is_own_file(plan.network) and (directory / COPY).is_file():
         plan = plan.model_copy(update={"network": copied_name(plan.network, directory)})
-    shown = {"dataset": plan.dataset} | plan.model_dump(mode="json", exclude_defaults=True)
-    shown = {"network": plan.network, **shown}
+    told = plan.model_dump(mode="json", exclude_defaults=True, exclude=MACHINE)
+    shown = {"dataset": plan.dataset, "network": plan.network, **told}
     ordered = {key: shown[key] for key in Experiment.model_fields if key in shown}
     return Clone(experiment=ordered, yaml=dump_yaml(ordered))
 
