@@ -77,7 +77,7 @@ class LiveComparison:
         state: "opening" models and images, "comparing" them, or how it ended.
         message, progress, seconds_left: what is being done. error: the sentence that ended it.
         models: as they were opened. found: the images. comparison: the numbers so far.
-        numbers: of the images that `comparison.rows` are about, in their order.
+        numbers: of the images that `comparison.rows` are about, in their order; sizes: (height, width) of them.
     """
 
     packages: tuple[ComparedModel, ...]
@@ -94,6 +94,7 @@ class LiveComparison:
     comparer: Comparer | None = None
     comparison: Comparison | None = None
     numbers: list[int] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
     asked: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _maps: dict[int, _Packed] = field(default_factory=dict)
@@ -198,6 +199,7 @@ class LiveComparison:
                 with self.lock:
                     self.comparison.add(seen)
                     self.numbers.append(number)
+                    self.sizes.append((image.shape[0], image.shape[1]))
             done = number + 1
             self.progress = done / total
             self.seconds_left = (time.monotonic() - began) / done * (total - done)

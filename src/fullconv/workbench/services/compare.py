@@ -99,7 +99,7 @@ def list_images(
     if comparison is None or found.found is None:
         return ImageComparisons(images=(), total=0)
     with found.lock:
-        rows = list(zip(found.numbers, comparison.rows, strict=True))
+        rows = list(zip(found.numbers, comparison.rows, found.sizes, strict=True))
     if order in ("better", "worse") and not comparison.with_truth:
         raise Conflict("only scores tell which is better", where="order", remedy="compare on a dataset with labels")
     if order != "first":
@@ -111,11 +111,13 @@ def list_images(
                 number=place,
                 key=row.key,
                 in_dataset=in_dataset[place] if in_dataset else None,
+                width=width,
+                height=height,
                 disagreement=row.disagreement,
                 pixel_accuracy=tuple(number(value) for value in row.pixel_accuracy),
                 mean_iou=tuple(number(value) for value in row.mean_iou),
             )
-            for place, row in rows[offset : offset + limit]
+            for place, row, (height, width) in rows[offset : offset + limit]
         ),
         total=len(rows),
     )

@@ -190,7 +190,7 @@ class ImageComparison(BaseModel):
     """An image in a comparison.
 
     Args:
-        number: to ask for its pictures. key: its name. in_dataset: its number there.
+        number: to ask for its pictures. key: its name. in_dataset: its number there. width, height: pixels.
         disagreement: share of its pixels on which not all models say the same.
         pixel_accuracy, mean_iou: of each model; empty without truth, none where nothing is defined.
     """
@@ -198,6 +198,8 @@ class ImageComparison(BaseModel):
     number: int
     key: str
     in_dataset: int | None
+    width: int
+    height: int
     disagreement: float
     pixel_accuracy: tuple[float | None, ...]
     mean_iou: tuple[float | None, ...]
