@@ -25,7 +25,7 @@ from fullconv.prediction.result import Prediction
 from fullconv.remote import Connection
 
 Facts = dict[str, Any]
-"""What the server tells of a thing; the fields are those of REST (docs/reference/rest.md)."""
+"""What the server tells of a thing; its fields are described under /api/v1/openapi.json."""
 ENDED = ("done", "failed", "aborted")
 _PAGE = 500
 

@@ -45,6 +45,12 @@ _SLIDERS = (
 )
 
 
+class OwnSlider(ui.slider):
+    """A slider whose place the browser keeps: it does not wait for the server's word, and never jumps back."""
+
+    LOOPBACK = False
+
+
 class TrialDisplay:
     """What a finished trial looks like.
 
@@ -90,7 +96,7 @@ class TrialDisplay:
         with ui.element("div").classes("sliders"):
             for name, title, low, high, step, _, expression, hint in _SLIDERS:
                 ui.label(title).classes("faint")
-                slider = ui.slider(min=low, max=high, step=step, value=settings[name]).mark(name)
+                slider = OwnSlider(min=low, max=high, step=step, value=settings[name]).mark(name)
                 slider.props(f'label aria-label="{hint}"').tooltip(hint)
                 # In the browser alone: the picture follows while the slider moves.
                 call = self.viewer.handler(f"set({{{name}: {expression}}})", "(value)")

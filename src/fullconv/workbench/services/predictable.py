@@ -27,7 +27,8 @@ class Predictable(BaseModel):
 
 
 def predictable_models(bench: Workbench) -> list[Predictable]:
-    """Models of the store, then runs that have one, the newest first."""
+    """Models of the store, then runs that have one, the newest first; looked for now, not when the last look was."""
+    bench.catalogue.refresh()
     found = []
     for kind in ("model", "run"):
         for entry in bench.catalogue.entries("model" if kind == "model" else "run"):
