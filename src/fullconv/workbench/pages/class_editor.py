@@ -115,7 +115,7 @@ class ClassEditor:
 
     Args:
         rows: what it shows and changes.
-        on_change: called after every change.
+        on_change: called after every change; what it returns is awaited where it can be.
         editable: whether anything can be changed.
     """
 
@@ -175,27 +175,28 @@ class ClassEditor:
             picker.props["disabled"] = True
         picker.on("change", lambda event: self._colored(row, event.args), js_handler="(e) => emit(e.target.value)")
 
-    def _colored(self, row: ClassRow, value: object) -> None:
+    def _colored(self, row: ClassRow, value: object) -> object:
         text = str(value).lower()
-        if len(text) == 7 and text.startswith("#") and all(letter in "0123456789abcdef" for letter in text[1:]):
-            row.color = text
-            self._on_change()
+        if len(text) != 7 or not text.startswith("#") or any(one not in "0123456789abcdef" for one in text[1:]):
+            return None
+        row.color = text
+        return self._on_change()
 
-    def _merged(self, row: ClassRow, line: ui.element, field: ui.select, into: str | None) -> None:
+    def _merged(self, row: ClassRow, line: ui.element, field: ui.select, into: str | None) -> object:
         goal = next((other for other in self.rows if other.found.name == into), None)
         if goal is not None and (goal.into is not None or any(other.into == row.found.name for other in self.rows)):
             ui.notify("A class that is part of another one cannot take others in.", type="warning")
             field.value = row.into or ""
-            return
-        self._changed(row, line, into=into)
+            return None
+        return self._changed(row, line, into=into)
 
-    def _changed(self, row: ClassRow, line: ui.element, **values: object) -> None:
+    def _changed(self, row: ClassRow, line: ui.element, **values: object) -> object:
         if all(getattr(row, name) == value for name, value in values.items()):
-            return
+            return None
         for name, value in values.items():
             setattr(row, name, value)
         self._mark(row, line)
-        self._on_change()
+        return self._on_change()
 
     @staticmethod
     def _mark(row: ClassRow, line: ui.element) -> None:

@@ -129,8 +129,8 @@ def stride_chart(facts: Facts) -> None:
     }
     chart(options, height="20rem", label="Mean IoU that labels of each stride reach")
     if facts.commonest is not None:
-        baseline = f"{facts.commonest.name}, {100 * facts.commonest.mean_iou:.2f} %"
-        ui.label(f"Dashed: always saying {baseline}.").classes("faint")
+        always = f"{facts.commonest.name}, {100 * facts.commonest.mean_iou:.2f} %"
+        ui.label(f"Dashed: always saying {always}.").classes("faint")
 
 
 def _class_options(facts: Facts, *, logarithmic: bool) -> Options:

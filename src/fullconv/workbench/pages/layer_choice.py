@@ -7,13 +7,12 @@ from typing import Any
 from nicegui import events, ui
 
 from fullconv.errors import FullconvError
-from fullconv.workbench.api.uploads import plain_name
 from fullconv.workbench.held_images import LARGEST
 from fullconv.workbench.pages.asking import asked as ask
 from fullconv.workbench.pages.asking import refuse
 from fullconv.workbench.pages.layer_addresses import page_address
 from fullconv.workbench.pages.theme import bench
-from fullconv.workbench.predicting.images import Upload
+from fullconv.workbench.predicting.images import Upload, plain_name
 from fullconv.workbench.security.uploads import received
 from fullconv.workbench.services.dataset_images import ImageQuery, list_images
 from fullconv.workbench.services.layer_images import SHAPES, locate

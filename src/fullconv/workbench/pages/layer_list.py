@@ -94,7 +94,8 @@ def caption(layer: LayerView) -> str:
     parts = [layer.operation, f"{layer.channels} × {layer.rows}×{layer.columns}"]
     if layer.stride is not None and layer.receptive_field is not None:
         across = "×".join(dict.fromkeys(f"{side:g}" for side in layer.stride))
-        parts.append(f"a unit every {across} pixels, which reads {sides(layer.receptive_field)}")
+        where = "at every pixel" if across == "1" else f"every {across} pixels"
+        parts.append(f"a unit {where}, which reads {sides(layer.receptive_field)}")
     elif layer.whole:
         parts.append("reads the whole image")
     if layer.parameters:

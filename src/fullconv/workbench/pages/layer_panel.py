@@ -195,7 +195,7 @@ class _FilterTiles:
                 self.number = ui.number("Filter", min=0, max=self.layer.channels - 1, precision=0).props(
                     "dense clearable"
                 )
-                self.number.on_value_change(self._chosen)
+                self.number.style("width: 8rem").on_value_change(self._chosen)
                 self.pages = ui.pagination(1, 1, direction_links=True, on_change=self._show)
                 self.pages.props('max-pages=6 aria-label="Pages of filters"')
                 ui.link("JSON", rest_address(self.asked, "layers", self.layer.name, "filters")).classes("faint")

@@ -19,8 +19,9 @@ STYLE = """
   align-items: start }
 .layers-side { position: sticky; top: 4.7rem; gap: .6rem; min-width: 0; max-height: calc(100vh - 5.2rem);
   overflow-y: auto; padding: 3px }
+.layers-frame { width: 100% }
 .layers-picture { width: 100%; line-height: 0; background: var(--soft); border-radius: 6px; overflow: hidden }
-.layers-picture img { image-rendering: auto }
+.layers-picture:focus-visible, .tiles:focus-visible { outline-offset: -2px }
 .marked { fill: none; vector-effect: non-scaling-stroke }
 .marked.under { stroke: #fff; stroke-width: 5 } .marked.over { stroke: #d9480f; stroke-width: 2.2 }
 .marked.inner { stroke-dasharray: 5 4 }
@@ -30,8 +31,8 @@ STYLE = """
 @media (max-width: 900px) {
   .layers-body { display: block }
   .layers-body > * { margin-bottom: .6rem }
-  .layers-side { display: contents }
-  .layers-picture { position: sticky; top: 4.7rem; z-index: 5; margin-bottom: .6rem }
+  .layers-body .layers-side { display: contents }
+  .layers-frame { position: sticky; top: 4.5rem; z-index: 5; margin-bottom: .6rem }
 }
 """
 
@@ -56,7 +57,9 @@ class LayerPicture:
         self.asked, self.view, self._on_pixel = asked, view, on_pixel
         self.pixel: tuple[int, int] | None = None
         source = rest_address(asked, "input", v=view.tag)
-        self.image = ui.interactive_image(source, on_mouse=self._clicked, sanitize=False).classes("layers-picture")
+        with ui.element("div").classes("layers-frame"):
+            self.image = ui.interactive_image(source, on_mouse=self._clicked, sanitize=False)
+        self.image.classes("layers-picture")
         self.image.mark("layers-picture")
         self.image.props("tabindex=0 role=group")
         self.image.props["aria-label"] = (

@@ -19,10 +19,10 @@ from fullconv.workbench.services.layers import (
     Asked,
     influence_of,
     list_layers,
-    models_to_look_at,
     pixel_of,
     unit_of,
 )
+from fullconv.workbench.services.predictable import predictable_models
 
 NARROW = 700
 LEAD = (
@@ -39,8 +39,8 @@ async def layers_page(
         ui.add_css(layer_picture.STYLE + layer_panel.STYLE)
         heading("Layers")
         ui.label(LEAD).classes("faint")
-        models = await ask(models_to_look_at, bench())
-        if not models:
+        models = list(dict.fromkeys(found.name for found in await ask(predictable_models, bench())))
+        if not models and not model:
             nothing_yet("There is no model yet.", "Train one", "/runs/new")
             return
         asked = Asked.model_construct(model=(model or models[0])[:100], image=image[:5000] or SHAPES, head=head or None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -21,9 +22,14 @@ _COLUMNS: list[dict[str, Any]] = [
 
 
 class NetworkChoice:
-    """A dialog with the catalogue; `choose` gives the names that were taken."""
+    """A dialog with the catalogue; `choose` gives the names that were taken.
 
-    def __init__(self) -> None:
+    Args:
+        price: tells what a network would take here, in a sentence.
+    """
+
+    def __init__(self, price: Callable[[str], Awaitable[str]]) -> None:
+        self._price = price
         with ui.dialog() as self.dialog, ui.card().classes("column no-wrap").style("width: 60rem; max-width: 95vw"):
             heading("Choose a network", 2)
             ui.label(
@@ -37,7 +43,11 @@ class NetworkChoice:
                 self.several = ui.switch("Several networks, a run of each", on_change=self._switch)
             self.table = ui.table(rows=[], columns=_COLUMNS, row_key="name", selection="single", pagination=12)
             self.table.props("flat dense wrap-cells").classes("w-full").on_select(self._show).mark("network-table")
-            self.picture = ui.link("Layers and receptive fields as a picture", "#", new_tab=True)
+            with ui.row().classes("items-center").style("gap: .3rem 1rem; min-height: 2.2rem"):
+                self.picture = ui.link("Layers and receptive fields as a picture", "#", new_tab=True)
+                self.ask = ui.button("What does it take here?", icon="memory", on_click=self._ask)
+                self.ask.props("flat dense no-caps").mark("network-price")
+                self.price = ui.label().style("overflow-wrap: anywhere").props('role="status"')
             with ui.row().classes("w-full justify-end"):
                 ui.button("Cancel", on_click=lambda: self.dialog.submit([])).props("flat no-caps")
                 self.take = ui.button("Use it", on_click=lambda: self.dialog.submit(self._names()))
@@ -72,10 +82,19 @@ class NetworkChoice:
         names = self._names()
         self.take.text = f"Use these {len(names)}" if len(names) > 1 else "Use it"
         self.take.set_enabled(bool(names))
-        self.picture.visible = len(names) == 1
+        self.picture.visible = self.ask.visible = len(names) == 1
+        self.price.text = ""
         if names:
             self.picture.props["href"] = f"/api/v1/networks/{quote(names[0])}/picture"
             self.picture.update()
+
+    async def _ask(self) -> None:
+        (name,) = self._names()
+        self.ask.props("loading")
+        said = await self._price(name)
+        self.ask.props(remove="loading")
+        if self._names() == [name]:
+            self.price.text = said
 
     def _names(self) -> list[str]:
         return [str(row["name"]) for row in self.table.selected]

@@ -15,9 +15,9 @@ from fullconv.training.settings.experiment import DEFAULT_NETWORK
 from fullconv.workbench.mistakes import WrongField, WrongFields
 from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.network_choice import NetworkChoice
-from fullconv.workbench.pages.plan_draft import PlanDraft
+from fullconv.workbench.pages.plan_draft import PlanDraft, line_of
 from fullconv.workbench.pages.plan_fields import PlanForm
-from fullconv.workbench.pages.plan_summary import PlanSummary, RateCurve
+from fullconv.workbench.pages.plan_summary import PlanSummary, RateCurve, memory_text
 from fullconv.workbench.pages.sample_preview import SamplePreview
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
 from fullconv.workbench.services.plan_form import SECTIONS, form_fields
@@ -37,6 +37,7 @@ STYLE = """
 .cm-editor, .cm-gutters { background: var(--soft) !important; color: var(--text) !important }
 .cm-editor .cm-content { caret-color: var(--text) } .cm-editor .cm-activeLine { background: transparent !important }
 .cm-editor .cm-gutters { border: 0 !important; color: var(--faint) !important }
+.wrong-line { background: color-mix(in srgb, var(--bad) 22%, transparent) !important }
 .as-text { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .85rem;
   background: var(--soft); padding: .6rem; border-radius: 6px; width: 100%; max-height: 24rem; overflow: auto }
 @media (max-width: 1000px) {
@@ -80,7 +81,7 @@ class _NewRun:
         """Whether somebody looks at the plan now, without and with its memory."""
         self._loading = False
         self.view: PlanView | None = None
-        self.networks = NetworkChoice()
+        self.networks = NetworkChoice(self._price)
         with ui.element("div").classes("new-run"):
             with ui.column().classes("w-full").style("gap: 1rem"):
                 self._form(datasets)
@@ -253,6 +254,7 @@ class _NewRun:
     def _show(self, view: PlanView) -> None:
         self.view = view
         self._complain({})
+        self.editor.decorations = []
         self.summary.show(view)
         self.curve.show(view.curve)
         self.form.show_decided(view.plan)
@@ -268,6 +270,8 @@ class _NewRun:
         left = self._complain(found)
         self.summary.refuse(left, len(found))
         self.start.disable()
+        lines = {line_of(self.editor.value or "", path) for path in found} - {None}
+        self.editor.decorations = [{"kind": "line", "line": line, "class": "wrong-line"} for line in sorted(lines)]  # type: ignore[type-var]
 
     def _complain(self, errors: dict[str, str]) -> list[str]:
         left = dict(errors)
@@ -287,6 +291,16 @@ class _NewRun:
             self.draft.put("network", chosen[0] if len(chosen) == 1 else chosen)
             self._show_form()
             self._form_changed()
+
+    async def _price(self, name: str) -> str:
+        """What the plan would take with another network."""
+        settings = deepcopy(self.draft.settings) | {"network": name}
+        try:
+            view = await asked(view_plan, bench(), settings)
+        except FullconvError as problem:
+            return str(problem)
+        assert view.memory is not None
+        return memory_text(view.memory, int(view.plan["batch_size"]))
 
     async def _forecast(self) -> int | None:
         job = await tried(start_forecast, bench(), deepcopy(self.draft.settings))
@@ -325,6 +339,7 @@ def _datasets() -> list[str]:
 
 def _known_weights() -> list[str]:
     """What is offered: kinds by name, models, and runs that have one."""
-    models = [entry.name for entry in bench().catalogue.entries("model") if entry.problem is None]
+    kept = [*bench().catalogue.entries("model"), *bench().catalogue.entries("weights")]
+    models = [entry.name for entry in kept if entry.problem is None]
     runs = [entry.name for entry in bench().catalogue.entries("run") if entry.state == "done"]
     return ["auto", "imagenet", "random", *models, *runs[:200]]

@@ -85,6 +85,29 @@ class PlanDraft:
                 del place[sections[depth - 1]]
 
 
+def line_of(text: str, path: str) -> int | None:
+    """The line of a text that says something of a setting, from 1; of the nearest section around it if none does.
+
+    >>> line_of("dataset: streets\\noptimization:\\n  learning_rate: -1", "optimization.learning_rate")
+    3
+    >>> line_of("crop: [8, 8]", "crop.0"), line_of("crop: [8, 8]", "seed"), line_of("crop: [", "crop")
+    (1, None, None)
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):
+        return None
+    line = None
+    for name in path.split("."):
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next(((key, value) for key, value in node.value if key.value == name), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
 def shown_value(field: FormField, value: Any) -> str:
     """What a field of text shows of a value: several values with commas, pairs with a cross.
 

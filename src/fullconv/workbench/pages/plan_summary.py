@@ -78,12 +78,7 @@ class PlanSummary:
         if memory is None:
             self.facts["Memory"].text = "being worked out"
             return
-        own = next((each for each in memory.batches if each.batch_size == batch), None)
-        if own is None:
-            self.facts["Memory"].text = f"not known: the network {memory.unknown}"
-            return
-        said = f"{own.total / MIB:,.0f} MiB of {memory.room / GIB:,.1f} GiB"
-        self.facts["Memory"].text = said if memory.fits else f"{said}: too much"
+        self.facts["Memory"].text = memory_text(memory, batch)
         if memory.largest_batch:
             self._largest = memory.largest_batch
             self.largest.text = f"Take the largest batch that fits: {memory.largest_batch}"
@@ -131,6 +126,15 @@ class PlanSummary:
                 _show_times(result)
 
         return
+
+
+def memory_text(memory: Memory, batch: int) -> str:
+    """What a batch takes, in a sentence."""
+    own = next((each for each in memory.batches if each.batch_size == batch), None)
+    if own is None:
+        return f"not known: the network {memory.unknown}"
+    said = f"{own.total / MIB:,.0f} MiB of {memory.room / GIB:,.1f} GiB with batch {batch}"
+    return said if memory.fits else f"{said}: too much"
 
 
 def _show_times(result: dict[str, Any]) -> None:

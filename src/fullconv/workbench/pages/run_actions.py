@@ -31,7 +31,7 @@ class RunActions:
             self.resume = _button("Go on", "play_arrow", self._resume, writable).mark("resume-run")
             self.clone = _link("Change and train", "edit", f"/runs/new?clone={place}", writable).mark("clone-run")
             self.retry = _button("Train again", "replay", self._retry, writable).mark("retry-run")
-            self.test = _link("Test", "image_search", f"/test?model={place}")
+            self.test = _link("Test", "image_search", f"/test?run={place}")
             self.layers = _link("Layers", "layers", f"/layers?model={place}")
             self.report = _link("Report", "description", f"/api/v1/runs/{place}/report/report.html").mark("run-report")
             self.report.props("target=_blank rel=noopener")

@@ -141,7 +141,7 @@ class LiveChart:
             }
         icon = {"iconStyle": {"borderColor": "var(--faint)"}}
         return {
-            "grid": {"left": 8, "right": 12, "top": 46, "bottom": 46, "containLabel": True},
+            "grid": {"left": 8, "right": 26, "top": 46, "bottom": 46, "containLabel": True},
             "legend": legend(type="scroll", top=18, left=0, right=0, itemWidth=16),
             "xAxis": axis("value", name="step", nameLocation="middle", nameGap=22, min=0, max="dataMax"),
             "yAxis": axis("value", scale=not percent, axisLabel={":formatter": shown}),

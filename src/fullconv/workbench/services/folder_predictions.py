@@ -21,7 +21,6 @@ from fullconv.workbench.security.paths import allowed_path
 from fullconv.workbench.security.pictures import checked_image
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.predictions import package_of
-from fullconv.workbench.services.run_files import zipped
 from fullconv.workbench.stored import (
     RESULTS,
     UPLOADS,
@@ -36,6 +35,7 @@ from fullconv.workbench.stored import (
 )
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
+from fullconv.workbench.zipping import zipped
 
 SHARES = "shares.csv"
 

@@ -57,14 +57,6 @@ class Asked(BaseModel):
     image: str = Field(default=SHAPES, min_length=1, max_length=5000)
 
 
-def models_to_look_at(bench: Workbench) -> list[str]:
-    """Models of the store, and runs that have one, the latest first."""
-    models = [(entry, bench.home.models / entry.name) for entry in bench.catalogue.entries("model")]
-    runs = [(entry, bench.home.runs / entry.name / "model") for entry in bench.catalogue.entries("run")]
-    found = [(entry.created, entry.name) for entry, package in (*models, *runs) if (package / CARD).is_file()]
-    return list(dict.fromkeys(name for _, name in sorted(found, reverse=True)))
-
-
 async def reading_of(bench: Workbench, asked: Asked) -> Reading:
     """A model's reading of an image: the last ones are at hand, others are computed.
 

@@ -6,9 +6,8 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import AsyncIterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from anyio import to_thread
 
@@ -27,10 +26,10 @@ from fullconv.workbench.services.models import files_of, model_facts
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.services.weights import WeightsFacts, weights_facts
 from fullconv.workbench.workbench import Workbench
+from fullconv.workbench.zipping import zipped
 from fullconv.workspace import checked_name
 
 WEIGHT_KINDS = (".safetensors", *PICKLES)
-_CHUNK = 2**20
 _KEPT = (CARD, WEIGHTS, COPY)
 Content = Form | Dropped | AsyncIterable[bytes]
 
@@ -99,23 +98,6 @@ def packed(bench: Workbench, name: str) -> tuple[str, Iterator[bytes]]:
     return f"{name}.zip", zipped([(path, f"{name}/{path.name}") for path in files_of(package.directory)])
 
 
-def zipped(files: Sequence[tuple[Path, str]]) -> Iterator[bytes]:
-    """Files as a zip that is made while it is sent, without compression: weights have none to gain.
-
-    Args:
-        files: each with its name in the archive.
-    """
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for path, name in files:
-            entry = zipfile.ZipInfo.from_file(path, name)
-            with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-                while chunk := source.read(_CHUNK):
-                    target.write(chunk)
-                    yield sink.taken()
-    yield sink.taken()
-
-
 def name_from(file_name: str) -> str:
     """A name for the store that is close to a file's.
 
@@ -123,27 +105,6 @@ def name_from(file_name: str) -> str:
     'VGG-16-imagenet'
     """
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file_name).stem).strip("-._")[:100] or "weights"
-
-
-class _Sink:
-    """Takes what a zip writes, and gives it away."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, piece: Any) -> int:
-        self._pieces.append(bytes(piece))
-        return len(piece)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def taken(self) -> bytes:
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
 
 
 def _unpacked(bench: Workbench, archive: Path, name: str | None) -> str:

@@ -83,8 +83,8 @@ def form_fields() -> tuple[FormField, ...]:
     >>> rate = next(field for field in form_fields() if field.path == "optimization.learning_rate")
     >>> rate.kind, rate.bounds, rate.help
     ('number', 'above 0', "peak for parameters that start from nothing; none for the optimiser's usual one.")
-    >>> [field.path for field in form_fields() if field.only == {"optimization.policy.kind": ("poly",)}]
-    ['optimization.policy.power']
+    >>> [field.path for field in form_fields() if field.only == {"optimization.policy.kind": ("sigmoid",)}]
+    ['optimization.policy.center']
     """
     found = []
     for section, names in SECTIONS.items():

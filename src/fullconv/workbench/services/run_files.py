@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,13 +13,11 @@ from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.jobs import Log
 from fullconv.workbench.services.runs import directory_of
 from fullconv.workbench.workbench import Workbench
+from fullconv.workbench.zipping import zipped
 
 TAKEN = ("experiment.yaml", "status.json", "metrics.csv", "log.txt", "transfer.json", "network.py", "notes.yaml")
 FOLDERS = ("report", "model")
 SHOWN = {".html", ".json", ".png", ".svg"}
-_STORED = {".safetensors", ".png", ".jpg"}
-"""Compressing them again gains nothing."""
-PIECE = 1 << 18
 
 
 class Metrics(BaseModel):
@@ -132,48 +129,6 @@ def download_of(bench: Workbench, name: str) -> Iterator[bytes]:
     for folder in FOLDERS:
         files += sorted((directory / folder).rglob("*"))
     return zipped((path, f"{name}/{path.relative_to(directory).as_posix()}") for path in files if _is_plain(path))
-
-
-def zipped(files: Iterable[tuple[Path, str]]) -> Iterator[bytes]:
-    """A ZIP archive of files under names, as it is written: nothing is kept in memory or on disk.
-
-    Args:
-        files: path and name in the archive.
-    """
-    out = _Pieces()
-    with ZipFile(out, "w", allowZip64=True) as archive:
-        for path, name in files:
-            info = ZipInfo.from_file(path, name, strict_timestamps=False)
-            info.compress_type = ZIP_STORED if path.suffix.lower() in _STORED else ZIP_DEFLATED
-            with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
-                while piece := source.read(PIECE):
-                    target.write(piece)
-                    yield out.taken()
-            yield out.taken()
-    yield out.taken()
-
-
-class _Pieces:
-    """Where an archive is written to, and taken from piece by piece."""
-
-    def __init__(self) -> None:
-        self._waiting = bytearray()
-
-    def write(self, content: bytes) -> int:
-        self._waiting += content
-        return len(content)
-
-    def flush(self) -> None:
-        """Nothing is kept back."""
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def taken(self) -> bytes:
-        """What was written since."""
-        found = bytes(self._waiting)
-        self._waiting.clear()
-        return found
 
 
 def _is_plain(path: Path) -> bool:
