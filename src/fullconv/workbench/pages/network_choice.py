@@ -43,6 +43,7 @@ class NetworkChoice:
                 self.several = ui.switch("Several networks, a run of each", on_change=self._switch)
             self.table = ui.table(rows=[], columns=_COLUMNS, row_key="name", selection="single", pagination=12)
             self.table.props("flat dense wrap-cells").classes("w-full").on_select(self._show).mark("network-table")
+            self.chosen = ui.label().classes("faint").style("overflow-wrap: anywhere")
             with ui.row().classes("items-center").style("gap: .3rem 1rem; min-height: 2.2rem"):
                 self.picture = ui.link("Layers and receptive fields as a picture", "#", new_tab=True)
                 self.ask = ui.button("What does it take here?", icon="memory", on_click=self._ask)
@@ -84,6 +85,7 @@ class NetworkChoice:
         self.take.set_enabled(bool(names))
         self.picture.visible = self.ask.visible = len(names) == 1
         self.price.text = ""
+        self.chosen.text = f"Chosen: {', '.join(names)}" if names else "None is chosen."
         if names:
             self.picture.props["href"] = f"/api/v1/networks/{quote(names[0])}/picture"
             self.picture.update()
