@@ -130,7 +130,7 @@ def test_images_are_found_and_stepped_through(page: Page, serve: Serve, home: Wo
     expect(page.get_by_text(f"{len(validation)} of 16 images")).to_be_visible()
 
     before = opacity(page)
-    page.get_by_role("slider").first.focus()
+    page.locator("[role=slider] [tabindex]").first.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function(
         "(b) => Number(getComputedStyle(document.querySelector('.thumb .labels')).opacity) > b", arg=before
