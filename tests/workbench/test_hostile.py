@@ -320,6 +320,15 @@ def test_forged_requests_are_refused_everywhere(
     )
 
 
+def test_places_far_behind_the_end_of_a_log_hold_nothing(app: Any, ground: Ground, place: Path) -> None:
+    log = place / "home/jobs/1.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("said")
+    for path in ("/api/v1/jobs/1/log", "/api/v1/runs/first/log"):
+        answer = ask(app, path, query=f"offset={2**62}")
+        assert (answer.status, json.loads(answer.body)) == (200, {"text": "", "offset": 2**62}), path
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
+from fullconv.data.classes import ClassTable
 from fullconv.data.resizing import Resize
 from fullconv.prediction.model import Model
 from fullconv.store.package import load_package, save_package
+from fullconv.store.recipe import NetworkRecipe
 from fullconv.workbench.application import create_app
 from fullconv.workbench.layers import reading as readings
 from fullconv.workbench.layers.shapes import shapes_for, simple_shapes
@@ -191,6 +193,25 @@ def test_fields_are_told_in_pixels_of_the_image_before_it_was_resized(home: Work
         pixel = client.get("/api/v1/models/half/pixels/22/26", params=image).json()
         seen = next(layer for layer in pixel["layers"] if layer["layer"] == CONV)
         assert seen["rows"][0][0] <= 5 <= seen["rows"][0][1]
+
+
+def test_of_several_heads_one_is_looked_at(home: Workspace) -> None:
+    _, card = load_package(home.run("first") / "model")
+    classes = card.classes
+    assert isinstance(classes, ClassTable)
+    few = ClassTable(classes=classes.classes[:2])
+    counts = {"things": len(classes), "ground": 2}
+    recipe = NetworkRecipe(name="fcn8s-squeezenet1_1", classes=counts, channels=3)
+    both = card.model_copy(update={"network": recipe, "classes": {"things": classes, "ground": few}})
+    save_package(home.model("two"), recipe.build().eval(), both)
+    bench = Workbench(ServerSettings(home))
+    with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
+        url = "/api/v1/models/two/layers"
+        first, second = client.get(url).json(), client.get(url, params={"head": "ground"}).json()
+        assert (first["head"], first["heads"], second["head"]) == ("things", ["things", "ground"], "ground")
+        assert len(first["layers"][-1]["channel_names"]) == len(classes)
+        assert second["layers"][-1]["channel_names"] == list(few.names)
+        assert client.get(url, params={"head": "depth"}).status_code == 422
 
 
 def test_images_come_from_datasets_uploads_and_paths(rest: TestClient, photo: Path, trained: Path) -> None:

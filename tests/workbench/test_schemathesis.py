@@ -28,6 +28,8 @@ from fullconv.workbench.application import create_app
 from hostile_requests import Ground, parameters
 
 BASE = "http://127.0.0.1:8460"
+SECONDS = 300.0
+"""How long an answer may take: the machine has other things to do."""
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "4"))
 CHECKS = [
     not_a_server_error,
@@ -71,7 +73,7 @@ def test_every_answer_is_as_the_document_says(ground: tuple[Any, Ground]) -> Non
             | operation.as_strategy()
         )
         def attempt(case: schemathesis.Case) -> None:
-            case.call_and_validate(base_url=BASE, checks=CHECKS)
+            case.call_and_validate(base_url=BASE, checks=CHECKS, timeout=SECONDS)
 
         try:
             attempt()

@@ -72,7 +72,7 @@ class RunFeed:
             size = path.stat().st_size
             with path.open("rb") as stream:
                 start = max(offset, size - LONGEST_PIECE) if offset == 0 else offset
-                stream.seek(start)
+                stream.seek(min(start, size))  # file systems refuse places that are far away
                 content = stream.read(LONGEST_PIECE)
         except OSError:
             return "", offset

@@ -33,7 +33,8 @@ def read_from(path: Path, offset: int, limit: int = 1_000_000) -> tuple[str, int
     """What a log holds from a place on, and the place where the next reading begins."""
     try:
         with path.open("rb") as stream:
-            stream.seek(offset)
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(min(offset, end))  # file systems refuse places that are far away
             content = stream.read(limit)
     except FileNotFoundError:
         return "", offset
