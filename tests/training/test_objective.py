@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.loss_sampling import block_labels, block_means, kept_at_random, kept_hardest, over_pixels
+from fullconv.training.loss_sampling import block_means, kept_at_random, kept_hardest, over_pixels
 from fullconv.training.losses import dice_loss, lovasz_softmax, near_boundary, pixel_cross_entropy, pixel_focal
 from fullconv.training.objective import Objective, Part, Reading
 from fullconv.training.settings.loss_settings import Boundary, Loss
@@ -238,6 +238,30 @@ def test_a_kept_cell_brings_the_pixels_of_its_stride(net, grid) -> None:
     assert torch.equal(blocks == 16, kept_at_random(torch.full((2, 6, 8), 0.5), SEEDS))
 
 
+def test_a_class_beside_ignored_pixels_is_kept_as_often_as_its_weight_says(net, grid) -> None:
+    """Class 2 lies only in blocks whose middle pixel is ignored, at their first pixel."""
+    images, _ = scene()
+    labels = torch.zeros(2, 24, 32, dtype=torch.long)
+    first = torch.zeros(24, 32, dtype=torch.bool)
+    first[::4, ::4] = True
+    first[12:] = False  # blocks below are of class 0
+    labels[:, :12] = IGNORE
+    labels[:, first] = 2
+    weights = torch.tensor([0.5, 1.0, 1.6])
+    regime = LossSampling(keep=0.5, how="class-balanced")
+    sampling = Objective(Loss(), regime, grid, classes=CLASSES, ignore=IGNORE, weights=weights)
+    kept = torch.zeros(2)
+    turns = 100
+    for turn in range(turns):
+        found = kept_by(sampling(net, images, labels, SEEDS + 100 * turn), regime)
+        kept += torch.stack([found[labels == label].sum() for label in (0, 2)])
+    there = torch.stack([(labels == label).sum() for label in (0, 2)]) * turns
+    expected = torch.tensor([0.25, 0.8])
+    blocks = there / torch.tensor([16, 1])  # which are kept as one
+    spread = (expected * (1 - expected) / blocks).sqrt()
+    assert ((kept / there - expected).abs() <= 5 * spread).all()
+
+
 def test_labels_of_more_than_255_classes_are_read(net, grid) -> None:
     images, labels = scene()
     wide = labels.masked_fill(labels == IGNORE, 65535).to(torch.uint16)
@@ -252,13 +276,11 @@ def test_labels_of_more_than_255_classes_are_read(net, grid) -> None:
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3), (4, 4)])
 def test_blocks_cover_an_image_of_any_size(size: tuple[int, int], stride: tuple[int, int]) -> None:
     values = torch.rand(2, *size)
-    means, labels = block_means(values, stride), block_labels(values, stride)
+    means = block_means(values, stride)
     for row, col in product(range(-(-size[0] // stride[0])), range(-(-size[1] // stride[1]))):
         rows = slice(row * stride[0], (row + 1) * stride[0])
         cols = slice(col * stride[1], (col + 1) * stride[1])
         torch.testing.assert_close(means[:, row, col], values[:, rows, cols].mean((1, 2)))
-        middle = (min(rows.start + stride[0] // 2, size[0] - 1), min(cols.start + stride[1] // 2, size[1] - 1))
-        assert torch.equal(labels[:, row, col], values[:, middle[0], middle[1]])
     kept = torch.rand(means.shape) < 0.5
     spread = over_pixels(kept, size, stride)
     for row, col in product(*map(range, size)):

@@ -11,7 +11,6 @@ from torch import nn
 
 from fullconv.networks.score_grid import CellScores, ScoreGrid
 from fullconv.training.loss_sampling import (
-    block_labels,
     block_means,
     kept_at_random,
     kept_hardest,
@@ -199,18 +198,20 @@ class Objective(nn.Module):
         assert isinstance(self.regime, LossSampling)
         at_pixels = self.regime.loss_at == "pixels"
         stride = (round(self.grid.rows.stride), round(self.grid.cols.stride)) if at_pixels else (1, 1)
-        labels = block_labels(truth, stride)
+        wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
+        counted = block_means((truth != self.ignore).to(wide), stride)
+        smallest = torch.finfo(wide).tiny
         if self.regime.how == "hardest":
             with torch.no_grad():
-                plain = pixel_cross_entropy(scores, truth, ignore=self.ignore)
-                counted = block_means((truth != self.ignore).to(plain.dtype), stride)
-                means = block_means(plain, stride) / counted.clamp_min(torch.finfo(plain.dtype).tiny)
+                plain = pixel_cross_entropy(scores, truth, ignore=self.ignore).to(wide)
+                means = block_means(plain, stride) / counted.clamp_min(smallest)
                 kept = kept_hardest(means, counted > 0, self.keep)
         else:
             assert seeds is not None, "loss sampling draws by the seeds of the images"
-            often = torch.ones_like(labels, dtype=torch.float32)
-            if self.regime.how == "class-balanced":
-                often = self._table("sampled")[labels.long()]
+            often = torch.ones_like(counted)
+            if self.regime.how == "class-balanced":  # by all pixels that count: any of them may be the middle one
+                often = block_means(self._table("sampled")[truth.long()].to(wide), stride)
+                often = often / counted.clamp_min(smallest)
             kept = kept_at_random((self.keep * often).clamp_max(1), seeds)
         return over_pixels(kept, _size(truth), stride)
 

@@ -94,15 +94,20 @@ def median_frequency_weights(pixels: Sequence[int], images_with: Sequence[int], 
 def effective_number_weights(pixels: Sequence[int], *, beta: float = 0.9999) -> torch.Tensor:
     """Class weights (1 − β) / (1 − β^n) with n samples of a class, scaled so that their mean over the pixels is 1.
 
-    Neighbouring pixels say the same; a sample here is a thousand pixels. (Cui et al. 2019, section 3.)
+    Neighbouring pixels say the same; a sample here is a thousand pixels, and a class that is there has one at least.
+    (Cui et al. 2019, section 3.) The formula has no answer for a class that no training image holds: it has the weight
+    of the rarest class that is there, so that images of validation which hold it do not outweigh all others.
 
     Args:
         pixels: training pixels of every class.
 
-    >>> effective_number_weights([9_000_000, 1_000_000]).numpy().round(2)
-    array([0.66, 4.09], dtype=float32)
+    >>> effective_number_weights([9_000_000, 1_000_000, 0]).numpy().round(2)
+    array([0.66, 4.09, 4.09], dtype=float32)
     """
-    samples = np.maximum(np.asarray(pixels, dtype=np.float64) / 1000, 1e-3)
+    counts = np.asarray(pixels, dtype=np.float64)
+    there = counts > 0
+    rarest = float(counts[there].min()) if there.any() else 1.0
+    samples = np.maximum(np.where(there, counts, rarest) / 1000, 1.0)
     return _scaled((1 - beta) / -np.expm1(samples * np.log(beta)), pixels)
 
 
