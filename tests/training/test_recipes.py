@@ -118,12 +118,12 @@ def test_the_remedies_work() -> None:
     ("setting", "word"),
     [
         ({"loss": "hinge"}, "cross-entropy"),
-        ({"loss": {"terms": {}}}, "at least 1"),
-        ({"loss": {"terms": {"dice": 0}}}, "greater than 0"),
+        ({"loss": {"terms": {}}}, "loss.terms: {} has too few values"),
+        ({"loss": {"terms": {"dice": 0}}}, "give more than 0"),
         ({"loss": {"boundary": {"width": 0}}}, "boundary.width"),
         ({"class_weights": "none", "regime": {"kind": "loss-sampling", "how": "class-balanced"}}, "class_weights"),
         ({"recipe": "reference", "regime": {"kind": "loss-sampling", "how": "class-balanced"}}, "class_weights"),
-        ({"optimization": {"optimizer": "nesterov", "momentum": 0}}, "optimization: momentum"),
+        ({"optimization": {"optimizer": "nesterov", "momentum": 0}}, "optimization.momentum"),
     ],
 )
 def test_losses_that_make_no_sense_are_refused(setting: dict[str, Any], word: str) -> None:
