@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fullconv.cli.console import AllowCode, AsJson, Head, Home, one_sentence, print_json
+from fullconv.cli.console import AllowCode, AsJson, Home, one_sentence, print_json
 from fullconv.workspace import Workspace
 
 
@@ -27,7 +27,9 @@ def predict(
         bool, typer.Option("--shift-and-stitch", help="Compute every pixel, upsample none; many times slower.")
     ] = False,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda.")] = None,
-    head: Head = None,
+    head: Annotated[
+        str | None, typer.Option("--head", help="Whose classes, where the network has several heads; else the first's.")
+    ] = None,
     allow_code: AllowCode = False,
     workspace: Home = None,
     as_json: AsJson = False,

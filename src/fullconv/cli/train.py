@@ -9,7 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from fullconv.cli.console import AsJson, Home, one_sentence, print_json, stoppable
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json, show_scores, stoppable
 from fullconv.cli.data_report import dataset_report
 from fullconv.cli.training_options import (
     Accumulate,
@@ -155,13 +155,14 @@ def train(
     if not here().first:
         return
     if as_json:
-        print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()})
+        heads = {"heads": {name: found.as_dict() for name, found in run.heads.items()}} if run.heads else {}
+        print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()} | heads)
         return
-    console = Console()
-    console.print(run.scores.table())
+    show_scores(run.scores, run.heads)
+    further = "".join(f", of {name} {found.mean_iou:.3f}" for name, found in list(run.heads.items())[1:])
     print(
         f"On the {run.split} images: pixel accuracy {run.scores.pixel_accuracy:.1%}, "
-        f"mean IoU {run.scores.mean_iou:.3f}\n"
+        f"mean IoU {run.scores.mean_iou:.3f}{further}\n"
         f"Report: {run.directory / 'report' / 'report.html'}\nModel:  {run.directory / 'model'}"
     )
 
