@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fullconv.counted import counted
 from fullconv.errors import PlanError
 from fullconv.prediction.model import usable_device
 from fullconv.training.settings.experiment import Experiment, Plan
@@ -93,7 +94,7 @@ def check_processes(plan: Plan) -> None:
     """
     here = torch.cuda.device_count() if plan.device == "cuda" else plan.devices
     if plan.devices > here:
-        problem = f"{plan.devices} GPUs are asked for and {here} are here"
+        problem = f"{counted(plan.devices, 'GPU')} asked for, and {here or 'none'} here"
         raise PlanError(problem, where="devices", remedy=f"ask for {here}")
     processes = plan.devices * plan.nodes
     if plan.batch_size < processes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from fullconv.counted import counted
 from fullconv.training.forecast.memory import MemoryForecast
 from fullconv.training.settings.experiment import Plan
 
@@ -54,7 +55,7 @@ def fallback_for(plan: Plan, told: MemoryForecast, room: int, *, batch_norm: boo
     if batch >= least:
         times = ceil(wanted / batch)
         batch = ceil(wanted / times)  # the same step in equal parts
-        meaning = f"gradients of {times} batches of {batch} make one step of {times * batch} views"
+        meaning = f"gradients of {counted(times, 'batch')} of {batch} make one step of {counted(times * batch, 'view')}"
         if batch_norm:
             meaning += "; batch norm takes its statistics over the smaller batches"
         return Fallback(batch, times, plan.crop, told.of(batch).total, True, meaning)
@@ -65,7 +66,7 @@ def fallback_for(plan: Plan, told: MemoryForecast, room: int, *, batch_norm: boo
         crop = _smaller(crop)
         taken = told.with_crop(crop).of(least).total
     fits = taken <= room
-    meaning = f"views of {crop[1]}×{crop[0]} pixels; gradients of {times} batches of {least} make one step"
+    meaning = f"views of {crop[1]}×{crop[0]} pixels; gradients of {counted(times, 'batch')} of {least} make one step"
     if not fits:
         meaning = "even the smallest views do not fit: choose a smaller network, or resize the images"
     return Fallback(least, times, crop, taken, fits, meaning)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fullconv.counted import counted
 from fullconv.training.guard.finding import Finding, in_order
 from fullconv.training.settings.loss_settings import Loss
 
@@ -77,7 +78,7 @@ def still_weights(moved: float, *, steps: int, losses: Sequence[float], rate: fl
     """
     if steps < FEWEST_STEPS or moved >= NO_MOVEMENT:
         return None
-    sentence = f"the weights do not move: after {steps} steps they have changed by {moved:.0e} of their size"
+    sentence = f"the weights do not move: after {counted(steps, 'step')} they have changed by {moved:.0e} of their size"
     if losses and not any(losses):
         cause = "the loss is 0: no labelled pixel counts"
         return Finding("still-weights", sentence, cause, "look at the labels with fullconv data check")
