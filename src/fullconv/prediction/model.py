@@ -83,6 +83,11 @@ class Model:
         """
         return Model(*self._all, self.directory, device=self.device.type, head=name)
 
+    @property
+    def package(self) -> tuple[AnyFCN, ModelCard]:
+        """Network and card with all heads, as a package holds them."""
+        return self._all
+
     def predict(
         self, image: str | Path | npt.NDArray[Any], *, probabilities: bool = False, shift_and_stitch: bool = False
     ) -> Prediction:

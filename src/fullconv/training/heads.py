@@ -121,7 +121,8 @@ class HeadsObjective(nn.Module):
             head.reading(scores, truth, size, seeds)
             for head, scores, truth in zip(self.each, several, self.labels(labels), strict=True)
         ]
-        return Reading(readings[0].scores, readings[0].labels, _together([reading.part for reading in readings]))
+        first, *further = readings
+        return Reading(first.scores, first.labels, _together([one.part for one in readings]), tuple(further))
 
     def part(self, scores: Sequence[torch.Tensor], labels: torch.Tensor, *, keep: float | None = None) -> Part:
         """The losses of the scores of all heads against labels of the dataset's classes."""

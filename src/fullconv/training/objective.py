@@ -49,11 +49,13 @@ class Reading:
         scores: (N, classes, h, w), at the pixels or at the cells.
         labels: (N, h, w), of the same pixels or cells.
         part: the loss, of those that were kept.
+        further: the same of further heads; `part` has their losses too.
     """
 
     scores: torch.Tensor
     labels: torch.Tensor
     part: Part
+    further: tuple[Reading, ...] = ()
 
 
 def scored(net: nn.Module, images: torch.Tensor, regime: AnyRegime) -> Any:

@@ -44,13 +44,15 @@ def zero_score_loss(loss: Loss, classes: int) -> float | None:
     return sum(share * (flat if name == "cross-entropy" else focal) for name, share in loss.terms.items())
 
 
-def zero_scores(losses: Sequence[float], expected: float | None, *, classes: int, rate: float) -> Finding | None:
+def zero_scores(
+    losses: Sequence[float], expected: float | None, *, classes: int | Sequence[int], rate: float
+) -> Finding | None:
     """The loss stays at ln(classes), where it is when all scores are zero.
 
     Args:
         losses: of the last steps, oldest first.
-        expected: from `zero_score_loss`.
-        classes: how many.
+        expected: from `zero_score_loss`, summed over the heads.
+        classes: how many, or how many in each head.
         rate: the learning rate now.
     """
     if expected is None or len(losses) < RECENT or expected <= 0:
@@ -58,10 +60,10 @@ def zero_scores(losses: Sequence[float], expected: float | None, *, classes: int
     recent = losses[-RECENT:]
     if abs(math.fsum(recent) / RECENT - expected) > SAME_LOSS * expected:
         return None
-    sentence = (
-        f"the loss stays at {expected:.4f}, as when all {classes} scores of a pixel are zero "
-        f"(ln {classes} = {math.log(classes):.4f})"
-    )
+    counts = [classes] if isinstance(classes, int) else list(classes)
+    logs = f"{' + '.join(f'ln {count}' for count in counts)} = {math.fsum(map(math.log, counts)):.4f}"
+    which = "all scores of a pixel" if len(counts) > 1 else f"all {counts[0]} scores of a pixel"
+    sentence = f"the loss stays at {expected:.4f}, as when {which} are zero ({logs})"
     cause = f"the learning rate ({rate:.1e}) is far too small, or no gradient passes a layer that is all zero"
     remedies = ["a learning rate ten to a hundred times larger", "weights trained elsewhere (weights)"]
     return Finding("zero-scores", sentence, cause, in_order(remedies))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
 from fullconv.training.heads import Heads
-from fullconv.training.settings.class_weights import Weighting
+from fullconv.training.settings.class_weights import Factors, HeadWeights, Weighting
 from fullconv.training.settings.loss_settings import Loss, LossSetting
 from fullconv.training.settings.optimization import Optimization
 from fullconv.training.settings.recipes import Recipe, overlaid, settings_of
@@ -37,8 +37,8 @@ class Experiment(BaseModel):
             lie over it.
         regime: "whole-image", "patchwise" or "loss-sampling", or one of them with its own settings.
         heads: sets of classes that are learnt at once: name of a head → "all", for the first, or groups of the
-            dataset's classes by name. Losses are summed, each a mean over what counts for its head; class weights are
-            for the first, which is also the one that is scored.
+            dataset's classes by name. Losses are summed, each a mean over what counts for its head. All heads are
+            scored; the first one decides which epoch is best.
         seed: of weights, order and augmentation.
         resize: applied to every image before anything else; predictions come back at the original size.
         crop: (height, width) of a training view; none = from the sizes of the images.
@@ -50,7 +50,8 @@ class Experiment(BaseModel):
         patience: validations without a better mean IoU after which training ends; none = never before its time.
         loss: a loss, or several as "cross-entropy+dice", or one with its own settings.
         class_weights: "none"; "inverse-log": 1 / ln(1.02 + share of the class); "median-frequency";
-            "effective-number"; all scaled to mean 1 over the pixels; or factors by class name, as they are.
+            "effective-number"; all scaled to mean 1 over the pixels; or factors by class name, as they are. A rule goes
+            for every head, factors for the first; by the name of a head each may have its own, those left out none.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the hardware computes in it.
         device: "auto", "cpu" or "cuda".
         devices: processes that train together on each machine, one GPU or one share of the CPU's cores each.
@@ -87,7 +88,7 @@ class Experiment(BaseModel):
     patience: int | None = Field(default=None, ge=1)
     loss: LossSetting = Loss()
     optimization: Optimization = Optimization()
-    class_weights: Weighting | dict[str, Annotated[float, Field(ge=0)]] = "inverse-log"
+    class_weights: Weighting | Factors | HeadWeights = "inverse-log"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1)
