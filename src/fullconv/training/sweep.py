@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,16 @@ from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
 from fullconv.files import read_yaml, write_atomically
 from fullconv.networks.ensemble import Ensemble
+from fullconv.networks.own_file import is_own_file
 from fullconv.prediction.evaluating import evaluate, evaluate_heads
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, save_package
-from fullconv.training.distribution.processes import here
+from fullconv.training.distribution.processes import Processes, from_first, launched
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.fit import resume, train
 from fullconv.training.group_runs import GroupRun, run_for, runs_of
 from fullconv.training.packing import scores_of
-from fullconv.training.preparing import experiment_for
+from fullconv.training.preparing import asked_for, experiment_for
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.settings.recipes import overlaid
 from fullconv.training.status import read_status
@@ -173,25 +174,48 @@ def sweep(
     axes = axes_of(asked)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
-    if here().count > 1:
-        remedy = "start it once, with --devices for several processes on this machine"
-        raise PlanError("a group of runs cannot be started by several processes", where="the sweep", remedy=remedy)
     name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
-    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    known = runs_of(home, name)
-    runs = []
-    for combination in combinations:
-        chosen = deepcopy(asked) | {"group": name}
-        for path, value in combination.items():
-            _put(chosen, path.split("."), value)
-        runs.append(_one(dataset, chosen, known, home, quiet=quiet))
+    wanted = runs_asked_for(dataset, asked | {"group": name})
     directory = home.groups / name
-    done = Sweep(name, axes, tuple(runs), directory)
-    if "fold" in axes and len(axes) == 1:
-        done = Sweep(name, axes, tuple(runs), directory, _ensemble(done, home, quiet=quiet))
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / SUMMARY, json.dumps(done.as_dict(), indent=1) + "\n")
+    with launched() as processes:
+        known = runs_of(home, name) if processes.first else []
+        runs = tuple(_one(dataset, chosen, known, home, processes, quiet=quiet) for chosen in wanted)
+        done = Sweep(name, axes, runs, directory)
+        if "fold" in axes and len(axes) == 1:
+            done = replace(done, ensemble=_voting(done, home, processes, quiet=quiet))
+        if processes.first:
+            directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(directory / SUMMARY, json.dumps(done.as_dict(), indent=1) + "\n")
     return done
+
+
+def runs_asked_for(dataset: Dataset | str | Path, settings: Mapping[str, Any]) -> list[Settings]:
+    """The settings of every run, each checked before anything is read; one alone where nothing is a list of values.
+
+    Args:
+        dataset, settings: from `spelled_out`.
+
+    Raises:
+        PlanError: a field is unknown, or one of its values is not allowed.
+
+    >>> [run["seed"] for run in runs_asked_for("streets", {"seed": [4, 5], "crop": [64, 64]})]
+    [4, 5]
+    >>> runs_asked_for("streets", {"seed": [4, "five"]})
+    Traceback (most recent call last):
+    fullconv.errors.PlanError: the experiment: seed: 'five' is not a whole number; give one.
+    """
+    axes = axes_of(settings)
+    found = []
+    for values in product(*axes.values()):
+        chosen = deepcopy(dict(settings))
+        for path, value in zip(axes, values, strict=True):
+            _put(chosen, path.split("."), value)
+        checked = deepcopy(chosen)
+        for place, value in _wrong_values(chosen):
+            _put(checked, place, value)
+        asked_for(dataset, checked)
+        found.append(chosen)
+    return found
 
 
 def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tuple[Dataset | str | Path, Settings]:
@@ -212,15 +236,37 @@ def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tu
 
 
 def _one(
-    dataset: Dataset | str | Path, chosen: Settings, known: Sequence[GroupRun], home: Workspace, *, quiet: bool
+    dataset: Dataset | str | Path,
+    chosen: Settings,
+    known: Sequence[GroupRun],
+    home: Workspace,
+    processes: Processes,
+    *,
+    quiet: bool,
 ) -> Run:
-    """The run of one combination: done before, continued, or new."""
-    directory = run_for(*experiment_for(dataset, chosen, home), known) if known else None
-    if directory is None:
+    """The run of one combination: done before, continued, or new, as the first of several processes finds it."""
+
+    def begun() -> tuple[Path, bool] | None:
+        directory = run_for(*experiment_for(dataset, chosen, home), known) if known else None
+        return None if directory is None else (directory, read_status(directory).state == "done")
+
+    found = from_first(processes, begun)
+    if found is None:
         return train(dataset, workspace=home, quiet=quiet, settings=chosen)
-    if read_status(directory).state == "done":
-        return finished_run(directory)
-    return resume(directory, workspace=home, quiet=quiet)
+    directory, is_done = found
+    return finished_run(directory) if is_done else resume(directory, workspace=home, quiet=quiet)
+
+
+def _voting(done: Sweep, home: Workspace, processes: Processes, *, quiet: bool) -> Model:
+    """The ensemble of the folds, which the first of several processes makes and the others read."""
+    made: list[Model] = []
+
+    def packed() -> Path:
+        made.append(_ensemble(done, home, quiet=quiet))
+        return home.model(done.group)
+
+    package = from_first(processes, packed)
+    return made[0] if made else Model.load(package, allow_code=is_own_file(done.runs[0].experiment.network))
 
 
 def _ensemble(done: Sweep, home: Workspace, *, quiet: bool) -> Model:
@@ -266,6 +312,14 @@ def _lists(settings: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple
             yield from _lists(value, (*path, name))
         elif isinstance(value, list | tuple) and value:
             yield (*path, name), list(value)
+
+
+def _wrong_values(settings: Settings) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Of lists in which only some values may stand for a run: the first that may not, rather than the list."""
+    for path, values in _lists(settings, ()):
+        wrong = [value for value in values if not _taken(settings, path, value)]
+        if wrong and len(wrong) < len(values) and not _taken(settings, path, values):
+            yield path, wrong[0]
 
 
 def _is_axis(settings: Mapping[str, Any], path: tuple[str, ...], values: list[Any]) -> bool:
