@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import fullconv as fc
+from commands import run as command
 from fullconv.data.classes import ClassTable, SegmentationClass
 from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
@@ -91,7 +93,9 @@ def test_cells_and_samples_are_read_for_every_head() -> None:
     assert (part.count < torch.tensor([2 * 64 * 48, 2 * 64 * 48])).all()
 
 
-def test_a_run_learns_all_heads_and_packs_them(dataset: Dataset, quick: dict[str, Any]) -> None:
+def test_a_run_learns_all_heads_and_packs_them(
+    dataset: Dataset, scenes: Path, quick: dict[str, Any], tmp_path: Path
+) -> None:
     heads = two_heads(dataset)
     settings = quick | {"heads": heads, "network": "fcn8s-compact", "epochs": 6, "views": 2}
     run = fc.train(dataset, settings=settings, quiet=True)
@@ -105,6 +109,7 @@ def test_a_run_learns_all_heads_and_packs_them(dataset: Dataset, quick: dict[str
     where = fc.load(run.directory, head="where").predict(pixels)
     assert where.classes.names == ("above", "below", "upright")
     assert where.labels.max() <= 2
+    assert_commands(run, scenes, tmp_path)
     again = fc.resume(run.directory, quiet=True)
     assert again.heads == run.heads
     assert finished_run(run.directory).heads == run.heads
@@ -130,6 +135,26 @@ def assert_scored(run: fc.Run, dataset: Dataset) -> None:
     assert [entry.head for entry in card.scores] == ["what", "where"]
     assert card.groups is not None
     assert card.groups["where"]["below"] == ("road", "sidewalk")
+
+
+def assert_commands(run: fc.Run, scenes: Path, out: Path) -> None:
+    """The shell says what Python says, of all heads or of one."""
+    words = ("evaluate", run.directory, scenes, "--out", out / "report")
+    code, output, error = command(*words, "--json")
+    assert code == 0, error
+    facts = json.loads(output)
+    assert {name: Scores.from_dict(found) for name, found in facts["heads"].items()} == run.heads
+    assert (Scores.from_dict(facts["scores"]), facts["left_out"]) == (run.scores, [])
+    code, output, error = command(*words, "--head", "where")
+    assert code == 0, error
+    assert "Head where" in output
+    assert "Head what" not in output
+    code, _, error = command(*words, "--head", "depth")
+    assert code == 2
+    assert "has no head 'depth'; name one of what, where" in error
+    facts = json.loads(command("runs", "show", run.directory, "--json")[1])
+    assert facts["scores"]["head"] == "what"
+    assert [entry["head"] for entry in facts["heads"]] == ["what", "where"]
 
 
 def two_heads(dataset: Dataset) -> dict[str, Any]:
