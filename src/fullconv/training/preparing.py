@@ -16,6 +16,7 @@ from fullconv.data.folds import fold_of
 from fullconv.errors import PackageError, PlanError
 from fullconv.files import read_document, validate_document
 from fullconv.networks.catalogue import build_network, check_name, parse_name
+from fullconv.networks.checkpointing import set_checkpointing
 from fullconv.networks.own_file import (
     COPY,
     OwnFile,
@@ -150,17 +151,21 @@ def _found_weights(weights: str, home: Workspace) -> Path:
 
 def network_of(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyFCN:
     """The network with its start values; one of the user's own comes from the copy in the run, if there is a run."""
+    net: AnyFCN
     lightning.seed_everything(plan.seed, verbose=False)
     classes, channels = len(data.classes), data.channels
     if plan.heads is not None:
         if is_own_file(plan.network):
             remedy = "leave heads out, or choose a network of the catalogue"
             raise PlanError("a network from a Python file has one head", where="heads", remedy=remedy)
-        return build_network(plan.network, classes=class_counts(plan.heads, data.classes), channels=channels)
-    if is_own_file(plan.network):
+        net = build_network(plan.network, classes=class_counts(plan.heads, data.classes), channels=channels)
+    elif is_own_file(plan.network):
         name = plan.network if run is None else copied_name(plan.network, run)
-        return own_network(name, classes=classes, channels=channels)
-    return build_network(plan.network, classes=classes, channels=channels)
+        net = own_network(name, classes=classes, channels=channels)
+    else:
+        net = build_network(plan.network, classes=classes, channels=channels)
+    set_checkpointing(net, plan.checkpointing)
+    return net
 
 
 def transfer_of(plan: Plan, net: AnyFCN, data: Dataset) -> TransferReport:

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fullconv.data.dataset import Dataset
 from fullconv.errors import NetworkError
+from fullconv.networks.checkpointing import divisible
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.depthwise import strided_depthwise_in_float32
@@ -121,7 +122,7 @@ class MemoryForecast:
 
     Args:
         net: of which only the shapes are used; it is left as it is.
-        plan: gives crop, loss, regime, optimiser, precision and device.
+        plan: gives crop, loss, regime, optimiser, precision, checkpointing and device.
         grid: of the network's scores.
         channels: bands of the images.
         classes: how many.
@@ -192,7 +193,20 @@ class MemoryForecast:
 
     def with_crop(self, crop: tuple[int, int]) -> MemoryForecast:
         """The same for views of another size."""
-        plan = self.plan.model_copy(update={"crop": crop, "device": "cuda" if self.on_gpu else "cpu"})
+        return self._with(crop=crop)
+
+    @property
+    def gains_by_checkpointing(self) -> bool:
+        """Whether there are activations of a backbone that are kept now and could be computed again."""
+        frozen = self.pretrained and self.plan.optimization.backbone == "frozen"
+        return divisible(self.net) and not self.plan.checkpointing and not frozen
+
+    def with_checkpointing(self) -> MemoryForecast:
+        """The same where only the ends of the backbone's stages are kept for the backward pass."""
+        return self._with(checkpointing=True)
+
+    def _with(self, **changes: Any) -> MemoryForecast:
+        plan = self.plan.model_copy(update={"device": "cuda" if self.on_gpu else "cpu", **changes})
         facts = self.facts | {"dtype": self.dtype, "pretrained": self.pretrained, "validated": self.validated}
         other = MemoryForecast(self.net, plan, self.grid, **facts)
         other._validation = self._validation
