@@ -171,15 +171,14 @@ def sweep(
     if network is not None:
         asked["network"] = list(network) if not isinstance(network, str) else network
     dataset, asked = spelled_out(dataset, asked)
-    axes = axes_of(asked)
+    axes, wanted = axes_of(asked), runs_asked_for(dataset, asked)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
     name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
-    wanted = runs_asked_for(dataset, asked | {"group": name})
     directory = home.groups / name
     with launched() as processes:
         known = runs_of(home, name) if processes.first else []
-        runs = tuple(_one(dataset, chosen, known, home, processes, quiet=quiet) for chosen in wanted)
+        runs = tuple(_one(dataset, chosen | {"group": name}, known, home, processes, quiet=quiet) for chosen in wanted)
         done = Sweep(name, axes, runs, directory)
         if "fold" in axes and len(axes) == 1:
             done = replace(done, ensemble=_voting(done, home, processes, quiet=quiet))
