@@ -95,7 +95,7 @@ def test_terms_beside_each_other_are_summed_with_their_factors(net, grid, denomi
     images, labels = scene()
     scores = net(images)
     terms = {"cross-entropy": 0.7, "focal": 1.5, "dice": 2.0, "lovasz": 0.5}
-    loss = Loss(terms=terms, denominator=denominator, label_smoothing=0.1, focal_gamma=1.5)
+    loss = Loss(terms=terms, denominator=denominator, label_smoothing=0.1, focal_gamma=1.5, lovasz_stride=3)
     found = objective(grid, loss).part(scores, labels)
     factors = torch.cat([WEIGHTS, torch.zeros(253)])[labels]
     count = {"weights": factors.sum(), "pixels": (labels != IGNORE).sum(), "all": labels.numel()}[denominator]
@@ -103,9 +103,20 @@ def test_terms_beside_each_other_are_summed_with_their_factors(net, grid, denomi
         0.7 * (pixel_cross_entropy(scores, labels, ignore=IGNORE, smoothing=0.1) * factors).sum() / count
         + 1.5 * (pixel_focal(scores, labels, ignore=IGNORE, gamma=1.5) * factors).sum() / count
         + 2.0 * dice_loss(scores, labels, ignore=IGNORE, weight=WEIGHTS)
-        + 0.5 * lovasz_softmax(scores, labels, ignore=IGNORE, weight=WEIGHTS)
+        + 0.5 * lovasz_softmax(scores, labels, ignore=IGNORE, weight=WEIGHTS, stride=3)
     )
     torch.testing.assert_close(found.loss, expected)
+
+
+def test_lovasz_reads_all_cells_and_only_some_of_the_pixels(net, grid) -> None:
+    images, labels = scene()
+    loss = Loss(terms="lovasz", lovasz_stride=4)
+    found = objective(grid, loss, WholeImage(loss_at="cells"))(net, images, labels)
+    expected = lovasz_softmax(found.scores, found.labels, ignore=IGNORE, weight=WEIGHTS)
+    torch.testing.assert_close(found.part.loss, expected)
+    at_pixels = objective(grid, loss)(net, images, labels)
+    expected = lovasz_softmax(at_pixels.scores, labels, ignore=IGNORE, weight=WEIGHTS, stride=4)
+    torch.testing.assert_close(at_pixels.part.loss, expected)
 
 
 def test_parts_of_several_processes_add_up(net, grid) -> None:

@@ -20,7 +20,7 @@ from fullconv.training.losses import dice_loss, lovasz_softmax, near_boundary, p
 from fullconv.training.settings.loss_settings import Loss
 from fullconv.training.settings.regimes import AnyRegime, LossSampling
 
-REGIONAL = {"dice": dice_loss, "lovasz": lovasz_softmax}
+REGIONAL = ("dice", "lovasz")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Objective(nn.Module):
         for name, share in self.loss.terms.items():
             if name in REGIONAL:
                 weight = self._table("factors")[: scores.shape[1]]
-                value = REGIONAL[name](scores, labels, ignore=self.ignore, weight=weight) * count
+                value = self._regional(name)(scores, labels, ignore=self.ignore, weight=weight) * count
             else:
                 value = (self._per_pixel(name)(scores, labels, ignore=self.ignore) * factors).sum()
             total = total + share * value
@@ -174,6 +174,12 @@ class Objective(nn.Module):
         if self.loss.boundary is None:
             return None
         return near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
+
+    def _regional(self, name: str):  # type: ignore[no-untyped-def]
+        if name == "dice":
+            return dice_loss
+        # Cells are as far apart as the network's scores: none is left out.
+        return partial(lovasz_softmax, stride=self.loss.lovasz_stride if self.regime.loss_at == "pixels" else 1)
 
     def _per_pixel(self, name: str):  # type: ignore[no-untyped-def]
         if name == "focal":

@@ -37,6 +37,8 @@ class Loss(BaseModel):
             class factor mean the same as keeping that class so much more often.
         label_smoothing: share of the truth spread over all classes, in cross-entropy.
         focal_gamma: how soon focal loss lets go of what is right.
+        lovasz_stride: Lovász loss reads every so many pixels down and across, 1 for all of them, which takes several
+            times as long as a small network's step; of the cells of the score grid it reads all.
         boundary: extra weight near boundaries, for losses per pixel; none for no such thing.
 
     >>> Loss(terms="cross-entropy+dice").terms
@@ -52,6 +54,7 @@ class Loss(BaseModel):
     denominator: Literal["weights", "pixels", "all"] = "weights"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     focal_gamma: float = Field(default=2.0, ge=0)
+    lovasz_stride: int = Field(default=4, ge=1)
     boundary: Boundary | None = None
 
 
