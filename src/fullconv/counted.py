@@ -8,7 +8,10 @@ def counted(number: int, noun: str) -> str:
 
     >>> counted(1, "image"), counted(2000, "image"), counted(0, "class"), counted(3, "batch")
     ('1 image', '2,000 images', '0 classes', '3 batches')
+    >>> counted(39, "epoch")
+    '39 epochs'
     """
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    hissing = noun.endswith(("s", "x", "tch", "sh"))
+    return f"{number:,} {noun}{'es' if hissing else 's'}"

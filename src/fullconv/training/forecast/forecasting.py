@@ -20,7 +20,7 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.forecast.fallback import Fallback, fallback_for
-from fullconv.training.forecast.memory import StepMemory, memory_of
+from fullconv.training.forecast.memory import MemoryForecast, StepMemory, memory_of
 from fullconv.training.forecast.room import SHARE, free_memory
 from fullconv.training.forecast.several import Several, one_of, processes_of, several, sharing, together
 from fullconv.training.forecast.trial import OutOfMemory, Trial, try_out
@@ -40,6 +40,8 @@ LONGEST_CHECK_SECONDS = 240.0
 CHECKED_STEPS = 6
 """What a short trial costs, in steps and what goes with them."""
 SMALLER = 0.85
+MOST_FALLBACKS = 3
+"""How many times a fall-back that took more than was forecast is replaced by a smaller one."""
 REPORT_SECONDS = 3.0
 """What report and package take on two cores, whatever the run."""
 
@@ -269,10 +271,13 @@ def _forecast(
     except NetworkError as problem:
         unknown = problem.problem
     fitting = one if fallback is None else fallback.applied(one)
-    recommended = together(fitting, plan)
     tried = None
     if trial and (fallback is None or fallback.fits):
         tried = _tried(fitting, data, sharing(plan))
+    if trial and fallback is not None and fallback.fits and not _stays_within(tried, room):
+        fallback, tried = _smaller_fallback(one, told, tried, data, room, batch_norm=_has_batch_norm(net, plan))
+        fitting = fallback.applied(one)
+    recommended = together(fitting, plan)
     checked, peak = False, None
     if tried is not None and largest:
         here = (
@@ -352,6 +357,27 @@ def _checked(plan: Plan, data: Dataset, batch: int, tried: Trial, room: int) -> 
             return batch, found.peak is not None, found.peak
         batch = max(plan.batch_size, min(int(SMALLER * batch), int(batch * room / found.peak)))
     return plan.batch_size, tried.peak is not None, tried.peak
+
+
+def _stays_within(tried: Trial | None, room: int) -> bool:
+    """Whether real steps took no more than there is, as far as that was measured."""
+    return tried is not None and (tried.peak is None or tried.peak <= room)
+
+
+def _smaller_fallback(
+    plan: Plan, told: MemoryForecast, tried: Trial | None, data: Dataset, room: int, *, batch_norm: bool
+) -> tuple[Fallback, Trial | None]:
+    """What fits where real steps of the first fall-back showed that it does not: the forecast is held to what it missed
+    by, and tried again."""
+    allowed = room
+    for _ in range(MOST_FALLBACKS):
+        over = SMALLER if tried is None or tried.peak is None else min(SMALLER, room / tried.peak)
+        allowed = round(allowed * over)
+        fallback = fallback_for(plan, told, allowed, batch_norm=batch_norm)
+        tried = _tried(fallback.applied(plan), data, sharing(plan)) if fallback.fits else None
+        if not fallback.fits or _stays_within(tried, room):
+            return fallback, tried
+    return fallback, tried
 
 
 def _has_batch_norm(net: nn.Module, plan: Plan) -> bool:
