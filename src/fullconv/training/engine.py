@@ -33,6 +33,7 @@ from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
 from fullconv.training.patience import Patience
+from fullconv.training.randomness import DrawnAnew
 from fullconv.training.recording import RunRecorder, StopRequested
 from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import Status
@@ -97,7 +98,8 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
             accumulate_grad_batches=plan.optimization.accumulate,
             gradient_clip_val=plan.optimization.clip,
             callbacks=[
-                *([KeptAlike(processes, seed=plan.seed)] if processes.count > 1 else []),
+                DrawnAnew(plan.seed, rank=processes.rank),
+                *([KeptAlike(processes)] if processes.count > 1 else []),
                 recorder,
                 guard,
                 *_averaging(plan),
