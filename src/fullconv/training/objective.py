@@ -133,11 +133,18 @@ class Objective(nn.Module):
             truth = self.grid.labels(labels, _size(scores), ignore=self.ignore)
             near = None if near is None else self.grid.labels(near.int(), _size(scores), ignore=0).bool()
         kept = self._kept(scores, truth, image, seeds)
-        used = truth if kept is None else truth.masked_fill(~kept, self.ignore)
-        return Reading(scores, truth, self.part(scores, used, near=near))
+        used = truth if kept is None else truth.masked_fill(kept == 0, self.ignore)
+        more = kept if kept is not None and kept.is_floating_point() else None
+        return Reading(scores, truth, self.part(scores, used, near=near, more=more))
 
     def part(
-        self, scores: torch.Tensor, labels: torch.Tensor, *, near: torch.Tensor | None = None, keep: float | None = None
+        self,
+        scores: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        near: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
+        keep: float | None = None,
     ) -> Part:
         """The loss of what is not ignored.
 
@@ -145,6 +152,7 @@ class Objective(nn.Module):
             scores: (N, classes, h, w).
             labels: (N, h, w).
             near: (N, h, w), bool: what is near a boundary; as the labels tell if not given.
+            more: (N, h, w), factors of what was kept that belong to no class; 1 if not given.
             keep: share of the labels that were kept; that of the regime if not given, 1 where none was left out.
         """
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
@@ -153,6 +161,8 @@ class Objective(nn.Module):
         near = self._near(labels) if near is None else near
         if self.loss.boundary is not None and near is not None:
             factors = factors * (1 + self.loss.boundary.weight * near)
+        if more is not None:
+            factors = factors * more
         if self.loss.denominator == "weights":
             count = factors.sum()
         elif self.loss.denominator == "pixels":
@@ -189,7 +199,7 @@ class Objective(nn.Module):
     def _kept(
         self, scores: torch.Tensor, truth: torch.Tensor, image: tuple[int, int], seeds: torch.Tensor | None
     ) -> torch.Tensor | None:
-        """What of the truth the loss is read from; None for all."""
+        """What of the truth the loss is read from: None for all, a mask, or factors that are 0 for what is left out."""
         size = _size(truth)
         if isinstance(self.regime, LossSampling):
             return self._sample(scores, truth, seeds)
@@ -216,11 +226,13 @@ class Objective(nn.Module):
                 kept = kept_hardest(means, counted > 0, self.keep)
         else:
             assert seeds is not None, "loss sampling draws by the seeds of the images"
-            often = torch.ones_like(counted)
-            if self.regime.how == "class-balanced":  # by all pixels that count: any of them may be the middle one
-                often = block_means(self._table("sampled")[truth.long()].to(wide), stride)
-                often = often / counted.clamp_min(smallest)
-            kept = kept_at_random((self.keep * often).clamp_max(1), seeds)
+            if self.regime.how == "uniform":
+                return over_pixels(kept_at_random(torch.full_like(counted, self.keep), seeds), _size(truth), stride)
+            # By all pixels that count: any of them may be the middle one.
+            often = block_means(self._table("sampled")[truth.long()].to(wide), stride)
+            often = self.keep * often / counted.clamp_min(smallest)
+            # Nothing is kept more often than always: what is left of its weight, it has in the loss.
+            kept = kept_at_random(often.clamp_max(1), seeds) * often.clamp_min(1)
         return over_pixels(kept, _size(truth), stride)
 
     def _table(self, name: str) -> torch.Tensor:
