@@ -21,6 +21,7 @@ from fullconv.evaluation.scores import Scores
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.store.package import read_card
+from fullconv.training.axes import axes_of
 from fullconv.training.finished import finished_run
 from fullconv.training.head_weights import weights_of
 from fullconv.training.heads import HeadsObjective, lookups_of, tables_of
@@ -30,7 +31,6 @@ from fullconv.training.settings.class_weights import inverse_log_weights
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.settings.loss_settings import Loss
 from fullconv.training.settings.regimes import LossSampling, WholeImage
-from fullconv.training.sweep import axes_of
 from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 

@@ -18,8 +18,8 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError, PlanError
 from fullconv.training import sweep as module
+from fullconv.training.axes import axes_of
 from fullconv.training.runs import list_runs
-from fullconv.training.sweep import axes_of
 from fullconv.workspace import Workspace
 
 

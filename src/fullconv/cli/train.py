@@ -51,8 +51,9 @@ def train(
     Ctrl-C stops after the step in hand; `--resume RUN` goes on from the last whole epoch.
     """
     from fullconv.training import fit
+    from fullconv.training.axes import axes_of
     from fullconv.training.distribution.processes import from_first, here, launched
-    from fullconv.training.sweep import axes_of, runs_asked_for, spelled_out, sweep
+    from fullconv.training.sweep import runs_asked_for, spelled_out, sweep
 
     home = Workspace.find(workspace)
     with stoppable(), one_sentence(), launched() as processes:

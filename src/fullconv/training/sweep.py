@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from rich.table import Table
 
 from fullconv.data.dataset import Dataset
@@ -24,13 +23,13 @@ from fullconv.networks.own_file import is_own_file
 from fullconv.prediction.evaluating import evaluate, evaluate_heads
 from fullconv.prediction.model import Model
 from fullconv.store.package import Geometry, HistoryEntry, save_package
+from fullconv.training.axes import at, axes_of, put, wrong_values
 from fullconv.training.distribution.processes import Processes, from_first, launched
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.fit import resume, train
 from fullconv.training.group_runs import GroupRun, run_for, runs_of
 from fullconv.training.packing import scores_of
 from fullconv.training.preparing import asked_for, experiment_for
-from fullconv.training.settings.experiment import Experiment
 from fullconv.training.settings.recipes import overlaid
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace, checked_name
@@ -83,7 +82,7 @@ class Sweep:
             table.add_column(heading, justify="left" if heading == "run" or heading in self.axes else "right")
         for run in self.runs:
             plan = run.experiment.model_dump(mode="json")
-            cells = [str(_at(plan, path.split("."))) for path in self.axes]
+            cells = [str(at(plan, path.split("."))) for path in self.axes]
             scores = run.scores
             cells += [f"{scores.pixel_accuracy:.3f}", f"{scores.mean_iou:.3f}"]
             table.add_row(*cells, *(f"{run.heads[name].mean_iou:.3f}" for name in further), run.directory.name)
@@ -105,7 +104,7 @@ class Sweep:
                 {
                     "run": run.directory.name,
                     "settings": {
-                        path: _at(run.experiment.model_dump(mode="json"), path.split(".")) for path in self.axes
+                        path: at(run.experiment.model_dump(mode="json"), path.split(".")) for path in self.axes
                     },
                     "split": run.split,
                     "scores": run.scores.as_dict(),
@@ -120,20 +119,6 @@ class Sweep:
             },
             "ensemble": None if self.ensemble is None else str(self.ensemble.directory),
         }
-
-
-def axes_of(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Settings that are given as a list where a plan takes one value, by path; folds are such an axis too.
-
-    >>> axes_of({"network": ["fcn8s-vgg16", "fcn4s-vgg16"], "crop": [64, 64], "optimization": {"weight_decay": [0, 1]}})
-    {'network': ['fcn8s-vgg16', 'fcn4s-vgg16'], 'optimization.weight_decay': [0, 1]}
-    >>> axes_of({"folds": 3})
-    {'fold': [1, 2, 3]}
-    """
-    found = {".".join(path): value for path, value in _lists(settings, ()) if _is_axis(settings, path, value)}
-    if isinstance(settings.get("folds"), int) and settings.get("fold") is None:
-        found["fold"] = list(range(1, settings["folds"] + 1))
-    return found
 
 
 def sweep(
@@ -208,10 +193,10 @@ def runs_asked_for(dataset: Dataset | str | Path, settings: Mapping[str, Any]) -
     for values in product(*axes.values()):
         chosen = deepcopy(dict(settings))
         for path, value in zip(axes, values, strict=True):
-            _put(chosen, path.split("."), value)
+            put(chosen, path.split("."), value)
         checked = deepcopy(chosen)
-        for place, value in _wrong_values(chosen):
-            _put(checked, place, value)
+        for place, value in wrong_values(chosen):
+            put(checked, place, value)
         asked_for(dataset, checked)
         found.append(chosen)
     return found
@@ -303,51 +288,3 @@ def _group_name(dataset: Dataset | str | Path, axes: Mapping[str, Sequence[Any]]
     called = dataset.name if isinstance(dataset, Dataset) else Path(dataset).stem
     parts = [called, *(path.rsplit(".", 1)[-1] for path in axes)]
     return "-".join("".join(letter if letter.isalnum() else "_" for letter in part) for part in parts)[:90]
-
-
-def _lists(settings: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _lists(value, (*path, name))
-        elif isinstance(value, list | tuple) and value:
-            yield (*path, name), list(value)
-
-
-def _wrong_values(settings: Settings) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Of lists in which only some values may stand for a run: the first that may not, rather than the list."""
-    for path, values in _lists(settings, ()):
-        wrong = [value for value in values if not _taken(settings, path, value)]
-        if wrong and len(wrong) < len(values) and not _taken(settings, path, values):
-            yield path, wrong[0]
-
-
-def _is_axis(settings: Mapping[str, Any], path: tuple[str, ...], values: list[Any]) -> bool:
-    """Whether a plan refuses the list and takes each of its values."""
-    return not _taken(settings, path, values) and all(_taken(settings, path, value) for value in values)
-
-
-def _taken(settings: Mapping[str, Any], path: tuple[str, ...], value: Any) -> bool:
-    """Whether a setting may have this value, beside the plain settings of its section."""
-    section: Settings = {}
-    if len(path) > 1:
-        siblings = settings[path[0]]
-        section[path[0]] = {name: found for name, found in siblings.items() if not isinstance(found, list | Mapping)}
-    _put(section, path, value)
-    try:
-        Experiment.model_validate({"dataset": "any"} | section)
-    except ValidationError:
-        return False
-    return True
-
-
-def _put(settings: Settings, path: Sequence[str], value: Any) -> None:
-    *parents, last = path
-    for parent in parents:
-        settings = settings.setdefault(parent, {})
-    settings[last] = value
-
-
-def _at(settings: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        settings = settings.get(name) if isinstance(settings, Mapping) else None
-    return settings
