@@ -65,7 +65,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"crop": 64}, "crop: 64 is not a list of values; write it as [a, b]"),
     ({"crop": ["a", 64]}, "crop.0: 'a' is not a whole number; give one"),
     ({"optimization": 3}, "optimization: 3 is not a set of names with values; write it as {name: value}"),
-    ({"class_weights": {"car": "x"}}, "class_weights.car: 'x' is not a number; give one"),
+    ({"class_weights": {"car": "x"}}, "class_weights.car: 'x' is not one of none, inverse-log, median-fre"),
     ({"loss": {"terms": {"dice": "x"}}}, "loss.terms.dice: 'x' is not a number; give one"),
     # Words of a list
     ({"precision": "bf32"}, "precision: 'bf32' is not one of auto, fp32 or bf16; perhaps fp32 is meant"),
@@ -93,6 +93,28 @@ CASES: list[tuple[dict[str, Any], str]] = [
     (
         {"optimization": {"optimizer": "nesterov", "momentum": 0}},
         "optimization.momentum: Nesterov's needs one above 0; say optimizer: sgd to go without",
+    ),
+    # Settings that would change nothing
+    ({"optimization": {"optimizer": "adagrad", "momentum": 0.5}}, "optimization.momentum: adagrad has none; leave it"),
+    (
+        {"optimization": {"backbone": "free", "pretrained_learning_rate": 0.1}},
+        "optimization.pretrained_learning_rate: is for backbone: slow, not free; leave it out",
+    ),
+    (
+        {"loss": {"terms": "focal", "label_smoothing": 0.1}},
+        "loss.label_smoothing: is for cross-entropy, which is not among the terms; leave it out",
+    ),
+    ({"loss": {"focal_gamma": 3}}, "loss.focal_gamma: is for focal, which is not among the terms; leave it out"),
+    ({"loss": {"lovasz_stride": 1}}, "loss.lovasz_stride: is for lovasz, which is not among the terms; leave it out"),
+    ({"loss": {"terms": "dice", "boundary": {}}}, "loss.boundary: is for cross-entropy or focal, which is not among"),
+    ({"group_by": "(.*)"}, "group_by: is for folds; say folds, or leave it out"),
+    (
+        {"regime": {"kind": "patchwise", "around": "objects"}, "replacement": True},
+        "replacement: objects draws from all images anyhow; leave it out",
+    ),
+    (
+        {"regime": {"kind": "patchwise", "origins": "grid"}, "augmentation": {"vertical_flip": 0.5}},
+        "augmentation.vertical_flip: a grid takes patches as they lie; leave it out",
     ),
     ({"resize": {"scale": 2, "longest_side": 100}}, "resize: give longest_side or scale, not both"),
     ({"crop": [8, 8]}, "crop: a view needs at least 32 pixels on each side"),

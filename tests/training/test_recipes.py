@@ -93,9 +93,9 @@ def test_a_recipe_asked_for_later_lies_over_a_plan(dataset: Dataset, quick: dict
 
 def test_what_is_laid_over_replaces_terms_and_other_kinds_whole() -> None:
     base = asked(loss={"terms": "cross-entropy+dice", "boundary": {"weight": 2}}).model_dump(mode="json")
-    merged = overlaid(base, {"loss": {"terms": {"lovasz": 1.0}}, "regime": {"kind": "loss-sampling", "keep": 0.3}})
+    merged = overlaid(base, {"loss": {"terms": {"focal": 1.0}}, "regime": {"kind": "loss-sampling", "keep": 0.3}})
     plan = validate_document(merged, Experiment, where="here", error=PlanError)
-    assert plan.loss == Loss(terms="lovasz", boundary=Boundary(weight=2))
+    assert plan.loss == Loss(terms="focal", boundary=Boundary(weight=2))
     assert plan.regime == LossSampling(keep=0.3)
     assert with_recipe(base, {"epochs": 3}) == base
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fullconv.counted import counted
+from fullconv.data.augmentation import Augmentation
 from fullconv.errors import PlanError
 from fullconv.prediction.model import usable_device
 from fullconv.training.settings.experiment import Experiment, Plan
@@ -81,6 +82,8 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         "validate_every": min(every, epochs),
         "workers": default_workers(experiment.devices) if experiment.workers is None else experiment.workers,
     }
+    if isinstance(experiment.regime, Patchwise) and experiment.regime.origins == "grid":
+        decided["augmentation"] = Augmentation.as_it_lies(experiment.augmentation)
     plan = Plan.model_validate(experiment.model_dump() | decided)
     check_processes(plan)
     return plan

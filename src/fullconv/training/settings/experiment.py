@@ -99,6 +99,13 @@ class Experiment(BaseModel):
     workers: int | None = Field(default=None, ge=0)
     loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
 
+    def _check_grid(self) -> None:
+        """A grid takes patches as they lie in the file."""
+        asked, usual, lying = self.augmentation, Augmentation(), Augmentation.as_it_lies()
+        for name in ("scale", "flip", "vertical_flip"):
+            if getattr(asked, name) not in (getattr(usual, name), getattr(lying, name)):
+                raise ValueError(f"augmentation.{name}: a grid takes patches as they lie; leave it out")
+
     @model_validator(mode="before")
     @classmethod
     def _with_recipe(cls, value: Any) -> Any:
@@ -114,7 +121,12 @@ class Experiment(BaseModel):
             raise ValueError(f"crop: a view needs at least {least} pixel{'s' * (least > 1)} on each side")
         if self.fold is not None and (self.folds is None or self.fold > self.folds):
             raise ValueError(f"fold: there is no fold {self.fold} of {self.folds or 0}")
+        if self.group_by is not None and self.folds is None:
+            raise ValueError("group_by: is for folds; say folds, or leave it out")
+        if isinstance(self.regime, Patchwise) and self.regime.around != "uniform" and self.replacement:
+            raise ValueError(f"replacement: {self.regime.around} draws from all images anyhow; leave it out")
         if isinstance(self.regime, Patchwise) and self.regime.origins == "grid":
+            self._check_grid()
             for name, value in (("views", self.views), ("replacement", self.replacement or None)):
                 if value not in (None, 1):
                     raise ValueError(f"{name}: a grid of patches takes each once; leave it out")

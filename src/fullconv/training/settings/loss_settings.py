@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Term = Literal["cross-entropy", "focal", "dice", "lovasz"]
 
@@ -56,6 +56,20 @@ class Loss(BaseModel):
     focal_gamma: float = Field(default=2.0, ge=0)
     lovasz_stride: int = Field(default=4, ge=1)
     boundary: Boundary | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Loss:
+        per_pixel = "cross-entropy" in self.terms or "focal" in self.terms
+        unread = (
+            ("label_smoothing", "cross-entropy", "cross-entropy" in self.terms, 0.0),
+            ("focal_gamma", "focal", "focal" in self.terms, 2.0),
+            ("lovasz_stride", "lovasz", "lovasz" in self.terms, 4),
+            ("boundary", "cross-entropy or focal", per_pixel, None),
+        )
+        for name, term, there, default in unread:
+            if not there and getattr(self, name) != default:
+                raise ValueError(f"{name}: is for {term}, which is not among the terms; leave it out")
+        return self
 
 
 ELSEWHERE = {
