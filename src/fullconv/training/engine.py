@@ -90,6 +90,8 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
     )
     checkpoints = job.directory / "checkpoints"
     with quiet_lightning(), _stop_on_interrupt(recorder):
+        if processes.first:
+            recorder.trackers = make_trackers(plan, job.directory, step=done)
         trainer = lightning.Trainer(
             **_placement(job, processes),
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
@@ -107,7 +109,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
                 *checkpoint_callbacks(checkpoints),
             ],
             default_root_dir=job.directory,
-            logger=make_trackers(plan, job.directory, step=done) if processes.first else False,
+            logger=recorder.trackers.loggers,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -130,6 +132,8 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
             if recorder.stop_requested:
                 raise StopRequested from problem
             raise
+        finally:
+            recorder.trackers.end(done=trainer.state.finished)
 
 
 def load_best(net: AnyFCN, directory: Path) -> None:

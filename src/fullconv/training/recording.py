@@ -22,7 +22,7 @@ from fullconv.training.metrics_file import MetricsFile
 from fullconv.training.settings.optimization import shown_rate
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
-from fullconv.training.trackers import track_row
+from fullconv.training.trackers import Trackers
 
 HEARTBEAT_SECONDS = 2.0
 ROWS_IN_AN_EPOCH = 5
@@ -66,6 +66,7 @@ class RunRecorder(Callback):
         self.metrics = MetricsFile(run / "metrics.csv", names, list(heads))
         self.measured: dict[str, Measured] = {}
         self.measured_heads: dict[str, dict[str, Scores]] = {name: {} for name in heads}
+        self.trackers = Trackers()
         self.stop_requested = False
         self._beat = 0.0
         self._waited = 0.0
@@ -86,7 +87,7 @@ class RunRecorder(Callback):
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
         if self.processes.first:
             done = trainer.global_step // self._steps_per_epoch(trainer)
-            self.metrics.start(last_step=trainer.global_step, last_epoch=done)
+            self.trackers.begin(cut=lambda: self.metrics.start(last_step=trainer.global_step, last_epoch=done))
         self._total = int(trainer.max_epochs or 1) * self._steps_per_epoch(trainer)
         self._first = trainer.global_step
         self._began = time.monotonic()
@@ -176,7 +177,7 @@ class RunRecorder(Callback):
         known = {name: value for name, value in values.items() if value is not None and value == value}
         if self.processes.first:
             self.metrics.append({"step": trainer.global_step, "epoch": self._epoch(trainer), **known})
-            track_row(trainer.loggers, known, split=str(values["split"]), step=trainer.global_step)
+            self.trackers.tell(known, split=str(values["split"]), step=trainer.global_step)
 
     @staticmethod
     def _steps_per_epoch(trainer: lightning.Trainer) -> int:
