@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import fullconv as fc
@@ -127,3 +129,9 @@ def test_three_kills_change_nothing(dataset: Dataset, quick: dict[str, Any], tmp
     assert untimed_rows(run) == untimed_rows(straight)
     first, second = (json.loads((folder / "report" / "scores.json").read_text()) for folder in (straight, run))
     assert first["scores"] == second["scores"]
+
+
+def test_the_benchmark_of_kills_watches_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
+    benchmark = importlib.import_module("resume_kills")
+    assert all(callable(getattr(owner, name)) for owner, name, *_ in benchmark.NOTED)
