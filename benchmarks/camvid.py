@@ -41,7 +41,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         "the hardest half of the cells, batch as ever",
         {"regime": {"kind": "loss-sampling", "keep": 0.5, "how": "hardest"}, "batch_size": 8},
     ),
-    "lovasz": ("cross-entropy + Lovász", {"loss": "cross-entropy+lovasz"}),
+    "cross-entropy": ("cross-entropy alone", {"loss": "cross-entropy"}),
+    "every-pixel": ("Lovász on every pixel", {"loss": {"lovasz_stride": 1}}),
     "dice": ("cross-entropy + Dice", {"loss": "cross-entropy+dice"}),
     "boundary": ("pixels near boundaries weigh more", {"loss": {"terms": "cross-entropy", "boundary": {}}}),
     "larger-scale": ("views magnified 0.75 to 2.5 times", {"augmentation": {"scale": (0.75, 2.5)}}),
@@ -53,10 +54,6 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "median-frequency": ("classes weighted by median frequency", {"class_weights": "median-frequency"}),
     "larger-view": ("views of 480×352, 40 epochs", {"crop": (352, 480), "epochs": 40}),
     "longer": ("120 epochs", {"epochs": 120}),
-    "lovasz-ema": (
-        "cross-entropy + Lovász, moving average",
-        {"loss": "cross-entropy+lovasz", "optimization": {"ema": 0.99}},
-    ),
 }
 """Name → what it is, and its settings over the default ones."""
 

@@ -40,7 +40,7 @@ def test_the_reference_recipe_is_the_heavy_training_of_the_published_nets(networ
     assert plan.regime == WholeImage(full=True)
     assert plan.crop == (500, 500)
     assert (plan.batch_size, plan.replacement, plan.class_weights, plan.precision) == (1, True, "none", "fp32")
-    assert plan.loss == Loss(reduction="sum")
+    assert plan.loss == Loss(terms="cross-entropy", reduction="sum")
     view = plan.augmentation
     assert view.scale == (1.0, 1.0)
     assert {view.flip, view.brightness, view.contrast, view.saturation, view.hue} == {0.0}
@@ -53,7 +53,7 @@ def test_the_reference_recipe_is_the_heavy_training_of_the_published_nets(networ
 def test_alexnet_was_trained_by_means_over_20_images() -> None:
     plan = resolve(asked(recipe="reference", network="fcn-alexnet-reference", device="cpu"), VOC)
     assert (plan.regime, plan.batch_size, plan.replacement) == (WholeImage(full=True), 1, True)
-    assert plan.loss == Loss(reduction="mean")
+    assert plan.loss == Loss(terms="cross-entropy", reduction="mean")
     chosen = plan.optimization
     assert (chosen.learning_rate, chosen.momentum, chosen.accumulate) == (1e-4, 0.9, 20)
     assert (chosen.optimizer, chosen.weight_decay, chosen.bias_factor) == ("sgd", 5e-4, 2.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from fullconv.training.distribution.gathering import rows_of_all
+
 
 def pixel_cross_entropy(
     scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, smoothing: float = 0.0
@@ -68,7 +70,13 @@ def dice_loss(
 
 
 def lovasz_softmax(
-    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None, stride: int = 1
+    scores: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    ignore: int,
+    weight: torch.Tensor | None = None,
+    stride: int = 1,
+    across: bool = False,
 ) -> torch.Tensor:
     """The Lovász extension of 1 − IoU on softmax probabilities, mean over the classes that the batch holds.
 
@@ -78,13 +86,16 @@ def lovasz_softmax(
         scores, labels, ignore, weight: see `dice_loss`.
         stride: only every so many pixels down and across are read, from the middle of each block: all pixels of every
             class are sorted, which takes several times as long as a small network.
+        across: of the batches of all processes together, which all call it; each gets the same.
 
     >>> scores = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])
     >>> round(lovasz_softmax(scores, torch.tensor([[[0, 1]]]), ignore=255).item(), 4)
     0.0
     """
-    down, across = (slice((step - 1) // 2, None, step) for step in (min(stride, size) for size in labels.shape[-2:]))
-    probabilities, truth = _counted(scores[..., down, across], labels[..., down, across], ignore)
+    rows, columns = (slice((step - 1) // 2, None, step) for step in (min(stride, size) for size in labels.shape[-2:]))
+    probabilities, truth = _counted(scores[..., rows, columns], labels[..., rows, columns], ignore)
+    if across:
+        probabilities, truth = rows_of_all(probabilities), rows_of_all(truth)
     errors, order = (truth - probabilities).abs().sort(dim=0, descending=True)
     with torch.no_grad():
         found = truth.gather(0, order).cumsum(0)

@@ -74,6 +74,8 @@ class Objective(nn.Module):
         ignore: the label that counts nowhere.
         weights: (classes,) factors: of the loss, or of how often a class is kept where sampling is class-balanced.
 
+    With `across` set, a training batch is the batch of all processes together, which all read it at the same time.
+
     Source: Long, Shelhamer, Darrell, CVPR 2015, sections 3.4 and 4.4.
     """
 
@@ -90,6 +92,7 @@ class Objective(nn.Module):
         super().__init__()
         self.loss = loss
         self.parts = 1
+        self.across = False
         self.classes = classes
         self.regime = regime
         self.grid = grid
@@ -135,7 +138,7 @@ class Objective(nn.Module):
         kept = self._kept(scores, truth, image, seeds)
         used = truth if kept is None else truth.masked_fill(kept == 0, self.ignore)
         more = kept if kept is not None and kept.is_floating_point() else None
-        return Reading(scores, truth, self.part(scores, used, near=near, more=more))
+        return Reading(scores, truth, self.part(scores, used, near=near, more=more, across=self.across))
 
     def part(
         self,
@@ -145,6 +148,7 @@ class Objective(nn.Module):
         near: torch.Tensor | None = None,
         more: torch.Tensor | None = None,
         keep: float | None = None,
+        across: bool = False,
     ) -> Part:
         """The loss of what is not ignored.
 
@@ -154,6 +158,7 @@ class Objective(nn.Module):
             near: (N, h, w), bool: what is near a boundary; as the labels tell if not given.
             more: (N, h, w), factors of what was kept that belong to no class; 1 if not given.
             keep: share of the labels that were kept; that of the regime if not given, 1 where none was left out.
+            across: whether all processes read their shares of one batch, and Lovász loss is that of the whole.
         """
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
         counted = labels != self.ignore
@@ -173,7 +178,7 @@ class Objective(nn.Module):
         for name, share in self.loss.terms.items():
             if name in REGIONAL:
                 weight = self._table("factors")[: scores.shape[1]]
-                value = self._regional(name)(scores, labels, ignore=self.ignore, weight=weight) * count
+                value = self._regional(name, across)(scores, labels, ignore=self.ignore, weight=weight) * count
             else:
                 value = (self._per_pixel(name)(scores, labels, ignore=self.ignore) * factors).sum()
             total = total + share * value
@@ -185,11 +190,12 @@ class Objective(nn.Module):
             return None
         return near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
 
-    def _regional(self, name: str):  # type: ignore[no-untyped-def]
+    def _regional(self, name: str, across: bool):  # type: ignore[no-untyped-def]
         if name == "dice":
             return dice_loss
         # Cells are as far apart as the network's scores: none is left out.
-        return partial(lovasz_softmax, stride=self.loss.lovasz_stride if self.regime.loss_at == "pixels" else 1)
+        stride = self.loss.lovasz_stride if self.regime.loss_at == "pixels" else 1
+        return partial(lovasz_softmax, stride=stride, across=across)
 
     def _per_pixel(self, name: str):  # type: ignore[no-untyped-def]
         if name == "focal":

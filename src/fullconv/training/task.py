@@ -110,6 +110,9 @@ class SegmentationTask(lightning.LightningModule):
     def on_train_start(self) -> None:
         """A checkpoint brings the rates that it was made with; the plan may have other ones by now."""
         self.train()  # Lightning leaves every module in the mode that it came in
+        several = self.trainer.world_size > 1
+        for head in self.objective.each if isinstance(self.objective, HeadsObjective) else [self.objective]:
+            head.across = several
         follow_rates(self.trainer.optimizers[0], self.lr_schedulers(), self._rates)
 
     def _share(self, index: int) -> float:

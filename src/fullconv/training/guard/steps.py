@@ -30,18 +30,23 @@ LOWER_BY = 10.0
 def zero_score_loss(loss: Loss, classes: int) -> float | None:
     """The mean loss when all scores are zero; None where it is not the same for all labels.
 
+    Lovász is 1 − 1/classes then, for every class: all pixels of a class are wrong by that much, all others by less, and
+    the class is lost with the last of its own.
+
     Source: shared by all softmax losses; ln 21 = 3.0445 is where the reference nets for VOC stay when they are stuck.
 
-    >>> round(zero_score_loss(Loss(), 21), 4)
+    >>> round(zero_score_loss(Loss(terms="cross-entropy"), 21), 4)
     3.0445
+    >>> round(zero_score_loss(Loss(), 21), 4)
+    3.9969
     >>> zero_score_loss(Loss(terms="cross-entropy+dice"), 21) is None
     True
     """
-    if loss.reduction == "sum" or loss.denominator != "weights" or set(loss.terms) - {"cross-entropy", "focal"}:
+    flat, wrong = math.log(classes), 1 - 1 / classes
+    known: dict[str, float] = {"cross-entropy": flat, "focal": wrong**loss.focal_gamma * flat, "lovasz": wrong}
+    if loss.reduction == "sum" or loss.denominator != "weights" or set(loss.terms) - set(known):
         return None
-    flat = math.log(classes)
-    focal = (1 - 1 / classes) ** loss.focal_gamma * flat
-    return sum(share * (flat if name == "cross-entropy" else focal) for name, share in loss.terms.items())
+    return math.fsum(share * known[name] for name, share in loss.terms.items())
 
 
 def zero_scores(
