@@ -133,6 +133,7 @@ def main() -> None:
             "epochs": chosen.epochs,
             "validate_every": 1,
             "class_weights": "none",
+            "loss": "cross-entropy",  # a sum over pixels, as the paper's: of others the regimes are not one family
             "optimization": {
                 "learning_rate": RATE,
                 "pretrained_learning_rate": RATE / 4,
