@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ import numpy as np
 from fullconv.data.dataset import Dataset
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.evaluation.scores import Scores
-from fullconv.files import write_atomically
 from fullconv.training.finished import finished_run
 from fullconv.training.fit import resume, train_as
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
 from provenance import provenance
+from records import Result, recorded
 
 HERE = Path(__file__).parent
 RESULT, OUT = HERE / "results" / "camvid.md", HERE.parent / "build" / "camvid"
@@ -40,7 +41,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         "the hardest half of the cells, batch as ever",
         {"regime": {"kind": "loss-sampling", "keep": 0.5, "how": "hardest"}, "batch_size": 8},
     ),
-    "lovasz": ("cross-entropy + Lovász", {"loss": "cross-entropy+lovasz"}),
+    "cross-entropy": ("cross-entropy alone", {"loss": "cross-entropy"}),
+    "every-pixel": ("Lovász on every pixel", {"loss": {"lovasz_stride": 1}}),
     "dice": ("cross-entropy + Dice", {"loss": "cross-entropy+dice"}),
     "boundary": ("pixels near boundaries weigh more", {"loss": {"terms": "cross-entropy", "boundary": {}}}),
     "larger-scale": ("views magnified 0.75 to 2.5 times", {"augmentation": {"scale": (0.75, 2.5)}}),
@@ -52,13 +54,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "median-frequency": ("classes weighted by median frequency", {"class_weights": "median-frequency"}),
     "larger-view": ("views of 480×352, 40 epochs", {"crop": (352, 480), "epochs": 40}),
     "longer": ("120 epochs", {"epochs": 120}),
-    "lovasz-ema": (
-        "cross-entropy + Lovász, moving average",
-        {"loss": "cross-entropy+lovasz", "optimization": {"ema": 0.99}},
-    ),
 }
 """Name → what it is, and its settings over the default ones."""
-Result = dict[str, Any]
 
 
 def settings_of(recipe: str, chosen: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -193,7 +190,8 @@ def page(results: dict[str, list[Result]], written: str, names: tuple[str, ...],
 def gathered(out: Path) -> dict[str, list[Result]]:
     """All results there are, by recipe, in the order of the table above."""
     found = {recipe: sorted(out.glob(f"results/{recipe}-[0-9]*.json")) for recipe in RECIPES}
-    return {recipe: [json.loads(file.read_text()) for file in files] for recipe, files in found.items() if files}
+    read = {recipe: [json.loads(file.read_text())["result"] for file in files] for recipe, files in found.items()}
+    return {recipe: results for recipe, results in read.items() if results}
 
 
 def main() -> None:
@@ -217,10 +215,8 @@ def main() -> None:
     for seed in range(chosen.seeds):
         for recipe in chosen.recipe:
             record = chosen.out / "results" / f"{recipe}-{seed}.json"
-            if record.is_file():
-                continue
-            record.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(record, json.dumps(one_run(recipe, seed, chosen, home)))
+            made_with = settings_of(recipe, chosen, seed) | {"weights": Path(chosen.weights).name}
+            recorded(record, made_with, partial(one_run, recipe, seed, chosen, home))
             written = chosen.page.read_text(encoding="utf-8") if chosen.page.is_file() else ""
             chosen.page.write_text(page(gathered(chosen.out), written, names, chosen), encoding="utf-8")
     print(chosen.page.read_text(encoding="utf-8"))

@@ -58,9 +58,26 @@ HELD_OUT = [
     ("fcn8s-vgg16", 2, (320, 320), "bf16", "adamw"),
     ("fcn4s-mobilenet_v3_large-features", 4, (360, 480), "bf16", "adamw"),
 ]
+CHECKPOINTED_FITTED = [
+    ("fcn8s-squeezenet1_1", 1, (490, 490), "fp32", "adamw", True),
+    ("fcn8s-mobilenet_v2", 1, (490, 490), "fp32", "adamw", True),
+    ("fcn8s-mobilenet_v2", 1, (490, 490), "bf16", "adamw", True),
+    ("fcn4s-mobilenet_v2-features", 4, (288, 384), "bf16", "adamw", True),
+    ("fcn8s-resnet18", 4, (288, 384), "fp32", "adamw", True),
+    ("fcn8s-resnet50", 2, (360, 480), "fp32", "adamw", True),
+    ("fcn8s-vgg16", 2, (320, 320), "fp32", "sgd", True),
+    ("fcn8s-vgg16", 1, (980, 980), "fp32", "adamw", True),
+]
+"""What their factor was fitted on."""
+CHECKPOINTED = [
+    ("fcn8s-squeezenet1_1", 4, (360, 480), "bf16", "adamw", True),
+    ("fcn8s-mobilenet_v2", 2, (360, 480), "fp32", "sgd", True),
+    ("fcn8s-resnet18", 4, (360, 480), "bf16", "adamw", True),
+    ("fcn32s-alexnet", 4, (500, 500), "fp32", "sgd", True),
+]
 
 
-def plan_for(batch: int, size: tuple[int, int], precision: str, optimizer: str) -> Plan:
+def plan_for(batch: int, size: tuple[int, int], precision: str, optimizer: str, checkpointing: bool = False) -> Plan:
     """A plan with nothing in it but what memory depends on."""
     return Plan.model_validate(
         {
@@ -73,6 +90,7 @@ def plan_for(batch: int, size: tuple[int, int], precision: str, optimizer: str) 
             "precision": precision,
             "device": "cpu",
             "workers": 0,
+            "checkpointing": checkpointing,
             "optimization": Optimization.model_validate({"optimizer": optimizer}).decided(),
         }
     )
@@ -84,31 +102,32 @@ def _status(field: str) -> int:
     return int(found[1]) * 1024
 
 
-def _steps(name: str, batch: int, size: tuple[int, int], precision: str, optimizer: str, count: int) -> None:
+def _steps(name: str, batch: int, size: tuple[int, int], *settings: Any, count: int) -> None:
     net = build_network(name, classes=CLASSES).to(memory_format=torch.channels_last)
-    step = SingleStep(net, plan_for(batch, size, precision, optimizer), ScoreGrid.of(net), channels=3, classes=CLASSES)
+    plan = plan_for(batch, size, *settings)
+    step = SingleStep(net, plan, ScoreGrid.of(net), channels=3, classes=CLASSES)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on; building may have taken more
-    with strided_depthwise_in_float32(net, wanted=precision == "bf16"):
+    with strided_depthwise_in_float32(net, wanted=plan.precision == "bf16"):
         for _ in range(count):
             step.train(blank_batch(batch, size, channels=3))
 
 
-def measure(name: str, batch: int, size: tuple[int, int], precision: str, optimizer: str) -> int:
+def measure(name: str, batch: int, size: tuple[int, int], precision: str, *settings: Any) -> int:
     """Bytes over the idle process, in this process; a small network has run before, so that kernels are loaded."""
-    _steps("fcn8s-squeezenet1_1", 2, (64, 64), precision, "adamw", 2)
+    _steps("fcn8s-squeezenet1_1", 2, (64, 64), precision, "adamw", *settings[1:], count=2)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     idle = _status("VmRSS")
-    _steps(name, batch, size, precision, optimizer, STEPS)
+    _steps(name, batch, size, precision, *settings, count=STEPS)
     return _status("VmHWM") - idle
 
 
-def predict(name: str, batch: int, size: tuple[int, int], precision: str, optimizer: str) -> int:
+def predict(name: str, batch: int, size: tuple[int, int], *settings: Any) -> int:
     """Bytes by the forecast."""
     net = build_network(name, classes=CLASSES)
-    plan = plan_for(batch, size, precision, optimizer)
+    plan = plan_for(batch, size, *settings)
     return MemoryForecast(net, plan, ScoreGrid.of(net), channels=3, classes=CLASSES).of(batch).training
 
 
@@ -121,10 +140,16 @@ def _measured_apart(case: tuple[Any, ...]) -> int:
 def main() -> None:
     """One row per combination, those of the fit apart from the others."""
     tables = []
-    for title, cases in (("Held out", HELD_OUT), ("Used for the fit", FITTED)):
+    parts = (
+        ("Held out", HELD_OUT),
+        ("Held out, with checkpointing", CHECKPOINTED),
+        ("Used for the fit", FITTED),
+        ("Used for the fit, with checkpointing", CHECKPOINTED_FITTED),
+    )
+    for title, cases in parts:
         rows, errors = [], []
         for case in track(cases, title):
-            name, batch, (height, width), precision, optimizer = case
+            name, batch, (height, width), precision, optimizer = case[:5]
             expected, found = predict(*case), _measured_apart(case)
             errors.append(expected / found - 1)
             rows.append(
@@ -144,7 +169,9 @@ def main() -> None:
         f"Peak resident memory of {STEPS} steps (forward, backward, optimiser), over the idle process with its "
         "libraries loaded, each combination in a fresh process. The prediction runs nothing: storages are followed by "
         "shape and laid out as glibc's malloc would (`memory.py` and `heap.py` in `training/forecast/`); that part is "
-        "multiplied by 1.25 and 16 MiB are added, both fitted.\n\n" + "\n".join(tables) + "\n"
+        "multiplied by 1.25, with checkpointing what comes and goes of it by 2, and 16 MiB are added, all fitted.\n\n"
+        + "\n".join(tables)
+        + "\n"
         f"{provenance('torch', 'torchvision')}. Command: `python benchmarks/memory_plan.py`.\n"
     )
     RESULT.write_text(text, encoding="utf-8")
@@ -154,6 +181,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if len(sys.argv) > 1:
         given = json.loads(sys.argv[1])
-        print(measure(given[0], given[1], tuple(given[2]), given[3], given[4]))
+        print(measure(given[0], given[1], tuple(given[2]), *given[3:]))
     else:
         main()

@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from matplotlib.figure import Figure
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
 from fullconv.evaluation.metrics_table import read_rows
-from fullconv.files import write_atomically
 from fullconv.training.fit import train
 from fullconv.workspace import Workspace
 from provenance import provenance
+from records import recorded
 
 HERE = Path(__file__).parent
 RATE = 1e-3
+EMA = 0.98
 SCENES, SIZE = 600, (240, 180)
 
 
@@ -79,13 +81,14 @@ def ways(crop: tuple[int, int]) -> list[Way]:
     ]
 
 
-def curve(way: Way, common: dict[str, Any], images: int, home: Workspace, seed: int) -> dict[str, list[float]]:
+def curve(way: Way, common: dict[str, Any], home: Workspace, seed: int) -> dict[str, list[float]]:
     """Validation mean IoU after every epoch, with steps, views' pixels (in views of the whole regime), seconds."""
     settings = json.loads(json.dumps(common | {"seed": seed}))
     if "regime" in way.settings and way.settings["regime"]["kind"] == "patchwise":
         del settings["crop"]
     settings["batch_size"] = round(common["batch_size"] * way.step / way.share)
     settings["views"] = max(1, round(1 / way.share))
+    settings["optimization"]["ema"] = EMA**way.step  # the average looks back on as many images in every regime
     run = train("data", workspace=home, settings=settings | way.settings, quiet=True)
     found: dict[str, list[float]] = {"step": [], "images": [], "seconds": [], "mean_iou": []}
     seconds = 0.0
@@ -130,22 +133,21 @@ def main() -> None:
             "epochs": chosen.epochs,
             "validate_every": 1,
             "class_weights": "none",
+            "loss": "cross-entropy",  # a sum over pixels, as the paper's: of others the regimes are not one family
             "optimization": {
                 "learning_rate": RATE,
                 "pretrained_learning_rate": RATE / 4,
                 "policy": "fixed",
-                "ema": 0.98,
+                "ema": EMA,
             },
         }
         curves: dict[str, list[dict[str, list[float]]]] = {}
         for way in ways(crop):
             for seed in range(chosen.seeds):
                 record = out / "curves" / f"{name}-{way.label}-{seed}.json".replace(" ", "_")
-                if not record.is_file():
-                    record.parent.mkdir(parents=True, exist_ok=True)
-                    found = curve(way, common, len(data.train), home, seed)
-                    write_atomically(record, json.dumps(found))
-                curves.setdefault(way.label, []).append(json.loads(record.read_text()))
+                made_with = common | {"weights": Path(chosen.weights).name}
+                found = recorded(record, made_with, partial(curve, way, common, home, seed))
+                curves.setdefault(way.label, []).append(found)
                 print(f"{way.label}, seed {seed}: {curves[way.label][-1]['mean_iou'][-1]:.3f}", flush=True)
     text = page(curves, name, network, data, chosen.epochs)
     (HERE / "results" / f"regimes-{name}.md").write_text(text, encoding="utf-8")
@@ -171,18 +173,24 @@ def page(curves: dict[str, list[dict[str, list[float]]]], name: str, network: st
     ]
     whole = float(np.mean([found["seconds"][-1] for found in base]))
     for label, runs in curves.items():
-        end, taken, count = (
-            float(np.mean([found[key][-1] for found in runs])) for key in ("mean_iou", "seconds", "step")
-        )
+        taken, count = (float(np.mean([found[key][-1] for found in runs])) for key in ("seconds", "step"))
+        end = spread([found["mean_iou"][-1] for found in runs])
         at_time, at_step = (
             float(np.mean([np.interp(place, [0, *found[key]], [0, *found["mean_iou"]]) for found in runs]))
             for key, place in (("seconds", seconds), ("step", steps))
         )
         lines.append(
-            f"| {label} | {end:.3f} | {count:.0f} | {taken:.0f} | {taken / whole:.2f} | {at_time:.3f} | {at_step:.3f} |"
+            f"| {label} | {end} | {count:.0f} | {taken:.0f} | {taken / whole:.2f} | {at_time:.3f} | {at_step:.3f} |"
         )
-    command = f"python benchmarks/regimes.py --epochs {epochs}" + (" --camvid FOLDER" if name == "camvid" else "")
+    command = f"python benchmarks/regimes.py --epochs {epochs} --seeds {len(base)}"
+    command += " --camvid FOLDER --weights FILE" if name == "camvid" else ""
     return "\n".join([*lines, "", provenance("torch", "torchvision", "lightning") + f". Command: `{command}`.", ""])
+
+
+def spread(values: list[float]) -> str:
+    """Mean, and the range where there are several."""
+    mean = f"{np.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
 
 def figure(curves: dict[str, list[dict[str, list[float]]]]) -> Figure:

@@ -3,9 +3,10 @@
 Some kills fall at an even random moment of the whole run; others wait for a checkpoint being written, or for a
 validation, and fall at a random moment within. Runs that were resumed may be killed again. A killed process has no
 chance to say goodbye (SIGKILL). In the end the weights of the last and of the best checkpoint must be equal bit by bit,
-and so must the scores and metrics.csv, times aside.
+and so must the scores and metrics.csv, times aside. Kills are spread over a network that draws nothing and one that
+drops branches at random, in float32 and bfloat16, without a loader process and with one, which must change nothing.
 
-Run: python benchmarks/resume_kills.py [--kills 50] [--seed 0] [--workers 0]   (about 5 minutes on two cores)
+Run: python benchmarks/resume_kills.py [--kills 50] [--seed 0]   (about 15 minutes on two cores)
 writes benchmarks/results/resume_kills.md.
 """
 
@@ -22,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +44,30 @@ AGAIN = 0.4
 """Share of the resumed processes that are killed too."""
 POLL_SECONDS = 0.0005
 SETTINGS: dict[str, Any] = {
-    "network": "fcn8s-squeezenet1_1",
     "weights": "random",
     "epochs": 6,
     "views": 2,
     "batch_size": 4,
     "crop": [64, 64],
     "validate_every": 2,
-    "precision": "fp32",
     "device": "cpu",
     "optimization": {"ema": 0.9},
 }
+NETWORKS = ("fcn8s-squeezenet1_1", "fcn8s-efficientnet_b0")
+"""Without and with something random in training: stochastic depth."""
+PRECISIONS = ("fp32", "bf16")
+WORKERS = (0, 1)
 PHASES = ("preparing", "training", "validating", "writing a checkpoint", "evaluating and packing")
 PREPARING, TRAINING, VALIDATING, WRITING, FINISHING = range(len(PHASES))
+
+NOTED: tuple[tuple[Any, str, int | None, int | None], ...] = (
+    (RunRecorder, "on_train_start", None, TRAINING),
+    (RunRecorder, "on_validation_start", VALIDATING, VALIDATING),
+    (RunRecorder, "on_validation_end", None, TRAINING),
+    (AtomicCheckpoints, "save_checkpoint", WRITING, None),
+    (fit, "packed_run", FINISHING, None),
+)
+"""(owner, function, phase while it runs, phase after it; none for that of before)."""
 
 
 @dataclass
@@ -98,11 +111,29 @@ def note_phases(tracker: Tracker) -> None:
 
         setattr(owner, method, noted)
 
-    noting(RunRecorder, "on_train_start", None, TRAINING)
-    noting(RunRecorder, "on_validation_start", VALIDATING, VALIDATING)
-    noting(RunRecorder, "on_validation_end", None, TRAINING)
-    noting(AtomicCheckpoints, "save_checkpoint", WRITING, None)
-    noting(fit, "_finish", FINISHING, None)
+    for place in NOTED:
+        noting(*place)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is trained, and how.
+
+    Args:
+        network, precision, workers: of the plan.
+    """
+
+    network: str
+    precision: str
+    workers: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the plan."""
+        return SETTINGS | {"network": self.network, "precision": self.precision, "workers": self.workers}
+
+    def __str__(self) -> str:
+        return f"{self.network}-{self.precision}-{self.workers}"
 
 
 @dataclass(frozen=True)
@@ -110,12 +141,14 @@ class Kill:
     """One of them.
 
     Args:
+        configuration: of the run.
         phase: that it fell in.
         epoch: that the run had reached by its status; none where there was no run yet.
         seconds: after the start of the process.
         partial: whether an unfinished checkpoint was left behind.
     """
 
+    configuration: Configuration
     phase: str
     epoch: int | None
     seconds: float
@@ -127,12 +160,12 @@ class Killer:
 
     Args:
         home: the workspace's folder.
-        settings: of the run.
+        configuration: of its runs.
         rng: decides about moments.
     """
 
-    def __init__(self, home: Path, settings: dict[str, Any], rng: random.Random) -> None:
-        self.home, self.settings, self.rng = home, settings, rng
+    def __init__(self, home: Path, configuration: Configuration, rng: random.Random) -> None:
+        self.home, self.configuration, self.rng = home, configuration, rng
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["fullconv.training.fit"])
         self.duration = 0.0
@@ -160,7 +193,7 @@ class Killer:
             raise SystemExit(f"the run {name} ended by itself with {process.exitcode}")
         partial = any(directory.glob("checkpoints/.*.partial"))
         epoch = read_status(directory).epoch if directory.is_dir() else None
-        return Kill(PHASES[tracker.phase.value], epoch, time.monotonic() - began, partial)
+        return Kill(self.configuration, PHASES[tracker.phase.value], epoch, time.monotonic() - began, partial)
 
     def _wait(self, process: Any, tracker: Tracker) -> None:
         """Until the moment has come."""
@@ -176,7 +209,7 @@ class Killer:
 
     def _started(self, name: str) -> tuple[Any, Tracker]:
         tracker = Tracker(self.context.Value("i", 0, lock=False), self.context.Array("i", len(PHASES), lock=False))
-        arguments = (self.home, name, self.settings, tracker.phase, tracker.entered)
+        arguments = (self.home, name, self.configuration.settings, tracker.phase, tracker.entered)
         process = self.context.Process(target=work, args=arguments)
         process.start()
         return process, tracker
@@ -218,54 +251,70 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0, help="loader processes")
     parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args()
+    configurations = [
+        Configuration(network, precision, workers)
+        for workers, precision, network in product(WORKERS, PRECISIONS, NETWORKS)
+    ][: max(1, chosen.kills)]
     kills: list[Kill] = []
     unequal: list[str] = []
+    durations: list[float] = []
     runs = 0
     with tempfile.TemporaryDirectory() as folder:
         home = Workspace(Path(folder) / "workspace")
         scenes = write_scenes(Path(folder) / "scenes", count=24, size=(96, 72), seed=chosen.seed, processes=1)
         Dataset.from_folders(scenes, name="tiny").save(home)
         rng = random.Random(chosen.seed)
-        killer = Killer(home.root, SETTINGS | {"workers": chosen.workers}, rng)
-        killer.whole("first")  # starts the server of processes and prepares the samples
-        killer.duration = killer.whole("undisturbed")
-        expected = home.run("undisturbed")
-        unequal += [f"undisturbed, twice: {text}" for text in differences(expected, home.run("first"))]
-        while len(kills) < chosen.kills:
-            runs += 1
-            name = f"run-{runs}"
-            while len(kills) < chosen.kills:
-                kill = killer.killed(name)
-                if kill is None:
-                    break
-                kills.append(kill)
-                print(f"{name}, kill {len(kills)}: {kill}", flush=True)
-                if rng.random() > AGAIN or done(home.run(name)):
-                    break
-            if not done(home.run(name)):
-                killer.whole(name)
-            problems = differences(expected, home.run(name))
-            unequal += [f"{name}: {text}" for text in problems]
-            shutil.rmtree(home.run(name))
-    text = page(kills, unequal, runs, killer.duration, chosen)
+        for number, configuration in enumerate(configurations):
+            killer = Killer(home.root, configuration, rng)
+            killer.whole(f"{configuration}-first")  # starts the server of processes and prepares the samples
+            killer.duration = killer.whole(f"{configuration}-undisturbed")
+            durations.append(killer.duration)
+            other = Configuration(configuration.network, configuration.precision, WORKERS[0])
+            expected = home.run(f"{other}-undisturbed")
+            for name in ("first", "undisturbed"):
+                problems = differences(expected, home.run(f"{configuration}-{name}"))
+                unequal += [f"{configuration}, {name}: {text}" for text in problems]
+            wanted = chosen.kills * (number + 1) // len(configurations)
+            while len(kills) < wanted:
+                runs += 1
+                name = f"{configuration}-run-{runs}"
+                kills += killed_and_resumed(killer, name, wanted - len(kills), rng)
+                unequal += [f"{name}: {text}" for text in differences(expected, home.run(name))]
+                shutil.rmtree(home.run(name))
+    text = page(kills, unequal, runs, durations, chosen)
     chosen.out.write_text(text, encoding="utf-8")
     print(text)
     if unequal:
         raise SystemExit(1)
 
 
-def page(kills: list[Kill], unequal: list[str], runs: int, duration: float, chosen: argparse.Namespace) -> str:
+def killed_and_resumed(killer: Killer, name: str, most: int, rng: random.Random) -> list[Kill]:
+    """Kill a run once or more often, at most so many times, and let it end; the kills that it took."""
+    kills: list[Kill] = []
+    directory = Workspace(killer.home).run(name)
+    while len(kills) < most:
+        kill = killer.killed(name)
+        if kill is None:
+            break
+        kills.append(kill)
+        print(f"{name}: {kill}", flush=True)
+        if rng.random() > AGAIN or done(directory):
+            break
+    if not done(directory):
+        killer.whole(name)
+    return kills
+
+
+def page(kills: list[Kill], unequal: list[str], runs: int, durations: list[float], chosen: argparse.Namespace) -> str:
     """The verdict, and where the kills fell."""
     fell = Counter(kill.phase for kill in kills)
     epochs = Counter("none yet" if kill.epoch is None else str(kill.epoch) for kill in kills)
+    spread = Counter(kill.configuration for kill in kills)
     partial = sum(kill.partial for kill in kills)
     verdict = "; ".join(unequal) if unequal else "none"
-    command = (
-        f"python benchmarks/resume_kills.py --kills {chosen.kills} --seed {chosen.seed} --workers {chosen.workers}"
-    )
+    command = f"python benchmarks/resume_kills.py --kills {chosen.kills} --seed {chosen.seed}"
     return "\n".join(
         [
             "# Killed and resumed",
@@ -274,12 +323,15 @@ def page(kills: list[Kill], unequal: list[str], runs: int, duration: float, chos
             "",
             *(__doc__ or "").split("\n\n")[1].splitlines(),
             "",
-            f"{SETTINGS['network']}, {SETTINGS['epochs']} epochs on 24 scenes of 96×72 pixels, a moving average of "
-            f"the weights, validated every second epoch, {chosen.workers} loader processes; "
-            f"one run takes {duration:.1f} s.",
+            f"{SETTINGS['epochs']} epochs on 24 scenes of 96×72 pixels, a moving average of the weights, validated "
+            f"every second epoch; one run takes {min(durations):.0f} to {max(durations):.0f} s.",
             "",
             f"**{len(kills)} kills in {runs} runs; differences from the undisturbed run: {verdict}.** "
             f"{partial} kills left half a checkpoint behind.",
+            "",
+            "| network | precision | loader processes | kills |",
+            "|---|---|---:|---:|",
+            *(f"| {one.network} | {one.precision} | {one.workers} | {count} |" for one, count in spread.items()),
             "",
             "| the kill fell while | kills |",
             "|---|---:|",

@@ -21,7 +21,6 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import torch
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.listing import list_networks
 from fullconv.networks.score_grid import ScoreGrid
+from fullconv.training.forecast.several import INSIDE, LINKS, Link, efficiencies, ring_seconds
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.settings.experiment import Experiment
@@ -41,52 +41,12 @@ MEASURED = ("fcn8s-squeezenet1_1", "fcn4s-mobilenet_v2-features", "fcn8s-resnet5
 SIZE = (288, 384)
 VIEWS = {"cpu": 1, "cuda": 16}
 GPUS = (8, 32, 128, 512, 1024)
-BACKWARD = 2 / 3
-
-
-@dataclass(frozen=True)
-class Link:
-    """The slowest link of a ring through nodes of eight GPUs.
-
-    Args:
-        name: what it is.
-        bandwidth: bytes a second out of a node, all its adapters together.
-        latency: seconds a hop.
-    """
-
-    name: str
-    bandwidth: float
-    latency: float
-
-
 GPUS_IN_A_NODE = 8
-INSIDE = Link("NVLink", 450e9, 3e-6)
-"""One direction of NVLink 4; eight GPUs need no other."""
-LINKS = (
-    Link("8 × InfiniBand 400 Gb/s", 400e9, 5e-6),
-    Link("Ethernet 100 Gb/s", 12.5e9, 20e-6),
-    Link("Ethernet 25 Gb/s", 3.125e9, 30e-6),
-)
-"""Nominal bandwidths of the adapters; latencies assumed, of the order that their makers give."""
 
 
 def all_reduce_seconds(size: float, processes: int, link: Link) -> float:
-    """The time of a ring all-reduce of so many bytes.
-
-    >>> round(all_reduce_seconds(400e6, 16, Link("", 1e9, 0)), 3)
-    0.75
-    """
-    link = INSIDE if processes <= GPUS_IN_A_NODE else link
-    return 2 * (processes - 1) / processes * size / link.bandwidth + 2 * (processes - 1) * link.latency
-
-
-def efficiencies(step: float, reduce: float) -> tuple[float, float]:
-    """Without overlap, and with all that the backward pass can hide.
-
-    >>> efficiencies(3.0, 3.0)
-    (0.5, 0.75)
-    """
-    return step / (step + reduce), step / (step + max(0.0, reduce - BACKWARD * step))
+    """The time of a ring through nodes of eight GPUs; inside one they need no other link than NVLink."""
+    return ring_seconds(size, processes, INSIDE if processes <= GPUS_IN_A_NODE else link)
 
 
 def measure(network: str, *, steps: int = 3) -> dict[str, Any]:

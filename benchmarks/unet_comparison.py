@@ -1,29 +1,33 @@
 """CamVid: FullConv's default recipe against smp's U-Net with the same encoder, the same weights and the same wall time.
 
-The U-Net is trained in a plain loop: views of the same size, mirrored, scaled and cropped, in batches of the same size,
-a cosine that ends with the time. Both read the same files and splits, validate on whole images after every epoch,
-within their time, keep the best epoch by validation mean IoU, and are scored once on the test images by the same
-confusion matrix (the U-Net's images are padded to multiples of 32). "example" is trained as in smp's notebooks (Adam at
-2e-4, Dice); "tuned" with AdamW at 1e-3 and cross-entropy + Dice; "tuned-bf16" the same in bfloat16 and channels-last.
+The U-Net is trained in a plain loop, in batches of the same size, by a schedule that ends with the time. Both read the
+same files and splits, validate on whole images after every epoch, within their time, keep the best epoch by validation
+mean IoU, and are scored once on the test images by the same confusion matrix (the U-Net's images are padded to
+multiples of 32). "example" is trained as in smp's notebooks: its views, Adam at 2e-4 with a cosine, Dice. "tuned" has
+all that FullConv's recipe has but the network: the very same views with the same changes of colour, class weights,
+AdamW with a warm-up, bfloat16 and channels-last, cross-entropy + Dice, and the best of three learning rates, chosen by
+validation after a fifth of the time each, which is not counted.
 
 Run: python benchmarks/unet_comparison.py --camvid FOLDER --weights mobilenet_v2-imagenet.safetensors [--minutes 25]
-     [--sides fullconv example tuned tuned-bf16] [--seeds 1] [--out FOLDER]
-(four times 25 minutes and more on two cores) writes benchmarks/results/unet_comparison.md. What is done already is not
-run again: results lie in --out, one file for each side and seed. The U-Net gets the minutes, or FullConv's time if that
-is longer.
+     [--sides fullconv example tuned] [--seeds 3] [--out FOLDER]
+(for each seed three times 25 minutes and more on two cores) writes benchmarks/results/unet_comparison.md. What is done
+already is not run again: results lie in --out, one file for each side and seed. The U-Net gets the minutes, or
+FullConv's time if that is longer.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,22 +40,26 @@ from fullconv.data.dataset import Dataset
 from fullconv.evaluation.confusion import ConfusionMatrix
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.evaluation.scores import Scores
-from fullconv.files import write_atomically
+from fullconv.networks.catalogue import build_network
 from fullconv.networks.normalization import Normalization
+from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import load_classifier
 from fullconv.surgery.transplant import transplant
 from fullconv.training.fit import train
+from fullconv.training.loaders import training_loader
 from fullconv.training.plan import TrainingSet, default_workers, resolve
-from fullconv.training.settings.experiment import DEFAULT_NETWORK, Experiment
+from fullconv.training.settings.class_weights import inverse_log_weights
+from fullconv.training.settings.experiment import DEFAULT_NETWORK, Experiment, Plan
+from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 from other_loops import SmpViews, loader_of
 from provenance import provenance
+from records import Result, recorded
 
 HERE = Path(__file__).parent
 RESULT, OUT = HERE / "results" / "unet_comparison.md", HERE.parent / "build" / "unet_comparison"
 ENCODER, MULTIPLE = "mobilenet_v2", 32
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,27 +68,33 @@ class Way:
 
     Args:
         optimizer: class of it.
-        rate: at the start of the cosine.
-        cross_entropy: added to Dice.
-        bf16: autocast, channels-last.
+        rates: peaks; of several the best by validation is taken.
+        warmup: share of the time until the peak.
+        tuned: with FullConv's views, colours and class weights, cross-entropy beside Dice, autocast and channels-last.
     """
 
     optimizer: type[torch.optim.Optimizer]
-    rate: float
-    cross_entropy: bool
-    bf16: bool = False
+    rates: tuple[float, ...]
+    warmup: float = 0.0
+    tuned: bool = False
+
+    def rate_at(self, share: float, peak: float) -> float:
+        """After that share of the time."""
+        if share < self.warmup:
+            return peak * max(0.04, share / self.warmup)
+        return peak * (1 + math.cos(math.pi * min(1.0, (share - self.warmup) / (1 - self.warmup)))) / 2
 
 
 WAYS = {
-    "example": Way(torch.optim.Adam, 2e-4, cross_entropy=False),
-    "tuned": Way(torch.optim.AdamW, 1e-3, cross_entropy=True),
-    "tuned-bf16": Way(torch.optim.AdamW, 1e-3, cross_entropy=True, bf16=True),
+    "example": Way(torch.optim.Adam, (2e-4,)),
+    "tuned": Way(torch.optim.AdamW, (3e-4, 1e-3, 3e-3), warmup=0.1, tuned=True),
 }
+TRIAL = 0.2
+"""Of the time, for each of several learning rates."""
 LABELS = {
     "fullconv": f"FullConv, {DEFAULT_NETWORK}, default recipe",
     "example": "smp U-Net, as in its examples",
-    "tuned": "smp U-Net, tuned",
-    "tuned-bf16": "smp U-Net, tuned, bfloat16 and channels-last",
+    "tuned": "smp U-Net, in all but the network as FullConv",
 }
 
 
@@ -130,39 +144,81 @@ def scored(net: nn.Module, data: Dataset, way: Way) -> Scores:
 
 def arithmetic(way: Way) -> Any:
     """Autocast where the way has it."""
-    return torch.autocast("cpu", dtype=torch.bfloat16) if way.bf16 else nullcontext()
+    return torch.autocast("cpu", dtype=torch.bfloat16) if way.tuned else nullcontext()
 
 
-def unet(data: Dataset, way: Way, chosen: argparse.Namespace, seed: int, budget: float) -> Result:
-    """Train until the time is over; validation curve, test scores of the best epoch and of the last."""
+def batches_of(
+    data: Dataset, plan: Plan, way: Way, home: Workspace
+) -> tuple[Iterable[Any], Callable[[Any], tuple[torch.Tensor, torch.Tensor]]]:
+    """A loader, and what makes normalised images and labels of its batches."""
+    normalization = Normalization.imagenet()
+    if not way.tuned:
+        loader = loader_of(SmpViews(data.train, plan.crop), plan.batch_size, default_workers())
+        return loader, lambda batch: (normalization.apply(batch[0].float()), batch[1])
+    net = build_network(plan.network, classes=len(data.classes))
+    grid = ScoreGrid.of(net)
+    task = SimpleNamespace(normalization=normalization)  # which is all that the method below asks of it
+    views = training_loader(data.train, plan, normalization, home, grid)
+    return views, lambda batch: (SegmentationTask.network_input(task, batch), batch.labels.long())  # type: ignore[arg-type]
+
+
+def unet(data: Dataset, home: Workspace, way: Way, chosen: argparse.Namespace, seed: int, budget: float) -> Result:
+    """Train until the time is over, at the best rate; validation curve, test scores of the best epoch and the last."""
+    peak, trials = way.rates[0], {}
+    if len(way.rates) > 1:
+        for rate in way.rates:
+            curve, *_ = trained(data, home, way, chosen, seed, TRIAL * budget, rate)
+            trials[rate] = max(value for _, value in curve)
+            print(f"  rate {rate:g}: {trials[rate]:.3f} after {TRIAL * budget:.0f} s", flush=True)
+        peak = max(trials, key=trials.__getitem__)
+    curve, net, kept, images = trained(data, home, way, chosen, seed, budget, peak)
+    last = scored(net, data.test, way)
+    net.load_state_dict(kept)
+    test = scored(net, data.test, way)
+    return {
+        "seconds": curve[-1][0],
+        "images": images,
+        "curve": curve,
+        "rate": peak,
+        "trials": {f"{rate:g}": value for rate, value in trials.items()},
+        "test": test.as_dict(),
+        "last_test_mean_iou": last.mean_iou,
+    }
+
+
+def trained(
+    data: Dataset, home: Workspace, way: Way, chosen: argparse.Namespace, seed: int, budget: float, peak: float
+) -> tuple[list[tuple[float, float]], nn.Module, dict[str, torch.Tensor], int]:
+    """(seconds and validation mean IoU after every epoch, the network, its best weights, views seen)."""
     torch.manual_seed(seed)
     net = unet_with(chosen.weights, len(data.classes)).train()
-    asked = Experiment(dataset="camvid")
-    plan = resolve(asked, TrainingSet(data.train.sizes, data.val.sizes))
-    if way.bf16:
+    plan = resolve(Experiment(dataset="camvid", seed=seed), TrainingSet(data.train.sizes, data.val.sizes))
+    weights = None
+    if way.tuned:
         net = net.to(memory_format=torch.channels_last)
+        weights = inverse_log_weights(data.statistics.pixels("train").tolist())
     ignore = data.classes.ignore_index
     dice = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=ignore)
-    optimizer = way.optimizer(net.parameters(), lr=way.rate)  # type: ignore[call-arg]
-    normalization = Normalization.imagenet()
-    loader = loader_of(SmpViews(data.train, plan.crop), plan.batch_size, default_workers())
+    optimizer = way.optimizer(net.parameters(), lr=peak)  # type: ignore[call-arg]
+    loader, ready = batches_of(data, plan, way, home)
     began = time.monotonic()
     curve: list[tuple[float, float]] = []
-    best, kept, images = -1.0, net.state_dict(), 0
-    spent = 0.0
+    best, kept, images, spent, epoch = -1.0, net.state_dict(), 0, 0.0, 0
     while spent < budget:
-        for pixels, labels in loader:
+        order = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+        if hasattr(order, "set_epoch"):
+            order.set_epoch(epoch)
+        epoch += 1
+        for batch in loader:
             for group in optimizer.param_groups:
-                group["lr"] = way.rate * (1 + math.cos(math.pi * min(1.0, spent / budget))) / 2
-            ready = normalization.apply(pixels.float())
-            if way.bf16:
-                ready = ready.contiguous(memory_format=torch.channels_last)
+                group["lr"] = way.rate_at(spent / budget, peak)
+            pixels, labels = ready(batch)
             with arithmetic(way):
-                scores = net(ready)
+                scores = net(pixels)
             scores = scores.float()
             loss = dice(scores, labels)
-            if way.cross_entropy:
-                loss = loss + F.cross_entropy(scores, labels, ignore_index=ignore)
+            if way.tuned:
+                loss = loss + F.cross_entropy(scores, labels, weight=weights, ignore_index=ignore)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -176,16 +232,7 @@ def unet(data: Dataset, way: Way, chosen: argparse.Namespace, seed: int, budget:
         if value > best:
             best, kept = value, deepcopy(net.state_dict())
         print(f"  {spent:.0f} s: {value:.3f}", flush=True)
-    last = scored(net, data.test, way)
-    net.load_state_dict(kept)
-    test = scored(net, data.test, way)
-    return {
-        "seconds": spent,
-        "images": images,
-        "curve": curve,
-        "test": test.as_dict(),
-        "last_test_mean_iou": last.mean_iou,
-    }
+    return curve, net, kept, images
 
 
 def fullconv(data: Dataset, home: Workspace, chosen: argparse.Namespace, seed: int) -> Result:
@@ -227,6 +274,13 @@ def reached(curve: list[tuple[float, float]], value: float) -> float | None:
     return next((seconds for seconds, found in curve if found >= value), None)
 
 
+def all_reached(curves: list[list[tuple[float, float]]], value: float) -> float | None:
+    """Mean seconds until then, where every curve came to it."""
+    times = [reached(curve, value) for curve in curves]
+    known = [found for found in times if found is not None]
+    return float(np.mean(known)) if len(known) == len(times) else None
+
+
 def page(results: dict[str, list[Result]], data: Dataset, chosen: argparse.Namespace) -> str:
     """Scores at equal wall time, time to equal validation scores, per-class IoU."""
     names = data.classes.names
@@ -253,14 +307,15 @@ def page(results: dict[str, list[Result]], data: Dataset, chosen: argparse.Names
             f"| {LABELS[side]} | {len(runs)} | {seconds:.0f} | {images:.0f} | {best:.3f} | **{mean_iou}** "
             f"| {accuracy:.3f} |"
         )
-    marks = sorted({*THRESHOLDS, *(max(v for _, v in run["curve"]) for side in results for run in results[side][:1])})
+    marks = sorted({*THRESHOLDS, *(min(max(v for _, v in run["curve"]) for run in runs) for runs in results.values())})
     lines += [
         "",
-        "Seconds of training until that validation mean IoU (first seed; the best of each side is a row too):",
+        "Seconds of training until that validation mean IoU, mean of the seeds where all of them reached it (the best "
+        "that all seeds of a side reached is a row too):",
     ]
     lines += ["", "| validation mean IoU | " + " | ".join(results) + " |", "|---:|" + "---:|" * len(results)]
     for mark in marks:
-        times = [reached(runs[0]["curve"], mark) for runs in results.values()]
+        times = [all_reached([run["curve"] for run in runs], mark) for runs in results.values()]
         if any(found is not None for found in times):
             lines.append(
                 f"| {mark:.3f} | " + " | ".join("–" if found is None else f"{found:.0f}" for found in times) + " |"
@@ -288,7 +343,7 @@ def main() -> None:
     parser.add_argument("--weights", help="ImageNet weights of torchvision's MobileNetV2")
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--sides", nargs="+", choices=LABELS, default=list(LABELS))
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="of FullConv; its default if not given")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--page", type=Path, default=RESULT)
@@ -304,15 +359,14 @@ def main() -> None:
     for seed in range(chosen.seeds):
         budget = chosen.minutes * 60
         for side in sorted(chosen.sides, key=list(LABELS).index):
-            record = chosen.out / f"{side}-{seed}.json"
-            if not record.is_file():
-                print(f"{side}, seed {seed}", flush=True)
-                if side == "fullconv":
-                    result = fullconv(data, home, chosen, seed)
-                else:
-                    result = unet(data, WAYS[side], chosen, seed, budget)
-                write_atomically(record, json.dumps(result))
-            result = json.loads(record.read_text())
+            print(f"{side}, seed {seed}", flush=True)
+            made_with = {"weights": Path(chosen.weights).name}
+            if side == "fullconv":
+                made_with["epochs"], measure = chosen.epochs, partial(fullconv, data, home, chosen, seed)
+            else:
+                made_with["minutes"] = chosen.minutes
+                measure = partial(unet, data, home, WAYS[side], chosen, seed, budget)
+            result = recorded(chosen.out / f"{side}-{seed}.json", made_with, measure)
             budget = max(budget, result["seconds"]) if side == "fullconv" else budget
             results.setdefault(side, []).append(result)
             chosen.page.write_text(page(results, data, chosen), encoding="utf-8")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fullconv.geometry.measuring import measure_reach
     from fullconv.networks.building import fcn
     from fullconv.networks.listing import list_networks
-    from fullconv.prediction.evaluating import evaluate
+    from fullconv.prediction.evaluating import evaluate, evaluate_heads
     from fullconv.prediction.model import Model, load
     from fullconv.prediction.result import Prediction
     from fullconv.surgery.convolutionalize import convolutionalize
@@ -50,6 +50,7 @@ __all__ = [
     "convolutionalize",
     "crop_offset",
     "evaluate",
+    "evaluate_heads",
     "fcn",
     "forecast",
     "geometry_of",
@@ -79,6 +80,7 @@ _HOMES = {
     "convolutionalize": "surgery.convolutionalize",
     "crop_offset": "geometry.crops",
     "evaluate": "prediction.evaluating",
+    "evaluate_heads": "prediction.evaluating",
     "fcn": "networks.building",
     "forecast": "training.forecast.forecasting",
     "geometry_of": "geometry.geometry",

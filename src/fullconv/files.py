@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fullconv.errors import DataError, FullconvError, StorageError
+from fullconv.wrong_fields import wrong_field
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -149,11 +150,7 @@ def validate_document(
     """Check settings against a schema; the first wrong field becomes the sentence."""
     try:
         return schema.model_validate(content)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        cause = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] == "missing" else f" (given: {str(first['input'])[:60]!r})"
-        raise error(
-            f"{field}: {cause}{given}" if field else cause, where=where, remedy="correct this field"
-        ) from problem
+    except ValidationError as fault:
+        wrong = wrong_field(fault, content, schema)
+        problem = f"{wrong.field}: {wrong.problem}" if wrong.field else wrong.problem
+        raise error(problem, where=where, remedy=wrong.remedy) from fault

@@ -19,10 +19,11 @@ from commands import run
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
 from fullconv.training import rate_finder
-from fullconv.training.forecast import shortage
-from fullconv.training.forecast.trial import OutOfMemory, try_out
+from fullconv.training.forecast import forecasting, shortage
+from fullconv.training.forecast.trial import OutOfMemory, Trial, try_out
 from fullconv.training.job import Job
 from fullconv.training.rate_finder import RateSweep
+from fullconv.training.settings.experiment import Plan
 
 NET = ("--net", "fcn8s-squeezenet1_1", "--weights", "random", "--device", "cpu")
 QUICK = (*NET, "--set", "crop=[64, 64]", "--set", "workers=0", "--set", "views=1", "--set", "precision=fp32")
@@ -151,6 +152,26 @@ def test_a_learning_rate_is_found_for_what_fits(scenes: Path, sweeps: list[tuple
     assert job.plan.optimization.accumulate > 1
     code, output, _ = run(*words, "--find-rate", "--memory", "0.001")
     assert (code, json.loads(output)["rate"], len(sweeps)) == (2, None, 1)
+
+
+def test_a_fall_back_that_took_more_than_forecast_is_made_smaller(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("plan", scenes, *QUICK, "--batch-size", "16", "--json")
+    rows = {row["batch_size"]: row["total"] for row in json.loads(run(*words, "--no-trial")[1])["memory"]["batches"]}
+    asked: list[int] = []
+
+    def more_than_forecast(plan: Plan, data: Dataset, **rest: object) -> Trial:
+        asked.append(plan.batch_size)
+        peak = int(rows[8] * (1.4 if plan.batch_size >= 8 else 0.5))
+        return Trial(plan.batch_size, 0, peak, 0, 3, 0.1, 0.1, 0.1, 0.1, 1.0)
+
+    monkeypatch.setattr(forecasting, "try_out", more_than_forecast)
+    code, output, _ = run(*words, "--memory", rows[8] * 1.05 / 0.9 / 2**30)
+    found = json.loads(output)
+    assert code == 0
+    assert asked[1] < asked[0] < 16
+    assert found["recommended"]["batch_size"] == found["fallback"]["batch_size"] == asked[1]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C reaches a whole group of processes there")

@@ -57,7 +57,7 @@ def test_every_option_is_in_the_plan(scenes: Path) -> None:
     ("options", "sentence"),
     [
         (["--loss", "ohem"], "say regime: {kind: loss-sampling, how: hardest}"),
-        (["--loss", "hinge"], "'cross-entropy'"),
+        (["--loss", "hinge"], "not one of cross-entropy"),
         (["--optimizer", "lamb"], "optimization.optimizer"),
         (["--policy", "often"], "policy"),
         (["--momentum", "1.5"], "optimization.momentum"),

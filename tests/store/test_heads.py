@@ -100,13 +100,10 @@ def test_the_model_of_a_head_is_saved_and_loaded_as_any_other(package: Path, pho
     assert stitched.labels.shape == (24, 24)
 
 
-def test_without_a_name_there_is_no_telling_which(package: Path, net: SeveralHeads, card: ModelCard) -> None:
-    with pytest.raises(PackageError, match=r"two: has 2 heads; name one of semantic, geometric \(--head, head=…\)"):
-        load(package)
+def test_without_a_name_the_first_is_taken(package: Path, net: SeveralHeads, card: ModelCard) -> None:
+    assert load(package).classes == Model(net, card).classes == TABLES["semantic"]
     with pytest.raises(PackageError, match="has no head 'depth'; name one of semantic, geometric"):
         load(package, head="depth")
-    with pytest.raises(PackageError, match="has several heads; take one of them with one_head"):
-        Model(net, card)
 
 
 def test_a_model_of_one_head_takes_no_name(package: Path, tmp_path: Path) -> None:
@@ -119,13 +116,26 @@ def test_a_model_of_one_head_takes_no_name(package: Path, tmp_path: Path) -> Non
 def test_the_command_predicts_a_head(package: Path, photo: np.ndarray, tmp_path: Path) -> None:
     Image.fromarray(photo).save(tmp_path / "photo.png")
     words = ("predict", package, tmp_path / "photo.png", "--out", tmp_path / "out")
-    code, _, error = run(*words)
+    code, _, error = run(*words, "--head", "depth")
     assert code == 2
-    assert "has 2 heads; name one of semantic, geometric" in error
-    code, _, error = run(*words, "--head", "geometric")
-    assert code == 0, error
-    ids = np.asarray(Image.open(tmp_path / "out" / "photo.png"))
-    np.testing.assert_array_equal(ids, load(package, head="geometric").predict(photo).ids)
+    assert "has no head 'depth'; name one of semantic, geometric" in error
+    for head, chosen in (("semantic", ()), ("geometric", ("--head", "geometric"))):
+        code, _, error = run(*words, *chosen)
+        assert code == 0, error
+        ids = np.asarray(Image.open(tmp_path / "out" / "photo.png"))
+        np.testing.assert_array_equal(ids, load(package, head=head).predict(photo).ids)
+
+
+def test_groups_are_kept_and_must_be_of_the_classes(net: SeveralHeads, card: ModelCard, tmp_path: Path) -> None:
+    members = {"c50": ("sky",), "c51": ("road", "car"), "c52": ("tree",)}
+    kept = ModelCard.model_validate(card.model_dump() | {"groups": {"geometric": members}})
+    read = load_package(save_package(tmp_path / "kept", net, kept))[1]
+    assert read == kept
+    assert read.of_head("geometric").members == members
+    assert read.of_head("semantic").members is None
+    for wrong in ({"geometric": {"c50": ("sky",)}}, {"depth": members}):
+        with pytest.raises(ValidationError, match=r"the groups of head .* are not its classes"):
+            ModelCard.model_validate(card.model_dump() | {"groups": wrong})
 
 
 @pytest.mark.parametrize(

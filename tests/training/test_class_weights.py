@@ -62,6 +62,14 @@ def test_classes_without_pixels_leave_finite_weights(rule: str, pixels: tuple[in
     assert (weights >= 0).all()
 
 
+@pytest.mark.parametrize("pixels", [(700_000, 200_000, 0, 50_000), (700_000, 200_000, 0, 3)])
+def test_a_class_that_no_training_image_holds_weighs_what_the_rarest_does(pixels: tuple[int, ...]) -> None:
+    weights = made("effective-number", pixels)
+    assert weights[2] == weights[3] == weights.max()
+    # A class of a few pixels is one sample, and not a thousandth of one.
+    assert weights[3] <= weights[1] * 201
+
+
 def test_given_factors_stay_as_they_are() -> None:
     assert made({"car": 3.0, "tram": 0.0}).tolist() == [1, 3, 1, 0]
     assert class_weights("none", NAMES, PIXELS, IMAGES_WITH, SIZE) is None

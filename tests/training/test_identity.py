@@ -5,9 +5,12 @@ Gradients of the weights, in float64, with batch norm in evaluation and a summed
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +29,7 @@ Gradients = list[torch.Tensor]
 
 
 def unpadded() -> nn.Module:
+    torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 6, 5, stride=2),
         nn.BatchNorm2d(6),
@@ -38,6 +42,7 @@ def unpadded() -> nn.Module:
 
 
 def padded() -> nn.Module:
+    torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 6, 3, stride=2, padding=1),
         nn.BatchNorm2d(6),
@@ -47,10 +52,6 @@ def padded() -> nn.Module:
         nn.ReLU(),
         nn.Conv2d(8, CLASSES, 3, padding=1),
     )
-
-
-def with_skips() -> nn.Module:
-    return build_network("fcn8s-squeezenet1_1", classes=CLASSES)
 
 
 def ready(net: nn.Module) -> nn.Module:
@@ -150,12 +151,47 @@ def test_unpadded_a_whole_image_is_the_batch_of_its_fields() -> None:
         assert differ(gradients(net, single.part.total), expected) < 1e-12
 
 
-@pytest.mark.parametrize(("make", "size"), [(padded, (37, 42)), (with_skips, (80, 72))])
-def test_padded_a_whole_image_is_the_sum_of_patches_clipped_at_its_ends(make, size: tuple[int, int]) -> None:
-    net = ready(make())
-    images, labels = scene(*size)
+def test_padded_a_whole_image_is_the_sum_of_patches_clipped_at_its_ends() -> None:
+    net = ready(padded())
+    images, labels = scene(37, 42)
     whole = objective(WholeImage(loss_at="cells"), net)(net, images, labels)
     assert differ(patchwise(net, images, labels), gradients(net, whole.part.total)) < 1e-12
+
+
+def drawn_cells(net: nn.Module, images: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Three labelled cells whose patch lies inside the image, and three whose patch ends where the image does.
+
+    No patch is the whole image, neither in height nor in width.
+    """
+    height, width = images.shape[-2:]
+    inside, at_an_end = [], []
+    for cell, (rows, cols) in patches(net, images):
+        assert rows.stop - rows.start < height
+        assert cols.stop - cols.start < width
+        within = rows.start > 0 and rows.stop < height and cols.start > 0 and cols.stop < width
+        if truth[0, *cell] != IGNORE:
+            (inside if within else at_an_end).append(cell)
+    rng = random.Random(0)
+    chosen = torch.zeros_like(truth, dtype=torch.bool)
+    for row, col in (*rng.sample(inside, 3), *rng.sample(at_an_end, 3)):
+        chosen[0, row, col] = True
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("fcn8s-squeezenet1_1", (352, 320)), ("fcn8s-compact", (416, 480))], ids=lambda value: str(value)
+)
+def test_with_padding_and_skips_cells_of_an_image_are_their_patches(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    net = ready(build_network(name, classes=CLASSES))
+    images, labels = scene(*size)
+    grid, reader = ScoreGrid.of(net), objective(WholeImage(loss_at="cells"), net)
+    assert all(side > field + stride for side, field, stride in zip(size, grid.field, grid.total_stride, strict=True))
+    scores = CellScores(net)(images)
+    truth = grid.labels(labels, tuple(scores.shape[-2:]), ignore=IGNORE)  # type: ignore[arg-type]
+    chosen = drawn_cells(net, images, truth)
+    whole = reader.part(scores, truth.masked_fill(~chosen, IGNORE))
+    assert differ(patchwise(net, images, labels, chosen), gradients(net, whole.total)) < 1e-12
 
 
 def test_a_sample_of_the_loss_is_training_on_those_patches() -> None:
@@ -208,13 +244,22 @@ def test_weighting_classes_is_sampling_them_as_often_if_the_denominator_is_fixed
         assert (differ(found, gradients(net, weighted.part.loss)) < 1e-6) == equal
 
 
+def told(what: str) -> float:
+    """A size that docs/explanation/regimes.md gives in bold, in the sentence that begins with those words."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "regimes.md"
+    (found,) = re.findall(rf"\*\*{what}\*\*[^*]*\*\*(0\.\d\d)\*\*", page.read_text(encoding="utf-8"))
+    return float(found)
+
+
 def test_batch_statistics_break_the_identity() -> None:
     net = ready(unpadded())
     net[1].train()  # type: ignore[index]
     net[1].momentum = 0.0  # type: ignore[index]
     images, labels = scene(47, 39)
     whole = objective(WholeImage(loss_at="cells"), net)(net, images, labels)
-    assert differ(patchwise(net, images, labels), gradients(net, whole.part.total)) > 1e-2
+    size = differ(patchwise(net, images, labels), gradients(net, whole.part.total))
+    print(f"with batch statistics gradients differ by {size:.2f} of the largest")
+    assert size == pytest.approx(told("Batch norm in evaluation."), abs=0.01)
 
 
 def test_patches_padded_with_zeros_break_the_identity() -> None:
@@ -225,4 +270,6 @@ def test_patches_padded_with_zeros_break_the_identity() -> None:
         objective(WholeImage(loss_at="cells"), net)(net, images[..., rows, cols], labels[..., rows, cols]).part.total
         for rows, cols in product((slice(0, 32), slice(32, 64)), repeat=2)
     ]
-    assert differ(gradients(net, torch.stack(halves).sum()), whole) > 1e-2
+    size = differ(gradients(net, torch.stack(halves).sum()), whole)
+    print(f"with zeros inside the image gradients differ by {size:.2f} of the largest")
+    assert size == pytest.approx(told("No zeros from padding inside."), abs=0.01)

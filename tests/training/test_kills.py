@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import fullconv as fc
@@ -19,6 +21,26 @@ from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
 
 NAME = "killed"
+DRAWING = """
+import torch
+from torch import nn
+from torchvision.ops import StochasticDepth
+
+class Drawing(nn.Module):
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3))
+        self.branch = nn.Conv2d(8, 8, 3, padding=1)
+        self.drop = StochasticDepth(0.5, "row")
+        self.head = nn.Conv2d(8, classes, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.body(images)
+        return self.head(maps + self.drop(self.branch(maps)))
+
+def build(classes: int, channels: int) -> nn.Module:
+    return Drawing(classes, channels)
+"""
 UNTIMED = ("seconds", "images_per_second", "loader_wait")
 DIES = """
 import os, signal, sys
@@ -85,8 +107,12 @@ def untimed_rows(run: Path) -> list[dict[str, str]]:
     return [{key: value for key, value in row.items() if key not in UNTIMED} for row in read_rows(run / "metrics.csv")]
 
 
-def test_three_kills_change_nothing(dataset: Dataset, quick: dict[str, Any]) -> None:
-    straight = fc.train(dataset, quiet=True, **quick | {"epochs": 4, "optimization": {"ema": 0.9}}).directory
+def test_three_kills_change_nothing(dataset: Dataset, quick: dict[str, Any], tmp_path: Path) -> None:
+    """With a network that draws at random in every step."""
+    (tmp_path / "drawing.py").write_text(DRAWING)
+    network = {"network": f"{tmp_path / 'drawing.py'}:build", "weights": "auto"}
+    settings = quick | network | {"epochs": 4, "optimization": {"ema": 0.9}}
+    straight = fc.train(dataset, quiet=True, **settings).directory
     run = Workspace.find().run(NAME)
     for moment, epochs, left in (("step", 1, False), ("checkpoint", 1, True), ("validation", 2, False)):
         killed_during(moment, straight / "experiment.yaml")
@@ -103,3 +129,9 @@ def test_three_kills_change_nothing(dataset: Dataset, quick: dict[str, Any]) -> 
     assert untimed_rows(run) == untimed_rows(straight)
     first, second = (json.loads((folder / "report" / "scores.json").read_text()) for folder in (straight, run))
     assert first["scores"] == second["scores"]
+
+
+def test_the_benchmark_of_kills_watches_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
+    benchmark = importlib.import_module("resume_kills")
+    assert all(callable(getattr(owner, name)) for owner, name, *_ in benchmark.NOTED)

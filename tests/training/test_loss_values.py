@@ -77,6 +77,19 @@ def test_lovasz_is_the_extension_of_the_jaccard_set_function(weight: torch.Tenso
     assert found.item() == pytest.approx(weighted_mean(losses, weight), rel=1e-12)
 
 
+@pytest.mark.parametrize(("stride", "size"), [(1, (9, 8)), (3, (9, 8)), (4, (9, 8)), (4, (1, 2)), (20, (9, 8))])
+def test_lovasz_with_a_stride_reads_the_middle_of_every_block(stride: int, size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(stride)
+    scores = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 3, (2, *size), generator=generator)
+    rows, columns = (range((min(stride, side) - 1) // 2, side, min(stride, side)) for side in size)
+    read = [(row, column) for row in rows for column in columns]
+    few = torch.stack([scores[:, :, row, column] for row, column in read], -1).unsqueeze(-2)
+    truth = torch.stack([labels[:, row, column] for row, column in read], -1).unsqueeze(-2)
+    expected = lovasz_softmax(few, truth, ignore=IGNORE)
+    assert torch.equal(lovasz_softmax(scores, labels, ignore=IGNORE, stride=stride), expected)
+
+
 def test_lovasz_of_certain_answers_is_one_minus_the_iou() -> None:
     labels = torch.tensor([[[0, 0, 0, 1, 1, 2]]])
     answers = torch.tensor([[[0, 0, 1, 1, 1, 0]]])

@@ -40,7 +40,7 @@ def test_the_reference_recipe_is_the_heavy_training_of_the_published_nets(networ
     assert plan.regime == WholeImage(full=True)
     assert plan.crop == (500, 500)
     assert (plan.batch_size, plan.replacement, plan.class_weights, plan.precision) == (1, True, "none", "fp32")
-    assert plan.loss == Loss(reduction="sum")
+    assert plan.loss == Loss(terms="cross-entropy", reduction="sum")
     view = plan.augmentation
     assert view.scale == (1.0, 1.0)
     assert {view.flip, view.brightness, view.contrast, view.saturation, view.hue} == {0.0}
@@ -53,7 +53,7 @@ def test_the_reference_recipe_is_the_heavy_training_of_the_published_nets(networ
 def test_alexnet_was_trained_by_means_over_20_images() -> None:
     plan = resolve(asked(recipe="reference", network="fcn-alexnet-reference", device="cpu"), VOC)
     assert (plan.regime, plan.batch_size, plan.replacement) == (WholeImage(full=True), 1, True)
-    assert plan.loss == Loss(reduction="mean")
+    assert plan.loss == Loss(terms="cross-entropy", reduction="mean")
     chosen = plan.optimization
     assert (chosen.learning_rate, chosen.momentum, chosen.accumulate) == (1e-4, 0.9, 20)
     assert (chosen.optimizer, chosen.weight_decay, chosen.bias_factor) == ("sgd", 5e-4, 2.0)
@@ -93,9 +93,9 @@ def test_a_recipe_asked_for_later_lies_over_a_plan(dataset: Dataset, quick: dict
 
 def test_what_is_laid_over_replaces_terms_and_other_kinds_whole() -> None:
     base = asked(loss={"terms": "cross-entropy+dice", "boundary": {"weight": 2}}).model_dump(mode="json")
-    merged = overlaid(base, {"loss": {"terms": {"lovasz": 1.0}}, "regime": {"kind": "loss-sampling", "keep": 0.3}})
+    merged = overlaid(base, {"loss": {"terms": {"focal": 1.0}}, "regime": {"kind": "loss-sampling", "keep": 0.3}})
     plan = validate_document(merged, Experiment, where="here", error=PlanError)
-    assert plan.loss == Loss(terms="lovasz", boundary=Boundary(weight=2))
+    assert plan.loss == Loss(terms="focal", boundary=Boundary(weight=2))
     assert plan.regime == LossSampling(keep=0.3)
     assert with_recipe(base, {"epochs": 3}) == base
 
@@ -118,12 +118,12 @@ def test_the_remedies_work() -> None:
     ("setting", "word"),
     [
         ({"loss": "hinge"}, "cross-entropy"),
-        ({"loss": {"terms": {}}}, "at least 1"),
-        ({"loss": {"terms": {"dice": 0}}}, "greater than 0"),
+        ({"loss": {"terms": {}}}, "loss.terms: {} has too few values"),
+        ({"loss": {"terms": {"dice": 0}}}, "give more than 0"),
         ({"loss": {"boundary": {"width": 0}}}, "boundary.width"),
         ({"class_weights": "none", "regime": {"kind": "loss-sampling", "how": "class-balanced"}}, "class_weights"),
         ({"recipe": "reference", "regime": {"kind": "loss-sampling", "how": "class-balanced"}}, "class_weights"),
-        ({"optimization": {"optimizer": "nesterov", "momentum": 0}}, "optimization: momentum"),
+        ({"optimization": {"optimizer": "nesterov", "momentum": 0}}, "optimization.momentum"),
     ],
 )
 def test_losses_that_make_no_sense_are_refused(setting: dict[str, Any], word: str) -> None:

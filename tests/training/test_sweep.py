@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,13 @@ import yaml
 
 import fullconv as fc
 from fullconv.data.dataset import Dataset
-from fullconv.errors import NetworkError, PlanError
+from fullconv.errors import FullconvError, NetworkError, PlanError
 from fullconv.training import sweep as module
-from fullconv.training.distribution.processes import Processes
+from fullconv.training.axes import axes_of
 from fullconv.training.group_summary import Missing, sum_up
 from fullconv.training.runs import list_runs
 from fullconv.training.status import Status, read_status, write_status
-from fullconv.training.sweep import axes_of, plan_sweep
+from fullconv.training.sweep import plan_sweep
 from fullconv.workspace import Workspace
 
 
@@ -43,7 +46,7 @@ def test_lists_are_axes_where_a_plan_takes_one_value() -> None:
     }
 
 
-@pytest.mark.parametrize("settings", [{}, {"crop": [64, 64]}, {"seed": [1, "two"]}, {"folds": 3, "fold": 2}])
+@pytest.mark.parametrize("settings", [{}, {"crop": [64, 64]}, {"folds": 3, "fold": 2}])
 def test_without_a_list_of_values_there_is_no_sweep(settings: dict[str, Any]) -> None:
     assert axes_of(settings) == {}
     with pytest.raises(PlanError, match="nothing is given as a list of values"):
@@ -107,12 +110,6 @@ def test_a_plan_on_disk_may_hold_lists(dataset: Dataset, quick: dict[str, Any], 
     assert [(run.experiment.seed, run.experiment.batch_size) for run in done.runs] == [(3, 2), (4, 2)]
 
 
-def test_several_processes_do_not_start_a_group_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "here", lambda: Processes(rank=1, count=2))
-    with pytest.raises(PlanError, match="cannot be started by several processes"):
-        fc.sweep("streets", seed=[0, 1])
-
-
 def test_a_planned_group_is_trained_by_others_and_summed_up_as_it_stands(
     dataset: Dataset, quick: dict[str, Any]
 ) -> None:
@@ -153,3 +150,50 @@ def test_folds_that_are_not_all_done_make_no_ensemble(dataset: Dataset, quick: d
     fc.resume(planned.runs[1], quiet=True)
     assert sum_up(planned.group, planned.axes, planned.runs, workspace=home, quiet=True).ensemble is not None
     assert fc.load("halves").card.network.members == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"seed": [0, "two"]}, "seed: 'two' is not a whole number"),
+        ({"seed": [0, 1], "optimization": {"lr": 1}}, "perhaps optimization.learning_rate is meant"),
+        (
+            {"class_weights": ["none", "inverse-log"], "regime": {"kind": "loss-sampling", "how": "class-balanced"}},
+            "goes by",
+        ),
+        ({"network": ["fcn8s-vgg16", "fcn8s-vgg61"]}, "no backbone is named 'vgg61'"),
+    ],
+)
+def test_a_slip_in_any_run_is_told_before_the_first_one(
+    dataset: Dataset, quick: dict[str, Any], settings: dict[str, Any], words: str, workspace_home: Path
+) -> None:
+    with pytest.raises(FullconvError, match=words):
+        fc.sweep(dataset, settings={**quick, "seed": [0, 1], **settings}, quiet=True)
+    assert not workspace_home.exists()
+
+
+def test_two_devices_train_every_run_of_a_group(dataset: Dataset, quick: dict[str, Any]) -> None:
+    """With frozen statistics two processes give what one gives."""
+    steady = {"network": "fcn32s-compact", "epochs": 2, "optimization": {"batch_norm": "frozen", "optimizer": "sgd"}}
+    done = fc.sweep(dataset, settings=quick | steady | {"seed": [0, 1], "devices": 2}, quiet=True)
+    assert [(run.experiment.seed, run.experiment.devices) for run in done.runs] == [(0, 2), (1, 2)]
+    alone = fc.train(dataset, settings=quick | steady | {"seed": 1}, quiet=True)
+    assert done.runs[1].scores.confusion.tolist() == alone.scores.confusion.tolist()
+
+
+def test_torchrun_trains_folds_one_after_another(dataset: Dataset, quick: dict[str, Any], workspace_home: Path) -> None:
+    settings = quick | {"network": "fcn32s-compact", "epochs": 2, "folds": 2, "group": "parts"}
+    dataset.save()
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    chosen = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
+    command = [*launcher, "-m", "fullconv", "train", "streets", "--json", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)  # by one process only
+    assert [run["settings"] for run in said["runs"]] == [{"fold": 1}, {"fold": 2}]
+    assert json.loads((workspace_home / "groups" / "parts" / "summary.json").read_text()) == said
+    assert fc.load("parts").card.network.members == 2
+    again = fc.sweep("streets", settings=settings, quiet=True)  # all of it is done, by however many processes
+    assert [run.directory.name for run in again.runs] == [run["run"] for run in said["runs"]]
+    assert {run.experiment.devices for run in again.runs} == {2}
+    assert len(list_runs(Workspace(workspace_home))) == 2

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fullconv.errors import FullconvError
+
+if TYPE_CHECKING:
+    from fullconv.evaluation.scores import Scores
 
 Home = Annotated[
     Path | None, typer.Option("--workspace", help="Folder of datasets, runs and models.", envvar="FULLCONV_HOME")
@@ -21,7 +24,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run the Python file in a model whose network is somebody's own.")
 ]
-Head = Annotated[str | None, typer.Option("--head", help="Whose classes, where the network has several heads.")]
+Head = Annotated[
+    str | None, typer.Option("--head", help="Whose classes, where the network has several heads; else the first's.")
+]
 
 
 @contextmanager
@@ -63,3 +68,14 @@ def parse_size(text: str, *, option: str = "--size") -> tuple[int, int]:
 def print_json(content: Any) -> None:
     """Facts for programs, on standard output."""
     print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def show_scores(scores: Scores, heads: Mapping[str, Scores]) -> None:
+    """A table of scores, or one for every head."""
+    from rich.console import Console
+
+    console = Console()
+    for name, found in [*heads.items()] or [("", scores)]:
+        table = found.table()
+        table.title = f"Head {name}" if name else None
+        console.print(table)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
+from fullconv.cli.option_groups import takes
 from fullconv.data.class_edits import ClassEdits, parse_pairs
 from fullconv.data.examination import Examination, SplitPlan, examine
 from fullconv.data.labels import KINDS
@@ -128,22 +126,5 @@ class FolderOptions:
         )
 
 
-def takes_folder_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command whose last parameter is `folder: FolderOptions` those options one by one, as typer reads them."""
-    own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "folder"]
-    hints = get_type_hints(command, include_extras=True) | get_type_hints(FolderOptions, include_extras=True)
-    shared = inspect.signature(FolderOptions).parameters
-
-    @wraps(command)
-    def with_options(**values: Any) -> None:
-        command(folder=FolderOptions(**{name: values.pop(name) for name in shared}), **values)
-
-    arguments = [parameter for parameter in own if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
-    options = [parameter for parameter in own if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
-        for parameter in (*arguments, *shared.values(), *options)
-    ]
-    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_options
+takes_folder_options = takes(FolderOptions, "folder")
+"""Gives a command with the parameter `folder: FolderOptions` those options."""

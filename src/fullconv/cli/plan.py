@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from fullconv.cli.console import AsJson, Home, one_sentence, print_json
 from fullconv.cli.plan_report import plan_report
-from fullconv.cli.train import Source, nested_settings
-from fullconv.cli.training_options import (
-    Accumulate,
-    BatchSize,
-    Ema,
-    Epochs,
-    LearningRate,
-    LossName,
-    OptimizerName,
-    PolicyName,
-    RecipeName,
-    Regime,
-    asked_for,
-)
+from fullconv.cli.train import Source
+from fullconv.cli.training_options import PlanOptions, takes_plan_options
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError, StorageError
@@ -37,35 +25,11 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg", ".pdf")
 
 
+@takes_plan_options
 def plan(
     source: Source = None,
     *,
-    net: Annotated[
-        str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
-    ] = None,
-    regime: Regime = None,
-    loss: LossName = None,
-    recipe: RecipeName = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    accumulate: Accumulate = None,
-    optimizer: OptimizerName = None,
-    learning_rate: LearningRate = None,
-    policy: PolicyName = None,
-    ema: Ema = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
-    settings: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="Any field of experiment.yaml, as crop=[980,980]. Repeatable.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    options: PlanOptions,
     memory: Annotated[
         float | None, typer.Option("--memory", metavar="GIB", help="Plan for this much memory instead of what is free.")
     ] = None,
@@ -84,18 +48,16 @@ def plan(
 ) -> None:
     """Which batch fits, how long it takes, what it can reach: memory, time, ceiling, before anything runs.
 
-    Nothing is written without --out or --curve. Exit code 2 where nothing that was tried fits.
+    Of several runs, by lists of values or folds, the first is planned. Nothing is written without --out or --curve.
+    Exit code 2 where nothing that was tried fits.
     """
     from fullconv.training.forecast.forecasting import forecast
     from fullconv.training.runs import stored_dataset
+    from fullconv.training.sweep import runs_asked_for, spelled_out
 
     home = Workspace.find(workspace)
-    plain: dict[str, Any] = {"network": net, "weights": weights, "regime": regime, "loss": loss, "recipe": recipe}
-    plain |= {"epochs": epochs, "batch_size": batch_size, "device": device}
-    steps = {"optimizer": optimizer, "learning_rate": learning_rate, "policy": policy}
-    steps |= {"accumulate": accumulate, "ema": ema}
     with one_sentence():
-        chosen = nested_settings(settings, asked_for(plain, optimization=steps))
+        chosen = options.asked()
         if source is None:
             raise PlanError("nothing to plan for", remedy="name a dataset, a folder or an experiment.yaml")
         if memory is not None and not 0 < memory < math.inf:
@@ -105,8 +67,12 @@ def plan(
         if curve is not None and curve.suffix.lower() not in PICTURES:
             problem = f"{curve.suffix or 'no ending'} is no kind of picture"
             raise StorageError(problem, where=curve, remedy="say .png or .svg")
-        data = unstored(source)
-        found = forecast(data, workspace=home, memory=memory, trial=trial, settings=chosen)
+        named, wanted = spelled_out(source, chosen)
+        runs = runs_asked_for(named, wanted)  # a slip is told before a folder is read
+        if out is not None and len(runs) > 1:
+            raise PlanError(f"{len(runs)} runs are no plan of one", where="--out", remedy="set no lists and no folds")
+        data = unstored(str(named))
+        found = forecast(data, workspace=home, memory=memory, trial=trial, settings=runs[0])
         swept = None
         if find_rate and (found.fallback is None or found.fallback.fits):
             from fullconv.training.forecast.forecasting import swept_rate
@@ -122,9 +88,9 @@ def plan(
                 out.parent.mkdir(parents=True, exist_ok=True)
                 write_document(out, recommended)
     if as_json:
-        print_json(found.as_dict() | {"rate": None if swept is None else swept.suggestion})
+        print_json(found.as_dict() | {"rate": None if swept is None else swept.suggestion, "runs": len(runs)})
     else:
-        Console().print(plan_report(found, swept))
+        Console().print(plan_report(found, swept, runs=len(runs)))
         for path in (curve, out):
             if path is not None:
                 print(f"Written: {path}")

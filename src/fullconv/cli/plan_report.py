@@ -9,27 +9,35 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fullconv.counted import counted
+
 if TYPE_CHECKING:
     from fullconv.training.forecast.forecasting import Forecast
     from fullconv.training.forecast.memory import StepMemory
+    from fullconv.training.forecast.several import Several
     from fullconv.training.rate_finder import RateSweep
+    from fullconv.training.settings.experiment import Plan
 
 GIB, MIB = 2**30, 2**20
 
 
-def plan_report(found: Forecast, sweep: RateSweep | None = None) -> RenderableType:
-    """Settings, memory, time, and what scores to expect."""
+def plan_report(found: Forecast, sweep: RateSweep | None = None, *, runs: int = 1) -> RenderableType:
+    """Settings, memory, time, and what scores to expect; of several runs, those of the first."""
     from fullconv.training.rate_preview import rate_curve, rate_text
 
-    parts: list[RenderableType] = [settings_table(found)]
+    parts: list[RenderableType] = [settings_table(found, runs=runs)]
     if found.batches:
         first = found.batches[0]
         kinds = {"weights": first.parameters, "gradients": first.gradients, "optimiser": first.optimizer}
         kinds |= {"moving average": first.average} if first.average else {}
+        of_each = " of each process" if found.several else ""
         always = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in kinds.items())
-        parts += [Text(f"\nMemory over the idle process, MiB. For any batch: {always}.", style="dim")]
+        parts += [Text(f"\nMemory{of_each} over the idle process, MiB. For any batch: {always}.", style="dim")]
         parts += [memory_table(found)]
-    parts += [answer(found), time_table(found), expectation_table(found)]
+    parts += [answer(found), time_table(found)]
+    if found.several is not None:
+        parts.append(Text(scaling_sentence(found.several, found.plan), style="dim"))
+    parts.append(expectation_table(found))
     plan = found.recommended
     curve = rate_curve(plan.optimization, found.steps * plan.epochs)
     parts += [Text("\nLearning rate over the steps of the run:", style="dim"), Text(rate_text(curve, height=6))]
@@ -41,31 +49,41 @@ def plan_report(found: Forecast, sweep: RateSweep | None = None) -> RenderableTy
     return Group(*parts)
 
 
-def settings_table(found: Forecast) -> Table:
-    """What would run."""
+def settings_table(found: Forecast, *, runs: int = 1) -> Table:
+    """What would run; of several runs the first."""
     plan = found.plan
     height, width = plan.crop
+    again = ", checkpointing" if plan.checkpointing else ""
     table = _facts()
     table.add_row("Network", Text(f"{plan.network}, weights: {found.transfer}"))
     images = ", ".join(f"{count} {name}" for name, count in found.images.items())
     table.add_row("Images", images)
-    table.add_row("View", f"{width}×{height} pixels, batch {plan.batch_size}, {plan.precision} on {plan.device}")
-    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
-    table.add_row("Run", f"{epochs} of {found.steps} steps, validated every {_epochs(plan.validate_every)}")
+    table.add_row("View", f"{width}×{height} pixels, batch {plan.batch_size}, {plan.precision} on {plan.device}{again}")
+    group = found.several
+    if group is not None:
+        at_most = "at most " if plan.batch_size % group.count else ""
+        share = f"each with {at_most}{counted(group.views, 'view')} of the {plan.batch_size} of a batch"
+        table.add_row("Processes", f"{group.count}, {group.devices} on each machine, {share}")
+    steps = counted(found.steps, "step") + (" in every process" if group else "")
+    every = "epoch" if plan.validate_every == 1 else counted(plan.validate_every, "epoch")
+    table.add_row("Run", f"{counted(plan.epochs, 'epoch')} of {steps}, validated every {every}")
+    if runs > 1:
+        table.add_row("Group", f"the first of {runs} runs, one after another; all else here is about this one")
     if found.warning is not None:
         table.add_row("Warning", Text(found.warning, style="yellow"))
     return table
 
 
 def memory_table(found: Forecast) -> Table:
-    """One row per batch size."""
+    """One row per batch size; per number of views in a process, where there are several."""
+    chosen = found.several.views if found.several else found.plan.batch_size
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for heading in ("batch", "activations", "other", "peak", "fits"):
+    for heading in ("views" if found.several else "batch", "activations", "other", "peak", "fits"):
         table.add_column(heading, justify="right")
     for each in found.batches:
         other = each.total - _of_any_batch(each) - each.activations
         fits = each.total <= found.room
-        style = "bold" if each.batch_size == found.plan.batch_size else "" if fits else "dim"
+        style = "bold" if each.batch_size == chosen else "" if fits else "dim"
         cells = [f"{value / MIB:,.0f}" for value in (each.activations, other, each.total)]
         table.add_row(str(each.batch_size), *cells, "yes" if fits else "no", style=style)
     return table
@@ -82,18 +100,40 @@ def answer(found: Forecast) -> RenderableType:
     free = f"{found.free / GIB:.3g} GiB of memory, of which a run may take {found.share:.0%}"
     if found.loader:
         free += f", {found.loader / GIB:.2g} GiB of that for the loader"
+    group = found.several
     lines = [Text(f"\n{free}.")]
+    if group is not None and group.memory is not None:
+        each = f"Each process takes about {group.memory / MIB:,.0f} MiB with its loader"
+        if group.machine is None:
+            lines.append(Text(f"{each}, on a GPU of its own."))
+        else:
+            short = group.machine > found.share * found.free
+            said = (
+                f"{each}; the {group.devices} of a machine {group.machine / MIB:,.0f} of {found.free / MIB:,.0f} MiB."
+            )
+            lines.append(Text(said, style="yellow" if short else ""))
     if found.largest_batch:
         how = "shapes alone tell" if not found.checked else "one real step of it was done"
         if found.checked and found.peak is not None:
             how += f" and took {found.peak / MIB:,.0f} MiB"
-        lines.append(Text(f"Largest batch that fits: {found.largest_batch} ({how}).", style="bold green"))
+        shares = f"{found.largest_batch // group.count} in each process; " if group else ""
+        lines.append(Text(f"Largest batch that fits: {found.largest_batch} ({shares}{how}).", style="bold green"))
     elif found.largest_batch == 0:
         lines.append(Text("No batch fits at this size.", style="bold red"))
     if found.fallback is not None:
         wanted = found.plan.batch_size
-        said = f"Batch {wanted} does not fit" + (". Instead: " if found.fallback.fits else "; ")
+        instead = ". Instead, in each process: " if group else ". Instead: "
+        said = f"Batch {wanted} does not fit" + (instead if found.fallback.fits else "; ")
         lines.append(Text(said + found.fallback.meaning + ".", style="yellow" if found.fallback.fits else "bold red"))
+        if found.fallback.alternative is not None:
+            lines.append(Text(f"{found.fallback.alternative}."))
+        if found.trial is not None and found.trial.peak is not None:
+            took = f"{found.trial.peak / MIB:,.0f} MiB"
+            fine = found.trial.peak <= found.room
+            said = f"Tried: its steps took {took}" + (
+                "." if fine else f", more than the {found.room / MIB:,.0f} there are."
+            )
+            lines.append(Text(said, style="green" if fine else "bold red"))
     return Group(*lines)
 
 
@@ -105,10 +145,30 @@ def time_table(found: Forecast) -> Table:
         table.add_row("Time", "not measured")
         return table
     peak = "" if trial.peak is None else f", peak {trial.peak / MIB:,.0f} MiB"
-    table.add_row("Step", f"{_seconds(times.step)}, measured over {trial.steps} steps with the loader{peak}")
+    measured = f"measured over {counted(trial.steps, 'step')} with the loader{peak}"
+    if found.several is not None:
+        measured = f"extrapolated from {_seconds(trial.step)} in one process, {measured}"
+    table.add_row("Step", f"{_seconds(times.step)}, {measured}")
     table.add_row("Epoch", f"{_seconds(times.epoch)}; validation {_seconds(times.validation)}")
     table.add_row("Run", f"{_seconds(times.run)} as this machine is now, {_seconds(times.preparation)} of it once only")
     return table
+
+
+def scaling_sentence(group: Several, plan: Plan) -> str:
+    """What was assumed of several processes, in words."""
+    sent = f"{group.gradients / 1e6:.3g} MB of gradients over {group.link}"
+    if group.efficiency is None:
+        return f"\nAfter every step each of {group.count} processes exchanges {sent}."
+    least, most = group.efficiency
+    alone = (
+        f" on its 1/{group.devices} of the cores, the others idle" if plan.device == "cpu" and group.devices > 1 else ""
+    )
+    return (
+        f"\nTimes of {group.count} processes are extrapolated: one was timed with its share of the batch{alone}. The "
+        f"exchange of {sent} after every step, {_seconds(group.exchange)} by the formula of a ring, then leaves "
+        f"{least:.0%} of the time for computing if nothing of it is hidden, as reckoned here, and {most:.0%} at best. "
+        "That link is assumed; waiting for the slowest process and for memory that they share is not in it."
+    )
 
 
 def expectation_table(found: Forecast) -> Table:
@@ -129,10 +189,6 @@ def _facts() -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     return table
-
-
-def _epochs(count: int) -> str:
-    return "epoch" if count == 1 else f"{count} epochs"
 
 
 def _seconds(value: float) -> str:

@@ -77,9 +77,10 @@ def _facts(run: Path) -> dict[str, Any]:
     status = read_status(run)
     try:
         card = read_card(run / "model")
-        scores = card.scores[0].model_dump() if card.scores else None
+        each = [entry.model_dump(exclude=None if entry.head else {"head"}) for entry in card.scores]
+        scores, heads = (each[0] if each else None), (each if len(each) > 1 else None)
     except PackageError:
-        scores = None
+        scores = heads = None
     return {
         "run": run.name,
         "folder": str(run),
@@ -91,6 +92,7 @@ def _facts(run: Path) -> dict[str, Any]:
         "warnings": list(status.warnings),
         "error": status.error,
         "scores": scores,
+        "heads": heads,
     }
 
 

@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
-from fullconv.cli.console import AsJson, Home, one_sentence, print_json, stoppable
+from fullconv.cli.console import AsJson, Home, one_sentence, print_json, show_scores, stoppable
 from fullconv.cli.data_report import dataset_report
-from fullconv.cli.training_options import (
-    Accumulate,
-    BatchSize,
-    ClassWeights,
-    Clip,
-    Ema,
-    Epochs,
-    LearningRate,
-    LossName,
-    Momentum,
-    OptimizerName,
-    Patience,
-    PolicyName,
-    RecipeName,
-    Regime,
-    WeightDecay,
-    asked_for,
-)
+from fullconv.cli.training_options import MACHINE, PlanOptions, takes_plan_options
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
@@ -42,73 +24,17 @@ Source = Annotated[
 ]
 
 
+@takes_plan_options
 def train(
     source: Source = None,
     *,
-    net: Annotated[
-        str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
-    regime: Regime = None,
-    loss: LossName = None,
-    class_weights: ClassWeights = None,
-    recipe: RecipeName = None,
-    epochs: Epochs = None,
-    patience: Patience = None,
-    batch_size: BatchSize = None,
-    accumulate: Accumulate = None,
-    optimizer: OptimizerName = None,
-    learning_rate: LearningRate = None,
-    policy: PolicyName = None,
-    momentum: Momentum = None,
-    weight_decay: WeightDecay = None,
-    clip: Clip = None,
-    ema: Ema = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            "--folds", help="Train so many times, each with another part held out.", rich_help_panel="Several runs"
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option("--group", help="Name for runs that belong together.", rich_help_panel="Several runs"),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel="Machine")
-    ] = None,
-    devices: Annotated[
-        int | None,
-        typer.Option(
-            "--devices", help="Processes on each machine: GPUs, or shares of the CPU.", rich_help_panel="Machine"
-        ),
-    ] = None,
-    nodes: Annotated[
-        int | None,
-        typer.Option("--nodes", help="Machines, with torchrun, Slurm or --cluster.", rich_help_panel="Machine"),
-    ] = None,
+    options: PlanOptions,
     cluster: Annotated[
         str | None,
         typer.Option(
-            "--cluster",
-            metavar="ADDRESS",
-            help="Train on a Ray cluster, as http://head:8265.",
-            rich_help_panel="Machine",
+            "--cluster", metavar="ADDRESS", help="Train on a Ray cluster, as http://head:8265.", rich_help_panel=MACHINE
         ),
     ] = None,
-    settings: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="Any field of experiment.yaml, as augmentation.flip=0; a list, as seed=[0,1,2], makes a run of each "
-            "value. Repeatable.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
     resume: Annotated[
         str | None,
         typer.Option(
@@ -125,43 +51,45 @@ def train(
     Ctrl-C stops after the step in hand; `--resume RUN` goes on from the last whole epoch.
     """
     from fullconv.training import fit
-    from fullconv.training.distribution.processes import here
-    from fullconv.training.sweep import axes_of, spelled_out, sweep
+    from fullconv.training.axes import axes_of
+    from fullconv.training.distribution.processes import from_first, here, launched
+    from fullconv.training.sweep import runs_asked_for, spelled_out, sweep
 
     home = Workspace.find(workspace)
-    plain = {"network": net, "weights": weights, "seed": seed, "device": device, "devices": devices, "nodes": nodes}
-    plain |= {"regime": regime, "loss": loss, "class_weights": class_weights, "recipe": recipe}
-    plain |= {"folds": folds, "group": group, "epochs": epochs, "patience": patience, "batch_size": batch_size}
-    steps = {"optimizer": optimizer, "learning_rate": learning_rate, "policy": policy, "accumulate": accumulate}
-    steps |= {"momentum": momentum, "weight_decay": weight_decay, "clip": clip, "ema": ema}
-    with stoppable(), one_sentence():
-        chosen = nested_settings(settings, asked_for(plain, optimization=steps))
+    with stoppable(), one_sentence(), launched() as processes:
+        chosen = options.asked()
         if resume is not None:
-            rate_alone = {"optimization": {"learning_rate": learning_rate}}
+            rate_alone = {"optimization": {"learning_rate": options.learning_rate}}
             if source is not None or chosen not in ({}, rate_alone) or cluster is not None:
                 remedy = "give no other option than --learning-rate"
                 raise PlanError("a resumed run keeps its plan", where="--resume", remedy=remedy)
-            run = fit.resume(resume, learning_rate=learning_rate, workspace=home)
+            run = fit.resume(resume, learning_rate=options.learning_rate, workspace=home)
         elif source is None:
             raise PlanError("nothing to train on", remedy="name a dataset, a folder or an experiment.yaml")
         else:
-            data, wanted = spelled_out(trainable(source, home), chosen)
-            if axes_of(wanted):
-                if cluster is not None:
-                    raise PlanError("a cluster takes one run at a time", where="--cluster", remedy="set no lists")
-                _show_sweep(sweep(data, settings=wanted, workspace=home), as_json=as_json)
+            named, wanted = spelled_out(source, chosen)
+            several = bool(axes_of(wanted))
+            if several and cluster is not None:
+                raise PlanError("a cluster takes one run at a time", where="--cluster", remedy="set no lists")
+            runs_asked_for(named, wanted)  # a slip is told before a folder is read and made a dataset
+            data = from_first(processes, lambda: trainable(str(named), home))
+            if several:
+                done = sweep(data, settings=wanted, workspace=home)
+                if processes.first:
+                    _show_sweep(done, as_json=as_json)
                 return
             run = fit.train(data, workspace=home, settings=wanted, cluster=cluster)
     if not here().first:
         return
     if as_json:
-        print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()})
+        heads = {"heads": {name: found.as_dict() for name, found in run.heads.items()}} if run.heads else {}
+        print_json({"run": str(run.directory), "split": run.split, "scores": run.scores.as_dict()} | heads)
         return
-    console = Console()
-    console.print(run.scores.table())
+    show_scores(run.scores, run.heads)
+    further = "".join(f", of {name} {found.mean_iou:.3f}" for name, found in list(run.heads.items())[1:])
     print(
         f"On the {run.split} images: pixel accuracy {run.scores.pixel_accuracy:.1%}, "
-        f"mean IoU {run.scores.mean_iou:.3f}\n"
+        f"mean IoU {run.scores.mean_iou:.3f}{further}\n"
         f"Report: {run.directory / 'report' / 'report.html'}\nModel:  {run.directory / 'model'}"
     )
 
@@ -186,24 +114,3 @@ def trainable(source: str, home: Workspace) -> Dataset | str:
     data = Dataset.from_folders(path)
     Console(stderr=True).print(dataset_report(data))
     return Dataset.load(home.dataset(stored_dataset(data, home)), home)
-
-
-def nested_settings(settings: list[str], chosen: dict[str, Any]) -> dict[str, Any]:
-    """`a.b=1` → {"a": {"b": 1}} beside the options that have a name of their own; values are read as YAML."""
-    for setting in settings:
-        field, equals, text = setting.partition("=")
-        if not equals:
-            raise PlanError(f"{setting!r} sets nothing", where="--set", remedy="write it as field=value")
-        *parents, last = field.split(".")
-        place = chosen
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise PlanError(f"{parent} is set as a whole already", where=f"--set {field}", remedy="set it once")
-        if last in place:
-            raise PlanError("is set twice", where=f"--set {field}", remedy="set it once")
-        try:
-            place[last] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
-            raise PlanError(f"{text!r} is no YAML value", where=f"--set {field}", remedy="quote it") from None
-    return chosen

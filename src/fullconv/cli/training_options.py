@@ -1,14 +1,24 @@
-"""The options of training that have a name of their own; all others are set by --set."""
+"""The options that shape a plan, the same for every command that makes one; what has no name of its own is --set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
+import yaml
 
-LOSS, STEPS = "Loss", "Optimisation"
+from fullconv.cli.option_groups import takes
+from fullconv.errors import PlanError
 
+LOSS, STEPS, RUNS, MACHINE = "Loss", "Optimisation", "Several runs", "Machine"
+
+Net = Annotated[str | None, typer.Option("--net", help="Network of `fullconv net list`, or my_net.py:build.")]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="auto, imagenet, random, a weight file, a model or run.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")]
 Regime = Annotated[
     str | None,
     typer.Option(
@@ -48,6 +58,14 @@ BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Views in a 
 Accumulate = Annotated[
     int | None, typer.Option("--accumulate", help="Batches whose gradients make one step.", rich_help_panel=STEPS)
 ]
+Checkpointing = Annotated[
+    bool | None,
+    typer.Option(
+        "--checkpointing/--no-checkpointing",
+        help="Compute activations again instead of keeping them: less memory, about a third more time.",
+        rich_help_panel=STEPS,
+    ),
+]
 OptimizerName = Annotated[
     str | None,
     typer.Option(
@@ -78,6 +96,80 @@ Ema = Annotated[
     float | None,
     typer.Option("--ema", help="Keep a moving average of the weights, with this decay.", rich_help_panel=STEPS),
 ]
+Folds = Annotated[
+    int | None,
+    typer.Option("--folds", help="Train so many times, each with another part held out.", rich_help_panel=RUNS),
+]
+GroupName = Annotated[
+    str | None, typer.Option("--group", help="Name for runs that belong together.", rich_help_panel=RUNS)
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=MACHINE)]
+Devices = Annotated[
+    int | None,
+    typer.Option("--devices", help="Processes on each machine: GPUs, or shares of the CPU.", rich_help_panel=MACHINE),
+]
+Nodes = Annotated[
+    int | None,
+    typer.Option("--nodes", help="Machines, with torchrun, Slurm or --cluster.", rich_help_panel=MACHINE),
+]
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Any field of experiment.yaml, as augmentation.flip=0; a list, as seed=[0,1,2], makes a run of each "
+        "value. Repeatable.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What a person may say about a run; see the help texts above."""
+
+    net: Net = None
+    weights: Weights = None
+    seed: Seed = None
+    regime: Regime = None
+    loss: LossName = None
+    class_weights: ClassWeights = None
+    recipe: RecipeName = None
+    epochs: Epochs = None
+    patience: Patience = None
+    batch_size: BatchSize = None
+    accumulate: Accumulate = None
+    checkpointing: Checkpointing = None
+    optimizer: OptimizerName = None
+    learning_rate: LearningRate = None
+    policy: PolicyName = None
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
+    clip: Clip = None
+    ema: Ema = None
+    folds: Folds = None
+    group: GroupName = None
+    device: Device = None
+    devices: Devices = None
+    nodes: Nodes = None
+    settings: Settings
+
+    def asked(self) -> dict[str, Any]:
+        """Fields of an experiment, of what was said.
+
+        Raises:
+            PlanError: --set sets nothing, or what is set already.
+        """
+        options = {name: value for name, value in vars(self).items() if name != "settings"}
+        options["network"] = options.pop("net")
+        steps = {name: options.pop(name) for name in STEP_FIELDS}
+        return nested_settings(self.settings, asked_for(options, optimization=steps))
+
+
+STEP_FIELDS = ("optimizer", "learning_rate", "policy", "accumulate", "momentum", "weight_decay", "clip", "ema")
+
+takes_plan_options = takes(PlanOptions, "options")
+"""Gives a command with the parameter `options: PlanOptions` those options."""
 
 
 def asked_for(plain: Mapping[str, Any], *, optimization: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,3 +188,28 @@ def asked_for(plain: Mapping[str, Any], *, optimization: Mapping[str, Any]) -> d
 
 def _given(options: Mapping[str, Any], **names: str) -> dict[str, Any]:
     return {key: {names[key]: value} if key in names else value for key, value in options.items() if value is not None}
+
+
+def nested_settings(settings: list[str], chosen: dict[str, Any]) -> dict[str, Any]:
+    """`a.b=1` → {"a": {"b": 1}} beside the options that have a name of their own; values are read as YAML.
+
+    >>> nested_settings(["loss.focal_gamma=1.5"], {"loss": {"terms": "focal"}})
+    {'loss': {'terms': 'focal', 'focal_gamma': 1.5}}
+    """
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        if not equals:
+            raise PlanError(f"{setting!r} sets nothing", where="--set", remedy="write it as field=value")
+        *parents, last = field.split(".")
+        place = chosen
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise PlanError(f"{parent} is set as a whole already", where=f"--set {field}", remedy="set it once")
+        if last in place:
+            raise PlanError("is set twice", where=f"--set {field}", remedy="set it once")
+        try:
+            place[last] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError):
+            raise PlanError(f"{text!r} is no YAML value", where=f"--set {field}", remedy="quote it") from None
+    return chosen

@@ -44,6 +44,11 @@ class Augmentation(BaseModel):
     hue: float = Field(default=0.02, ge=0, le=0.5)
 
     @classmethod
+    def as_it_lies(cls, like: Augmentation | None = None) -> Augmentation:
+        """The colours changed as another one does, nothing moved, magnified or mirrored."""
+        return (like or cls()).model_copy(update={"scale": (1.0, 1.0), "flip": 0.0, "vertical_flip": 0.0})
+
+    @classmethod
     def none(cls) -> Augmentation:
         """The file as it is; only the place of the crop is drawn."""
         return cls(scale=(1.0, 1.0), flip=0, brightness=0, contrast=0, saturation=0, hue=0)

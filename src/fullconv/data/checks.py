@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.counted import counted
 from fullconv.data.problems import ALLOWABLE, KINDS, Problem
 from fullconv.errors import DataError
 
@@ -372,7 +373,7 @@ def _strange(count: int) -> str:
 
 
 def _images(count: int) -> str:
-    return f"{count} image" if count == 1 else f"{count:,} images"
+    return counted(count, "image")
 
 
 def _named(names: Sequence[str]) -> str:

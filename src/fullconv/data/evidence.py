@@ -217,12 +217,3 @@ def listed(values: Sequence[int]) -> str:
             parts.append(str(first) if first == last else f"{first}-{last}" if last - first > 1 else f"{first}, {last}")
             start = end
     return ", ".join(parts[:12]) + (" …" if len(parts) > 12 else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "image"), counted(2, "image")
-    ('1 image', '2 images')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fullconv.counted import counted
 from fullconv.data.class_files import ClassEntry, Color
 from fullconv.data.class_tables import Naming, pack, table_by_color, table_by_id
 from fullconv.data.classes import ClassTable
 from fullconv.data.evidence import (
     Evidence,
-    counted,
     gather,
     in_colors,
     listed,

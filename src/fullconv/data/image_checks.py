@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fullconv.counted import counted
 from fullconv.data.channels import joint_channels, joint_dtype
 
 if TYPE_CHECKING:
@@ -57,6 +58,6 @@ def _gaps(judge: Judge, inspections: Sequence[Inspection]) -> list[Problem]:
         return []
     files = [found.sample.image for found in holed]
     pixels = sum(found.gap_pixels for found in holed)
-    images = "1 image" if len(holed) == 1 else f"{len(holed):,} images"
-    message = f"{pixels:,} pixels in {images} are not a number or infinite; they are read as 0 and ignored"
+    where = f"{counted(pixels, 'pixel')} in {counted(len(holed), 'image')}"
+    message = f"not a number or infinite: {where}, read as 0 and ignored"
     return [judge.problem("not-a-number", files[0], message, "fill them if they matter", count=len(holed), files=files)]

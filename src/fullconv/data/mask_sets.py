@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fullconv.counted import counted
 from fullconv.data.class_files import ClassEntry
 from fullconv.data.class_tables import Naming, table_by_id
-from fullconv.data.evidence import counted
 from fullconv.data.formats import Decision
 from fullconv.data.label_files import Survey
 from fullconv.data.labels import Kind, LabelFormat

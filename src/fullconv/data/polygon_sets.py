@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fullconv.counted import counted
 from fullconv.data.class_files import ClassEntry, Color
 from fullconv.data.class_tables import Naming, table_by_id
-from fullconv.data.evidence import counted
 from fullconv.data.formats import Decision
 from fullconv.data.labels import Kind, LabelFormat
 from fullconv.data.layouts import SPLIT_WORDS, FoundFile, Layout

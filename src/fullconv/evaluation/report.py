@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +18,26 @@ from fullconv.data.pictures import RIGHT, UNDEFINED, WRONG
 from fullconv.errors import DataError
 from fullconv.evaluation.curves import curve_figures, read_metrics
 from fullconv.evaluation.figures import confusion_figure, histogram_figure, to_png, to_svg
-from fullconv.evaluation.gallery import ImageResult, longest_side, pictures_of, split_results
+from fullconv.evaluation.gallery import ImageResult
+from fullconv.evaluation.report_parts import (
+    HeadScores,
+    class_rows,
+    commonest_scores,
+    css,
+    dataset_facts,
+    defined,
+    galleries,
+    largest_confusions,
+    listed_images,
+)
 from fullconv.evaluation.scores import Scores, percent
 from fullconv.files import write_atomically
 
 if TYPE_CHECKING:
     from fullconv.data.statistics import Statistics
 
-__all__ = ["ImageResult", "write_report"]
+__all__ = ["HeadScores", "ImageResult", "write_report"]
 
-_LISTED_IMAGES = 300
-_LISTED_CONFUSIONS = 12
 _FIGURES = ("confusion", "image_scores", "loss", "learning_rate", "pixel_accuracy", "mean_iou")
 
 
@@ -47,6 +55,8 @@ def write_report(
     statistics: Statistics | None,
     evaluated: str,
     warnings: Sequence[str] = (),
+    heads: Sequence[HeadScores] = (),
+    dataset_classes: ClassTable | None = None,
 ) -> Path:
     """Write scores.json, report.html and figures/*.png; what an earlier evaluation left there is replaced.
 
@@ -63,6 +73,8 @@ def write_report(
         statistics: of the dataset.
         evaluated: when, as people read it.
         warnings: said during the training.
+        heads: of a network with several heads all that were scored, first the one that the rest is of.
+        dataset_classes: those of the statistics, where they are not `classes`.
 
     Returns:
         The path of report.html. It is one file that loads nothing from elsewhere.
@@ -73,27 +85,31 @@ def write_report(
     """
     if scores.names != classes.names:
         raise DataError("the scores are of other classes than the class table", remedy="give the table of the dataset")
-    baseline = commonest_scores(scores)
     content = {
         "format": 1,
         "title": title,
         "split": split,
         "evaluated": evaluated,
         "scores": scores.as_dict(),
-        "commonest": {
-            "name": baseline.name,
-            "pixel_accuracy": baseline.scores.pixel_accuracy,
-            "mean_iou": baseline.scores.mean_iou,
-        },
+        "commonest": _commonest(scores),
         "images": list(image_scores),
+        "heads": {
+            head.name: {
+                "scores": head.scores.as_dict(),
+                "commonest": _commonest(head.scores),
+                "images": list(head.image_scores),
+            }
+            for head in heads
+        },
         "facts": dict(facts),
         "warnings": list(warnings),
     }
     figures: dict[str, Figure] = {"confusion": confusion_figure(scores)}
     if image_scores:
         figures["image_scores"] = histogram_figure(
-            [_defined(entry["mean_iou"]) for entry in image_scores], label="mean IoU of the image"
+            [defined(entry["mean_iou"]) for entry in image_scores], label="mean IoU of the image"
         )
+    figures |= {f"confusion_{head.name}": confusion_figure(head.scores) for head in heads[1:]}
     curves: dict[str, Figure] = {}
     if metrics_csv is not None and metrics_csv.is_file():
         curves = curve_figures(read_metrics(metrics_csv), classes=len(classes), **curve_baselines(statistics))
@@ -102,48 +118,49 @@ def write_report(
         split=split,
         evaluated=evaluated,
         scores=scores,
-        baseline=baseline,
-        class_rows=_class_rows(scores, classes),
-        confusions=_largest_confusions(scores),
-        figures={name: Markup(to_svg(figure)) for name, figure in (figures | curves).items()},
+        parts=[
+            _part(heads[0].name if heads else None, scores, classes, figures["confusion"]),
+            *(_part(head.name, head.scores, head.classes, figures[f"confusion_{head.name}"]) for head in heads[1:]),
+        ],
+        figures={name: Markup(to_svg(figure)) for name, figure in (figures | curves).items() if name in _FIGURES},
         curves=list(curves),
         warnings=warnings,
-        confusion_width=figures["confusion"].get_figwidth(),
-        galleries=_galleries(results, classes),
-        images=_listed_images(image_scores),
+        galleries=galleries(results, classes),
+        images=listed_images(image_scores),
         image_count=len(image_scores),
         facts=facts,
-        dataset=None if statistics is None else _dataset(statistics, classes),
+        dataset=None if statistics is None else dataset_facts(statistics, dataset_classes or classes),
     )
     write_atomically(directory / "scores.json", json.dumps(_plain(content), ensure_ascii=False, indent=1) + "\n")
-    for name in _FIGURES:
-        file = directory / "figures" / f"{name}.png"
-        if name in figures | curves:
-            write_atomically(file, to_png((figures | curves)[name]))
-        else:
-            file.unlink(missing_ok=True)
+    for file in (directory / "figures").glob("*.png"):
+        if file.stem in _FIGURES or file.stem.startswith("confusion_"):
+            file.unlink()
+    for name, figure in (figures | curves).items():
+        write_atomically(directory / "figures" / f"{name}.png", to_png(figure))
     write_atomically(directory / "report.html", page)
     return directory / "report.html"
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """The scores of always saying the commonest class."""
+def _commonest(scores: Scores) -> dict[str, Any]:
+    baseline = commonest_scores(scores)
+    return {
+        "name": baseline.name,
+        "pixel_accuracy": baseline.scores.pixel_accuracy,
+        "mean_iou": baseline.scores.mean_iou,
+    }
 
-    name: str
-    scores: Scores
 
-
-def commonest_scores(scores: Scores) -> Baseline:
-    """What always saying the commonest class of this truth scores: the least that a network must pass.
-
-    >>> commonest_scores(Scores.from_confusion([[3, 3], [0, 4]], ["road", "sky"])).scores.pixel_accuracy
-    0.6
-    """
-    commonest = int(scores.true_pixels.argmax())
-    counts = np.zeros_like(scores.confusion)
-    counts[:, commonest] = scores.true_pixels
-    return Baseline(scores.names[commonest], Scores.from_confusion(counts, scores.names))
+def _part(head: str | None, scores: Scores, classes: ClassTable, confusion: Figure) -> dict[str, Any]:
+    """What the page shows of one set of classes."""
+    return {
+        "head": head,
+        "scores": scores,
+        "baseline": commonest_scores(scores),
+        "rows": class_rows(scores, classes),
+        "confusions": largest_confusions(scores),
+        "figure": Markup(to_svg(confusion)),
+        "width": confusion.get_figwidth(),
+    }
 
 
 def _page(**content: Any) -> str:
@@ -155,102 +172,11 @@ def _page(**content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value: percent(_defined(value))
+    environment.filters["percent"] = lambda value: percent(defined(value))
     style = Markup((folder / "report.css").read_text(encoding="utf-8"))
     return environment.get_template("report.html").render(
-        style=style, right=_css(RIGHT), wrong=_css(WRONG), undefined_color=_css(UNDEFINED), **content
+        style=style, right=css(RIGHT), wrong=css(WRONG), undefined_color=css(UNDEFINED), **content
     )
-
-
-def _class_rows(scores: Scores, classes: ClassTable) -> list[dict[str, Any]]:
-    columns = zip(
-        classes.classes, scores.iou, scores.accuracy, scores.precision, scores.dice, scores.shares, strict=True
-    )
-    return [
-        {
-            "name": entry.name,
-            "color": _css(entry.color),
-            "iou": iou,
-            "width": 0.0 if math.isnan(iou) else round(100 * float(iou), 1),
-            "accuracy": accuracy,
-            "precision": precision,
-            "dice": dice,
-            "share": share,
-        }
-        for entry, iou, accuracy, precision, dice, share in columns
-    ]
-
-
-def _largest_confusions(scores: Scores) -> list[dict[str, Any]]:
-    """Pairs of classes by how many pixels of the first were taken for the second."""
-    wrong = scores.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = wrong.ravel().argsort(kind="stable")[::-1][:_LISTED_CONFUSIONS]
-    pairs = (divmod(int(position), len(scores.names)) for position in order)
-    return [
-        {
-            "truth": scores.names[true],
-            "prediction": scores.names[predicted],
-            "of_class": wrong[true, predicted] / scores.true_pixels[true],
-            "of_errors": wrong[true, predicted] / wrong.sum(),
-        }
-        for true, predicted in pairs
-        if wrong[true, predicted]
-    ]
-
-
-def _galleries(results: Sequence[ImageResult], classes: ClassTable) -> list[dict[str, Any]]:
-    longest = longest_side(len(results))
-    worst, best = split_results(results)
-    return [
-        {
-            "title": heading,
-            "results": [{"result": result, "pictures": pictures_of(result, classes, longest)} for result in chosen],
-        }
-        for heading, chosen in (("Worst images", worst), ("Best images", best))
-        if chosen
-    ]
-
-
-def _listed_images(image_scores: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Worst first, as many as a page bears; undefined ones last."""
-    return sorted(
-        image_scores,
-        key=lambda entry: (math.isnan(_defined(entry["mean_iou"])), _defined(entry["mean_iou"]), str(entry["key"])),
-    )[:_LISTED_IMAGES]
-
-
-def _dataset(statistics: Statistics, classes: ClassTable) -> dict[str, Any]:
-    totals = {name: sum(split.pixels.values()) for name, split in statistics.splits.items()}
-    return {
-        "splits": [
-            {
-                "name": name,
-                "images": split.images,
-                "pixels": totals[name] + split.ignored_pixels,
-                "ignored": split.ignored_pixels / max(1, totals[name] + split.ignored_pixels),
-            }
-            for name, split in statistics.splits.items()
-        ],
-        "classes": [
-            {
-                "name": entry.name,
-                "color": _css(entry.color),
-                "splits": [
-                    {
-                        "share": split.pixels.get(entry.name, 0) / max(1, totals[name]),
-                        "images": split.images_with.get(entry.name, 0),
-                    }
-                    for name, split in statistics.splits.items()
-                ],
-            }
-            for entry in classes.classes
-        ],
-        "sizes": statistics.sizes[:6],
-        "other_sizes": max(0, len(statistics.sizes) - 6),
-        "ceiling": sorted(statistics.stride_ceiling.items(), reverse=True),
-        "commonest": statistics.commonest,
-    }
 
 
 def curve_baselines(statistics: Statistics | None) -> dict[str, Any]:
@@ -274,14 +200,6 @@ def curve_baselines(statistics: Statistics | None) -> dict[str, Any]:
         return {"baselines": levels, "commonest": found.name}
     levels = {"pixel_accuracy": commonest.pixel_accuracy, "mean_iou": commonest.mean_iou}
     return {"baselines": levels, "commonest": commonest.name}
-
-
-def _css(color: Sequence[int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
-def _defined(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:

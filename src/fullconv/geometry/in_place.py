@@ -39,8 +39,8 @@ def follow_changes_in_place(graph: fx.Graph, root: nn.Module) -> None:
         if source is None:
             memory[node] = (node, {})
             continue
-        changes = _changes(node, root)
-        shares = changes or _shares(node, root)
+        changes = changes_in_place(node, root)
+        shares = changes or shares_memory(node, root)
         whole, parts = memory[source]
         if shares and _name(node) == "getitem" and _name(source) in _SPLITS:
             parts = {**parts, source: node.args[1]}
@@ -64,7 +64,8 @@ def _name(node: fx.Node) -> str:
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
 
 
-def _changes(node: fx.Node, root: nn.Module) -> bool:
+def changes_in_place(node: fx.Node, root: nn.Module) -> bool:
+    """Whether an operation of a network writes its result into what it reads first."""
     if node.op == "call_module":
         return bool(getattr(root.get_submodule(str(node.target)), "inplace", False))
     if node.op not in ("call_function", "call_method"):
@@ -74,7 +75,8 @@ def _changes(node: fx.Node, root: nn.Module) -> bool:
     return named or node.kwargs.get("inplace") is True
 
 
-def _shares(node: fx.Node, root: nn.Module) -> bool:
+def shares_memory(node: fx.Node, root: nn.Module) -> bool:
+    """Whether the result of an operation may share memory with what it reads first."""
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         return isinstance(module, nn.Identity | nn.Flatten | nn.Unflatten | nn.modules.dropout._DropoutNd)

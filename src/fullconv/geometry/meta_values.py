@@ -87,7 +87,9 @@ class _OnMeta(nn.Module):
 def values_at(module: fx.GraphModule, images: torch.Tensor) -> dict[fx.Node, Any]:
     """What every node yields for images of this shape, on the meta device: shapes without arithmetic."""
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    empty = {f"module.{name}": torch.empty_like(value, device="meta") for name, value in state.items()}
+    empty = {
+        f"module.{name}": torch.empty(value.shape, dtype=value.dtype, device="meta") for name, value in state.items()
+    }
     images = images.to(dtype_of(module) if images.is_floating_point() else images.dtype)
     with torch.no_grad(), torch.device("meta"):
         found: dict[fx.Node, Any] = torch.func.functional_call(_OnMeta(module), empty, (images.to("meta"),))

@@ -72,15 +72,30 @@ def build_classifier(name: str, channels: int = 3) -> nn.Module:
     Raises:
         NetworkError: there is none of that name.
     """
+    check_classifier(name)
     if name == "compact":
         return CompactNet(channels)
     if name in torchvision.models.list_models(module=torchvision.models):
         return _with_bands(_from_torchvision(name, channels), channels)
+    timm: Any = importlib.import_module("timm")
+    classifier: nn.Module = timm.create_model(name.removeprefix("timm_"), pretrained=False, in_chans=channels)
+    return classifier
+
+
+def check_classifier(name: str) -> None:
+    """Refuse a name that no classifier has.
+
+    Raises:
+        NetworkError: there is none of that name.
+
+    >>> check_classifier("resnet18")
+    """
+    if name in LISTED or name in torchvision.models.list_models(module=torchvision.models):
+        return
     if importlib.util.find_spec("timm") is not None:
         timm: Any = importlib.import_module("timm")
         if timm.is_model(name.removeprefix("timm_")):
-            classifier: nn.Module = timm.create_model(name.removeprefix("timm_"), pretrained=False, in_chans=channels)
-            return classifier
+            return
         more = "or any classifier of torchvision or timm"
     else:
         more = "or any classifier of torchvision, or of timm once it is installed"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Literal, cast, get_args
 
-from torch import nn
+from torch import fx, nn
 
 from fullconv.errors import NetworkError
 from fullconv.networks.backbones import build_classifier, without_weights
@@ -123,7 +123,7 @@ def fcn(
 
 def _extractor(
     backbone: str | nn.Module, stride: int, channels: int, head: Head, dilated: int | None
-) -> tuple[nn.Module, tuple[Tap, ...], PadToFit]:
+) -> tuple[fx.GraphModule, tuple[Tap, ...], PadToFit]:
     """The part of a classifier that the scores are read from, where they are, and what makes images fit it."""
     name = backbone if isinstance(backbone, str) else type(backbone).__name__
     classifier = build_classifier(backbone, channels) if isinstance(backbone, str) else backbone
@@ -137,9 +137,9 @@ def _extractor(
     else:
         minimum = smallest_side(extractor, channels)
         multiple = side_step(extractor, channels, minimum, taps[-1].stride)
-    features: nn.Module = extractor
+    features = extractor
     if dilated is not None and taps[-1].stride > dilated:
-        features = rarefy(features.eval(), stride=dilated, channels=channels)
+        features = cast(fx.GraphModule, rarefy(features.eval(), stride=dilated, channels=channels))
         taps = (*taps[:-1], replace(taps[-1], stride=dilated))
     return features.train(training), taps, PadToFit(minimum, multiple)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from torch import nn
 
 from fullconv.errors import NetworkError
-from fullconv.networks.backbones import LISTED, build_classifier, without_weights
+from fullconv.networks.backbones import LISTED, build_classifier, check_classifier, without_weights
 from fullconv.networks.building import Fusion, Head, Padding, fcn, found_taps
 from fullconv.networks.late_fusion import late_fusion
 from fullconv.networks.own_file import is_own_file, own_network
@@ -110,6 +110,19 @@ def split_late(name: str) -> tuple[str, int | None]:
     """
     match = _LATE.fullmatch(name)
     return (name, None) if match is None else (match["tower"], int(match["bands"]))
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no network has, without building one.
+
+    Raises:
+        NetworkError: the name is not of the form of `parse_name`, or there is no such backbone.
+
+    >>> check_name("fcn8s-vgg61")
+    Traceback (most recent call last):
+    fullconv.errors.NetworkError: no backbone is named 'vgg61'; choose one of ...
+    """
+    check_classifier(parse_name(name).backbone)
 
 
 def build_network(name: str, *, classes: int | Sequence[int], channels: int = 3) -> AnyFCN:

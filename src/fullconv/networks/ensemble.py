@@ -19,7 +19,7 @@ class Ensemble(nn.Module):
     """Networks trained on different folds or from different seeds, as one.
 
     Takes what its members take; returns (N, classes, H, W): the logarithm of the mean of their probabilities, so that a
-    softmax of it is that mean.
+    softmax of it is that mean; of members with several heads a tuple of it, one per head.
 
     Args:
         members: of the same classes and bands.
@@ -35,12 +35,21 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
         self.image_channels = bands_of(members[0])
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        each = [member(images).log_softmax(1) for member in self.members]
-        total: torch.Tensor = each[0]
-        for scores in each[1:]:
-            total = torch.logaddexp(total, scores)
-        return total - log(len(each))
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        each = [member(images) for member in self.members]
+        if isinstance(each[0], tuple):
+            return tuple(_vote(head) for head in zip(*each, strict=True))
+        return _vote(each)
+
+    def only(self, number: int) -> Ensemble:
+        """The vote of one of several heads, with the same parameters.
+
+        >>> from fullconv.networks.catalogue import build_network
+        >>> net = Ensemble([build_network("fcn8s-squeezenet1_1", classes=(4, 2)) for _ in range(3)]).eval()
+        >>> net.only(1)(torch.zeros(1, 3, 64, 48)).shape
+        torch.Size([1, 2, 64, 48])
+        """
+        return Ensemble([member.only(number) for member in self._each()])  # type: ignore[operator]
 
     @property
     def stride(self) -> int:
@@ -59,3 +68,12 @@ class Ensemble(nn.Module):
 
     def _each(self) -> Iterator[AnyFCN]:
         yield from self.members  # type: ignore[misc]
+
+
+def _vote(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(N, classes, H, W) of every member → the logarithm of the mean of their probabilities."""
+    each = [member.log_softmax(1) for member in scores]
+    total = each[0]
+    for one in each[1:]:
+        total = torch.logaddexp(total, one)
+    return total - log(len(each))

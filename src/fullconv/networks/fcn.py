@@ -7,8 +7,9 @@ from fractions import Fraction
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import fx, nn
 
+from fullconv.networks.checkpointing import Checkpointable, stages_of
 from fullconv.networks.compact import convolution
 from fullconv.networks.taps import Tap
 from fullconv.networks.upsampling import AlignedUpsampling, PadToFit, TransposedUpsampling, Upsampling
@@ -84,7 +85,7 @@ class FeatureFusion(nn.Module):
         return scores
 
 
-class FCN(nn.Module):
+class FCN(Checkpointable):
     """FCN-32s/16s/8s/4s on a classifier.
 
     Takes (N, channels, H, W) float images of any size, normalised; returns (N, classes, H, W) scores.
@@ -100,7 +101,7 @@ class FCN(nn.Module):
 
     def __init__(
         self,
-        features: nn.Module,
+        features: fx.GraphModule,
         head: nn.Module,
         finest: Tap,
         fitting: PadToFit,
@@ -122,8 +123,13 @@ class FCN(nn.Module):
 
     def cells(self, images: torch.Tensor) -> torch.Tensor:
         """Scores at the finest tap, one per cell, before they are brought to the pixels."""
-        scores: torch.Tensor = self.head(self.features(self.fitting(images)))
+        features = stages_of(self.features) if self.in_stages else self.features
+        scores: torch.Tensor = self.head(features(self.fitting(images)))
         return scores
+
+    @property
+    def trunk(self) -> fx.GraphModule:
+        return self.features
 
 
 def between(taps: tuple[Tap, ...], kind: Upsampling, channels: Sequence[int]) -> nn.ModuleList:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cached_property
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.crops import crop_offset
 from fullconv.geometry.geometry import geometry_of
+from fullconv.networks.checkpointing import Checkpointable, stages_of
 from fullconv.networks.ensemble import Ensemble
 from fullconv.networks.fcn import FCN
 from fullconv.networks.late_fusion import LateFusion
@@ -36,7 +38,7 @@ class Crop(nn.Module):
         return f"offset={self.offset}"
 
 
-class ReferenceFCN(nn.Module):
+class ReferenceFCN(Checkpointable):
     """FCN-AlexNet or FCN-VGG with pad 100, as published.
 
     Takes (N, channels, H, W) images of any size; returns (N, classes, H, W) scores. The score layers start at zero.
@@ -91,19 +93,33 @@ class ReferenceFCN(nn.Module):
 
     def cells(self, images: torch.Tensor) -> torch.Tensor:
         """Scores before the last deconvolution, one per cell; with padding the outer cells lie beyond the image."""
-        value: torch.Tensor = images
-        kept: dict[str, torch.Tensor] = {}
-        for name in self._down:
-            value = getattr(self, name)(value)
-            kept[name] = value
-        for name in self._head:
-            value = getattr(self, name)(value)
-        value = self.score_fr(value)
+        kept = stages_of(self.trunk)(images) if self.in_stages else self._maps(images)
+        value: torch.Tensor = self.score_fr(kept[self._head[-1]])
         for pool, scale in self._skips:
             value = getattr(self, f"up_to_{pool}")(value)
             skip = getattr(self, f"score_{pool}")(kept[pool] * scale if scale != 1 else kept[pool])
             value = value + getattr(self, f"crop_{pool}")(skip, value)
         return value
+
+    def _maps(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The pools that are scored, and what the head yields."""
+        kept, value = {}, images
+        wanted = {*(pool for pool, _ in self._skips), self._head[-1]}
+        for name in (*self._down, *self._head):
+            value = getattr(self, name)(value)
+            if name in wanted:
+                kept[name] = value
+        return kept
+
+    @cached_property
+    def trunk(self) -> fx.GraphModule:
+        graph = fx.Graph()
+        value = graph.placeholder("images")
+        kept = {}
+        for name in (*self._down, *self._head):
+            kept[name] = value = graph.call_module(name, (value,))
+        graph.output({name: kept[name] for name in (*(pool for pool, _ in self._skips), self._head[-1])})
+        return fx.GraphModule(self, graph)
 
     @property
     def features(self) -> nn.ModuleDict:

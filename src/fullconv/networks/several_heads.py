@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import nn
+from torch import fx, nn
 
+from fullconv.networks.checkpointing import Checkpointable, stages_of
 from fullconv.networks.fcn import FCN
 from fullconv.networks.taps import Tap
 from fullconv.networks.upsampling import AlignedUpsampling, PadToFit
 
 
-class SeveralHeads(nn.Module):
+class SeveralHeads(Checkpointable):
     """An FCN with one head per set of classes, all on the same features: semantic and geometric classes, say.
 
     Takes (N, channels, H, W) float images of any size, normalised; returns a tuple of (N, classes, H, W) scores, one
@@ -38,7 +39,7 @@ class SeveralHeads(nn.Module):
 
     def __init__(
         self,
-        features: nn.Module,
+        features: fx.GraphModule,
         heads: Sequence[nn.Module],
         finest: Tap,
         fitting: PadToFit,
@@ -64,8 +65,13 @@ class SeveralHeads(nn.Module):
 
     def cells(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Scores at the finest tap, one per cell and head, before they are brought to the pixels."""
-        maps = self.features(self.fitting(images))
+        features = stages_of(self.features) if self.in_stages else self.features
+        maps = features(self.fitting(images))
         return tuple(head(maps) for head in self.head)
+
+    @property
+    def trunk(self) -> fx.GraphModule:
+        return self.features
 
     def only(self, number: int) -> FCN:
         """The FCN of one head, with the same parameters; it computes no other head.

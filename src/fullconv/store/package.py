@@ -31,10 +31,11 @@ WEIGHTS = "model.safetensors"
 
 
 class PackageScores(BaseModel):
-    """Scores and the data that they come from."""
+    """Scores and the data that they come from; with several heads, of which of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    head: str | None = None
     dataset: str
     split: str
     images: int
@@ -45,13 +46,13 @@ class PackageScores(BaseModel):
     iou: dict[str, float | None] = {}
 
     @classmethod
-    def of(cls, scores: Scores, *, dataset: str, split: str, images: int) -> PackageScores:
+    def of(cls, scores: Scores, *, dataset: str, split: str, images: int, head: str | None = None) -> PackageScores:
         """The figures of an evaluation; what is not defined is left out."""
         content = scores.as_dict()
         names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
         per_class = {entry["name"]: entry["iou"] for entry in content["per_class"]}
         figures = {name: content[name] for name in names}
-        return cls(dataset=dataset, split=split, images=images, iou=per_class, **figures)
+        return cls(head=head, dataset=dataset, split=split, images=images, iou=per_class, **figures)
 
 
 class Geometry(BaseModel):
@@ -109,7 +110,8 @@ class HistoryEntry(BaseModel):
 class ModelCard(BaseModel):
     """The contents of model.yaml.
 
-    With several heads `classes` has a table for each, under the names that the recipe gives them.
+    With several heads `classes` has a table for each, under the names that the recipe gives them. Where the classes of
+    a head are groups of a dataset's, `groups` holds what is in them: head → group → names of the dataset's classes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -119,6 +121,7 @@ class ModelCard(BaseModel):
     made_with: str = f"fullconv {VERSION}"
     network: NetworkRecipe
     classes: ClassTable | dict[str, ClassTable]
+    groups: dict[str, dict[str, tuple[str, ...]]] | None = None
     image_dtype: str = "uint8"
     normalization: Normalization
     resize: Resize = Resize()
@@ -135,6 +138,10 @@ class ModelCard(BaseModel):
             raise ValueError("the network and its classes must have the same heads")
         if tables is not None and {name: len(table) for name, table in tables.items()} != counts:
             raise ValueError("every head needs a table of as many classes as it scores")
+        for name, members in (self.groups or {}).items():
+            table = self.classes if isinstance(self.classes, ClassTable) else self.classes.get(name)
+            if table is None or set(members) != set(table.names):
+                raise ValueError(f"the groups of head {name} are not its classes")
         return self
 
     def of_head(self, name: str) -> ModelCard:
@@ -142,7 +149,15 @@ class ModelCard(BaseModel):
         assert isinstance(self.classes, dict)
         table = self.classes[name]
         network = self.network.model_copy(update={"classes": len(table)})
-        return self.model_copy(update={"network": network, "classes": table})
+        groups = {name: self.groups[name]} if self.groups and name in self.groups else None
+        first = name == next(iter(self.classes))  # which scores without a name are of
+        scores = tuple(entry for entry in self.scores if entry.head == name or (first and entry.head is None))
+        return self.model_copy(update={"network": network, "classes": table, "groups": groups, "scores": scores})
+
+    @property
+    def members(self) -> dict[str, tuple[str, ...]] | None:
+        """Of a card of one head: what is in each of its classes, where these are groups of a dataset's classes."""
+        return next(iter((self.groups or {}).values()), None) if isinstance(self.classes, ClassTable) else None
 
 
 def save_package(directory: Path, net: AnyFCN, card: ModelCard, *, replace: bool = False) -> Path:
@@ -220,24 +235,25 @@ def one_head(net: AnyFCN, card: ModelCard, name: str | None) -> tuple[AnyFCN, Mo
 
     Args:
         net, card: see `load_package`.
-        name: of the head, where there are several.
+        name: of the head, where there are several; the first if not given.
 
     Returns:
         The network of that head alone, with the same parameters, and its description; those given where there is one.
 
     Raises:
-        PackageError: there are several heads and none is named, or none has that name.
+        PackageError: no head has that name.
     """
     heads = card.network.heads
     if not heads and name is None:
         return net, card
     if not heads:
         raise PackageError(f"has one head, and none named {name!r}", where=card.name, remedy="name no head")
-    if name not in heads:
-        problem = f"has {len(heads)} heads" if name is None else f"has no head {name!r}"
-        raise PackageError(problem, where=card.name, remedy=f"name one of {', '.join(heads)} (--head, head=…)")
-    assert isinstance(net, SeveralHeads)
-    return net.only(heads.index(name)).eval(), card.of_head(name)
+    chosen = heads[0] if name is None else name
+    if chosen not in heads:
+        remedy = f"name one of {', '.join(heads)} (--head, head=…)"
+        raise PackageError(f"has no head {chosen!r}", where=card.name, remedy=remedy)
+    assert isinstance(net, SeveralHeads | Ensemble)
+    return net.only(heads.index(chosen)).eval(), card.of_head(chosen)
 
 
 def find_package(where: str | Path, models: Path, runs: Path) -> Path:

@@ -61,8 +61,6 @@ class NetworkRecipe(BaseModel):
             raise ValueError("code belongs to networks named as a Python file, and to no others")
         if self.code is not None and self.heads:
             raise ValueError("a network from a Python file has one head")
-        if self.members > 1 and self.heads:
-            raise ValueError("networks that vote have one head")
         return self
 
     @property

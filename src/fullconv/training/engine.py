@@ -28,20 +28,21 @@ from fullconv.training.distribution.alike import KeptAlike
 from fullconv.training.distribution.interrupts import Terminated
 from fullconv.training.distribution.processes import GroupEnvironment, Processes
 from fullconv.training.guard.watch import Guard
+from fullconv.training.head_weights import weights_of
 from fullconv.training.heads import AnyObjective, HeadsObjective, lookups_of, tables_of
 from fullconv.training.job import Job
 from fullconv.training.loaders import training_loader, validation_loader, workers_without_main
 from fullconv.training.objective import Objective
 from fullconv.training.patience import Patience
 from fullconv.training.progress_pictures import ProgressPictures
+from fullconv.training.randomness import DrawnAnew
 from fullconv.training.recording import RunRecorder, StopRequested
-from fullconv.training.settings.class_weights import class_weights
 from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import Status
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import make_trackers
 
-__all__ = ["StopRequested", "fit_network", "load_best", "objective_of", "quiet_lightning", "weights_of"]
+__all__ = ["StopRequested", "fit_network", "load_best", "objective_of", "quiet_lightning"]
 
 
 def fit_network(job: Job, status: Status, processes: Processes) -> None:
@@ -81,11 +82,19 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
         job.display,
         batch_size=plan.batch_size,
         processes=processes,
-        heads=list(plan.heads or ())[1:],
+        heads={name: table.names for name, table in list(tables_of(plan.heads or {}, data.classes).items())[1:]},
     )
-    guard = Guard(job, steps=steps_per_epoch * plan.epochs, warn=recorder.warn, measured=recorder.measured)
+    guard = Guard(
+        job,
+        steps=steps_per_epoch * plan.epochs,
+        warn=recorder.warn,
+        measured=recorder.measured,
+        heads=recorder.measured_heads,
+    )
     checkpoints = job.directory / "checkpoints"
     with quiet_lightning(), _stop_on_signals(recorder):
+        if processes.first:
+            recorder.trackers = make_trackers(plan, job.directory, step=done)
         trainer = lightning.Trainer(
             **_placement(job, processes),
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
@@ -94,7 +103,8 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
             accumulate_grad_batches=plan.optimization.accumulate,
             gradient_clip_val=plan.optimization.clip,
             callbacks=[
-                *([KeptAlike(processes, seed=plan.seed)] if processes.count > 1 else []),
+                DrawnAnew(plan.seed, rank=processes.rank),
+                *([KeptAlike(processes)] if processes.count > 1 else []),
                 recorder,
                 guard,
                 ProgressPictures(job.directory, data.val, first=processes.first),
@@ -103,7 +113,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
                 *checkpoint_callbacks(checkpoints),
             ],
             default_root_dir=job.directory,
-            logger=make_trackers(plan, job.directory, step=done) if processes.first else False,
+            logger=recorder.trackers.loggers,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -128,6 +138,8 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
             if recorder.stop_requested:
                 raise StopRequested from problem
             raise
+        finally:
+            recorder.trackers.end(done=trainer.state.finished)
 
 
 def load_best(net: AnyFCN, directory: Path) -> None:
@@ -140,31 +152,14 @@ def load_best(net: AnyFCN, directory: Path) -> None:
 
 
 def objective_of(plan: Plan, data: Dataset, grid: ScoreGrid) -> AnyObjective:
-    """The loss of a network on a batch, with class weights from the training images; groups of classes have none."""
-    classes = data.classes
-    weights, ignore = weights_of(plan, data), classes.ignore_index
-    first = Objective(plan.loss, plan.regime, grid, classes=len(classes), ignore=ignore, weights=weights)
-    if plan.heads is None:
-        return first
-    others = [
-        Objective(plan.loss, plan.regime, grid, classes=len(table), ignore=table.ignore_index)
-        for table in list(tables_of(plan.heads, classes).values())[1:]
+    """The loss of a network on a batch, with class weights from the training images."""
+    classes, heads = data.classes, plan.heads
+    tables = [classes] if heads is None else list(tables_of(heads, classes).values())
+    each = [
+        Objective(plan.loss, plan.regime, grid, classes=len(table), ignore=table.ignore_index, weights=weights)
+        for table, weights in zip(tables, weights_of(plan, data), strict=True)
     ]
-    return HeadsObjective(tuple(plan.heads), [first, *others], lookups_of(plan.heads, classes))
-
-
-def weights_of(plan: Plan, data: Dataset) -> torch.Tensor | None:
-    """(classes,) factors of a plan, from the training images; None for none at all.
-
-    Raises:
-        PlanError: a factor is given for a class that there is not, or all are 0.
-    """
-    split = data.statistics.splits["train"]
-    names = data.classes.names
-    total = sum(split.pixels.values()) + split.ignored_pixels
-    weights = plan.class_weights if isinstance(plan.class_weights, str) else dict(plan.class_weights)
-    pixels, images_with = ([int(counts[name]) for name in names] for counts in (split.pixels, split.images_with))
-    return class_weights(weights, names, pixels, images_with, total / split.images)
+    return each[0] if heads is None else HeadsObjective(tuple(heads), each, lookups_of(heads, classes))
 
 
 def _placement(job: Job, processes: Processes) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fullconv.errors import FullconvError, PlanError
@@ -26,6 +27,7 @@ class Run:
         model: the best checkpoint.
         scores: on the test images, or on the validation images where there are no test images.
         split: which of the two.
+        heads: the scores of every head by name, the first one first; empty for a network with one.
     """
 
     directory: Path
@@ -33,6 +35,7 @@ class Run:
     model: Model
     scores: Scores
     split: str
+    heads: Mapping[str, Scores] = field(default_factory=dict)
 
 
 def finished_run(directory: Path) -> Run:
@@ -45,7 +48,8 @@ def finished_run(directory: Path) -> Run:
     if status.state != "done":
         raise FullconvError(status.error or f"the run is {status.state}", where=directory)
     plan = read_document(directory / PLAN_FILE, Plan, PlanError)
-    first = next(iter(plan.heads)) if plan.heads else None
-    model = Model.load(directory / "model", head=first, allow_code=is_own_file(plan.network))
-    scores = Scores.from_dict(json.loads((directory / "report" / "scores.json").read_text())["scores"])
-    return Run(directory, plan, model, scores, model.card.scores[0].split)
+    model = Model.load(directory / "model", allow_code=is_own_file(plan.network))
+    content = json.loads((directory / "report" / "scores.json").read_text())
+    scores = Scores.from_dict(content["scores"])
+    heads = {name: Scores.from_dict(found["scores"]) for name, found in content.get("heads", {}).items()}
+    return Run(directory, plan, model, scores, model.card.scores[0].split, heads)

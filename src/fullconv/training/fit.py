@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fullconv.counted import counted
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError, PlanError
 from fullconv.files import write_atomically
@@ -228,7 +229,8 @@ def _opening(job: Job) -> str:
     plan = job.plan
     height, width = plan.crop
     return (
-        f"Training {plan.network} on {job.data.name}: {len(job.data.train)} images, {len(job.data.classes)} classes; "
-        f"{plan.epochs} epochs of {plan.views} view(s) of {width}×{height} pixels, batch {plan.batch_size}, "
+        f"Training {plan.network} on {job.data.name}: {counted(len(job.data.train), 'image')}, "
+        f"{counted(len(job.data.classes), 'class')}; {counted(plan.epochs, 'epoch')} of "
+        f"{counted(plan.views, 'view')} per image, {width}×{height} pixels, batch {plan.batch_size}, "
         f"{plan.precision} on {plan.device}; weights: {job.transfer.source}\nRun folder: {job.directory}"
     )

@@ -16,10 +16,14 @@ from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError, PlanError
 from fullconv.files import write_atomically
 from fullconv.networks.ensemble import Ensemble
-from fullconv.prediction.evaluating import evaluate
+from fullconv.networks.own_file import is_own_file
+from fullconv.prediction.evaluating import evaluate, evaluate_heads
 from fullconv.prediction.model import Model
-from fullconv.store.package import Geometry, HistoryEntry, PackageScores, save_package
+from fullconv.store.package import Geometry, HistoryEntry, save_package
+from fullconv.training.axes import at
+from fullconv.training.distribution.processes import Processes, from_first
 from fullconv.training.finished import Run, finished_run
+from fullconv.training.packing import scores_of
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace, checked_name
 
@@ -63,9 +67,14 @@ class Sweep:
     def spread(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation over the runs of pixel accuracy, mean accuracy, mean IoU, weighted IoU."""
         names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
-        values = {name: np.array([getattr(run.scores, name) for run in self.runs]) for name in names}
-        ddof = 1 if len(self.runs) > 1 else 0
-        return {name: (float(found.mean()), float(found.std(ddof=ddof))) for name, found in values.items()}
+        return {name: _spread([getattr(run.scores, name) for run in self.runs]) for name in names}
+
+    @property
+    def head_spread(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation over the runs of the mean IoU of every head; empty for networks with one."""
+        first = self.runs[0].heads if self.runs else {}
+        shared = [name for name in first if all(name in run.heads for run in self.runs)]
+        return {name: _spread([run.heads[name].mean_iou for run in self.runs]) for name in shared}
 
     @property
     def best(self) -> Run:
@@ -75,14 +84,19 @@ class Sweep:
     def table(self) -> Table:
         """One row per run, and their mean and spread."""
         table = Table(title=f"Group {self.group}")
-        for heading in (*self.axes, "pixel accuracy", "mean IoU", "run"):
+        further = list(self.head_spread)[1:]
+        for heading in (*self.axes, "pixel accuracy", "mean IoU", *(f"mean IoU {name}" for name in further), "run"):
             table.add_column(heading, justify="left" if heading == "run" or heading in self.axes else "right")
         for run in self.runs:
             plan = run.experiment.model_dump(mode="json")
-            cells = [str(_at(plan, path.split("."))) for path in self.axes]
+            cells = [str(at(plan, path.split("."))) for path in self.axes]
             scores = run.scores
-            table.add_row(*cells, f"{scores.pixel_accuracy:.3f}", f"{scores.mean_iou:.3f}", run.directory.name)
-        means = [f"{mean:.3f} ± {spread:.3f}" for mean, spread in map(self.spread.get, ("pixel_accuracy", "mean_iou"))]  # type: ignore[misc]
+            cells += [f"{scores.pixel_accuracy:.3f}", f"{scores.mean_iou:.3f}"]
+            table.add_row(*cells, *(f"{run.heads[name].mean_iou:.3f}" for name in further), run.directory.name)
+        spreads = [self.spread[name] for name in ("pixel_accuracy", "mean_iou")]
+        means = [
+            f"{mean:.3f} ± {spread:.3f}" for mean, spread in (*spreads, *map(self.head_spread.__getitem__, further))
+        ]
         table.add_section()
         table.add_row(*["mean" if not index else "" for index in range(len(self.axes))], *means, "")
         return table
@@ -97,14 +111,19 @@ class Sweep:
                 {
                     "run": run.directory.name,
                     "settings": {
-                        path: _at(run.experiment.model_dump(mode="json"), path.split(".")) for path in self.axes
+                        path: at(run.experiment.model_dump(mode="json"), path.split(".")) for path in self.axes
                     },
                     "split": run.split,
                     "scores": run.scores.as_dict(),
+                    "heads": {name: found.as_dict() for name, found in run.heads.items()},
                 }
                 for run in self.runs
             ],
             "spread": {name: {"mean": mean, "deviation": spread} for name, (mean, spread) in self.spread.items()},
+            "heads": {
+                name: {"mean_iou": {"mean": mean, "deviation": spread}}
+                for name, (mean, spread) in self.head_spread.items()
+            },
             "ensemble": None if self.ensemble is None else str(self.ensemble.directory),
             "missing": [asdict(run) for run in self.missing],
         }
@@ -145,7 +164,7 @@ def sum_up(
         workspace.groups / checked_name(group),
         missing=tuple(missing),
     )
-    return summed_up(found, workspace, quiet=quiet)
+    return summed_up(found, workspace, Processes(), quiet=quiet)
 
 
 def _missing(directory: Path, problem: FullconvError) -> Missing:
@@ -156,43 +175,54 @@ def _missing(directory: Path, problem: FullconvError) -> Missing:
     return Missing(directory.name, status.shown, status.error if status.state != "done" else str(problem))
 
 
-def summed_up(found: Sweep, home: Workspace, *, quiet: bool) -> Sweep:
-    """With the ensemble of all folds, if they are, and the summary written."""
+def summed_up(found: Sweep, home: Workspace, processes: Processes, *, quiet: bool) -> Sweep:
+    """With the ensemble of all folds, if they are, and the summary written by the first of several processes."""
     if list(found.axes) == ["fold"] and not found.missing:
-        found = replace(found, ensemble=_ensemble(found, home, quiet=quiet))
-    found.directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(found.directory / SUMMARY, json.dumps(found.as_dict(), indent=1) + "\n")
+        found = replace(found, ensemble=_voting(found, home, processes, quiet=quiet))
+    if processes.first:
+        found.directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(found.directory / SUMMARY, json.dumps(found.as_dict(), indent=1) + "\n")
     return found
+
+
+def _voting(done: Sweep, home: Workspace, processes: Processes, *, quiet: bool) -> Model:
+    """The ensemble of the folds, which the first of several processes makes and the others read."""
+    made: list[Model] = []
+
+    def packed() -> Path:
+        made.append(_ensemble(done, home, quiet=quiet))
+        return home.model(done.group)
+
+    package = from_first(processes, packed)
+    return made[0] if made else Model.load(package, allow_code=is_own_file(done.runs[0].experiment.network))
 
 
 def _ensemble(done: Sweep, home: Workspace, *, quiet: bool) -> Model:
     """The models of all folds as one package in the store, scored on the test images where there are any."""
-    models = [run.model for run in done.runs]
-    first = models[0]
-    assert first.card is not None
-    net = Ensemble([model.net for model in models]).eval()
-    recipe = first.card.network.model_copy(update={"members": len(models)})
+    nets, cards = zip(*(run.model.package for run in done.runs), strict=True)
+    net = Ensemble(nets).eval()
     learnt = HistoryEntry.now("ensemble of folds", runs=[run.directory.name for run in done.runs])
-    card = first.card.model_copy(
+    card = cards[0].model_copy(
         update={
             "name": done.group,
-            "network": recipe,
+            "network": cards[0].network.model_copy(update={"members": len(nets)}),
             "geometry": Geometry.of(net),
             "scores": (),
             "history": (learnt,),
         }
     )
-    package = home.model(done.group)
+    package, device = home.model(done.group), done.runs[0].model.device.type
     data = Dataset.load(done.runs[0].experiment.dataset, home)
     if len(data.test):
-        scores = evaluate(Model(net, card, device=first.device.type), data.test, progress=not quiet)
-        entry = PackageScores.of(scores, dataset=data.name, split="test", images=len(data.test))
-        card = card.model_copy(update={"scores": (entry,)})
+        model = Model(net, card, device=device)
+        heads = evaluate_heads(model, data.test, progress=not quiet)
+        scores = next(iter(heads.values())) if heads else evaluate(model, data.test, progress=not quiet)
+        card = card.model_copy(update={"scores": scores_of(scores, heads, data, "test")})
     save_package(package, net, card, replace=True)
-    return Model(net, card, package, device=first.device.type)
+    return Model(net, card, package, device=device)
 
 
-def _at(settings: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        settings = settings.get(name) if isinstance(settings, Mapping) else None
-    return settings
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    found = np.array(values)
+    return float(found.mean()), float(found.std(ddof=1 if len(values) > 1 else 0))

@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import AfterValidator
 from torch import nn
 
-from fullconv.data.classes import ClassTable, SegmentationClass
+from fullconv.data.class_groups import group_lookup, group_table, missing_members
+from fullconv.data.classes import ClassTable
 from fullconv.errors import PlanError
 from fullconv.training.objective import Objective, Part, Reading, scored
 
@@ -48,45 +50,49 @@ def tables_of(heads: HeadTable, classes: ClassTable) -> dict[str, ClassTable]:
     Raises:
         PlanError: a group names a class that there is not.
 
+    >>> from fullconv.data.classes import SegmentationClass
     >>> sky, road, car = (SegmentationClass(name=name, color=(0, 0, 0), value=index, codes=(index,))
     ...                   for index, name in enumerate(("sky", "road", "car")))
     >>> heads = {"what": "all", "where": {"above": ["sky"], "below": ["road", "car"]}}
     >>> tables_of(heads, ClassTable(classes=(sky, road, car)))["where"].names
     ('above', 'below')
     """
-    known = {one.name: one for one in classes.classes}
     found = {}
     for name, groups in heads.items():
-        if groups == "all":
-            found[name] = classes
-            continue
-        unknown = sorted({member for group in groups.values() for member in group} - set(known))
+        unknown = [] if groups == "all" else missing_members(groups, classes)
         if unknown:
-            remedy = f"name some of {', '.join(known)}"
+            remedy = f"name some of {', '.join(classes.names)}"
             raise PlanError(f"there is no class {unknown[0]!r}", where=f"heads.{name}", remedy=remedy)
-        found[name] = ClassTable(
-            classes=tuple(
-                SegmentationClass(name=group, color=known[members[0]].color, value=index, codes=(index,))
-                for index, (group, members) in enumerate(groups.items())
-            )
-        )
+        found[name] = classes if groups == "all" else group_table(groups, classes)
     return found
 
 
 def lookups_of(heads: HeadTable, classes: ClassTable) -> list[torch.Tensor]:
-    """Per head, what becomes of every class index and of the ignored one: (ignore + 1,) int64."""
-    tables = tables_of(heads, classes)
-    place = {name: index for index, name in enumerate(classes.names)}
-    found = []
-    for name, groups in heads.items():
-        table = torch.full((classes.ignore_index + 1,), tables[name].ignore_index)
-        if groups == "all":
-            table[: len(classes)] = torch.arange(len(classes))
-        else:
-            for index, members in enumerate(groups.values()):
-                table[[place[member] for member in members]] = index
-        found.append(table)
-    return found
+    """Per head, what becomes of every class index and of the ignored one: (ignore + 1,) int64.
+
+    Raises:
+        PlanError: a group names a class that there is not.
+    """
+    own = torch.full((classes.ignore_index + 1,), classes.ignore_index)
+    own[: len(classes)] = torch.arange(len(classes))
+    tables_of(heads, classes)  # which refuses groups of unknown classes
+    return [
+        own if groups == "all" else torch.from_numpy(group_lookup(groups, classes).astype(np.int64))
+        for groups in heads.values()
+    ]
+
+
+def groups_of(heads: HeadTable) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What is in the classes of every head but the first.
+
+    >>> groups_of({"what": "all", "where": {"above": ["sky"], "below": ["road", "car"]}})
+    {'where': {'above': ('sky',), 'below': ('road', 'car')}}
+    """
+    return {
+        name: {group: tuple(members) for group, members in groups.items()}
+        for name, groups in heads.items()
+        if groups != "all"
+    }
 
 
 class HeadsObjective(nn.Module):
@@ -115,7 +121,8 @@ class HeadsObjective(nn.Module):
             head.reading(scores, truth, size, seeds)
             for head, scores, truth in zip(self.each, several, self.labels(labels), strict=True)
         ]
-        return Reading(readings[0].scores, readings[0].labels, _together([reading.part for reading in readings]))
+        first, *further = readings
+        return Reading(first.scores, first.labels, _together([one.part for one in readings]), tuple(further))
 
     def part(self, scores: Sequence[torch.Tensor], labels: torch.Tensor, *, keep: float | None = None) -> Part:
         """The losses of the scores of all heads against labels of the dataset's classes."""

@@ -58,20 +58,6 @@ def blocks(size: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int]:
     return -(-size[0] // stride[0]), -(-size[1] // stride[1])
 
 
-def block_labels(labels: torch.Tensor, stride: tuple[int, int]) -> torch.Tensor:
-    """The label in the middle of every block: (N, H, W) → (N, rows, columns).
-
-    >>> block_labels(torch.arange(20).view(1, 4, 5), (2, 2))
-    tensor([[[ 6,  8,  9],
-             [16, 18, 19]]])
-    """
-    for axis, step in enumerate(stride, 1):
-        side = labels.shape[axis]
-        places = torch.arange(step // 2, side + step // 2, step, device=labels.device).clamp_max(side - 1)
-        labels = labels.index_select(axis, places)
-    return labels
-
-
 def block_means(values: torch.Tensor, stride: tuple[int, int]) -> torch.Tensor:
     """The mean of every block: (N, H, W) → (N, rows, columns).
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from fullconv.training.distribution.gathering import rows_of_all
+
 
 def pixel_cross_entropy(
     scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, smoothing: float = 0.0
@@ -68,24 +70,40 @@ def dice_loss(
 
 
 def lovasz_softmax(
-    scores: torch.Tensor, labels: torch.Tensor, *, ignore: int, weight: torch.Tensor | None = None
+    scores: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    ignore: int,
+    weight: torch.Tensor | None = None,
+    stride: int = 1,
+    across: bool = False,
 ) -> torch.Tensor:
     """The Lovász extension of 1 − IoU on softmax probabilities, mean over the classes that the batch holds.
 
     Source: Berman, Rannen Triki, Blaschko 2018, section 3, equations 8, 9 and 11.
 
+    Args:
+        scores, labels, ignore, weight: see `dice_loss`.
+        stride: only every so many pixels down and across are read, from the middle of each block: all pixels of every
+            class are sorted, which takes several times as long as a small network.
+        across: of the batches of all processes together, which all call it; each gets the same.
+
     >>> scores = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])
     >>> round(lovasz_softmax(scores, torch.tensor([[[0, 1]]]), ignore=255).item(), 4)
     0.0
     """
-    probabilities, truth = _counted(scores, labels, ignore)
+    rows, columns = (slice((step - 1) // 2, None, step) for step in (min(stride, size) for size in labels.shape[-2:]))
+    probabilities, truth = _counted(scores[..., rows, columns], labels[..., rows, columns], ignore)
+    if across:
+        probabilities, truth = rows_of_all(probabilities), rows_of_all(truth)
     errors, order = (truth - probabilities).abs().sort(dim=0, descending=True)
-    ordered = truth.gather(0, order)
-    total = ordered.sum(0)
-    intersection = total - ordered.cumsum(0)
-    union = total + (1 - ordered).cumsum(0)
-    jaccard = 1 - intersection / union.clamp_min(1)
-    steps = torch.diff(jaccard, dim=0, prepend=jaccard.new_zeros(1, jaccard.shape[1]))
+    with torch.no_grad():
+        found = truth.gather(0, order).cumsum(0)
+        total = truth.sum(0)
+        intersection = total - found
+        union = total + torch.arange(1, len(found) + 1, dtype=found.dtype, device=found.device)[:, None] - found
+        jaccard = 1 - intersection / union.clamp_min(1)
+        steps = torch.diff(jaccard, dim=0, prepend=jaccard.new_zeros(1, jaccard.shape[1]))
     return _mean_of_classes((errors * steps).sum(0), total > 0, weight)
 
 

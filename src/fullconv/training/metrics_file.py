@@ -40,13 +40,14 @@ class MetricsFile:
         self.path = path
         self.columns = (*COLUMNS, *(f"iou_{name}" for name in names), *(f"mean_iou_{head}" for head in heads))
 
-    def start(self, *, last_step: int = 0, last_epoch: int = 0) -> None:
+    def start(self, *, last_step: int = 0, last_epoch: int = 0) -> list[dict[str, str]]:
         """Begin the file, or cut it back to where a run goes on from a checkpoint: rows of later steps go, and those of
-        later epochs, of which batches may have been seen before a step was made of them."""
+        later epochs, of which batches may have been seen before a step was made of them. Yields what is left."""
         written = read_rows(self.path) if self.path.exists() else []
         last = {"step": last_step, "epoch": last_epoch}
         rows = [row for row in written if all(row[key].isdigit() and int(row[key]) <= last[key] for key in last)]
         write_atomically(self.path, self._lines(None) + "".join(self._lines(row) for row in rows))
+        return rows
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write one row; columns not named stay empty."""

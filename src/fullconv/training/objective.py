@@ -11,7 +11,6 @@ from torch import nn
 
 from fullconv.networks.score_grid import CellScores, ScoreGrid
 from fullconv.training.loss_sampling import (
-    block_labels,
     block_means,
     kept_at_random,
     kept_hardest,
@@ -21,7 +20,7 @@ from fullconv.training.losses import dice_loss, lovasz_softmax, near_boundary, p
 from fullconv.training.settings.loss_settings import Loss
 from fullconv.training.settings.regimes import AnyRegime, LossSampling
 
-REGIONAL = {"dice": dice_loss, "lovasz": lovasz_softmax}
+REGIONAL = ("dice", "lovasz")
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,13 @@ class Reading:
         scores: (N, classes, h, w), at the pixels or at the cells.
         labels: (N, h, w), of the same pixels or cells.
         part: the loss, of those that were kept.
+        further: the same of further heads; `part` has their losses too.
     """
 
     scores: torch.Tensor
     labels: torch.Tensor
     part: Part
+    further: tuple[Reading, ...] = ()
 
 
 def scored(net: nn.Module, images: torch.Tensor, regime: AnyRegime) -> Any:
@@ -73,6 +74,8 @@ class Objective(nn.Module):
         ignore: the label that counts nowhere.
         weights: (classes,) factors: of the loss, or of how often a class is kept where sampling is class-balanced.
 
+    With `across` set, a training batch is the batch of all processes together, which all read it at the same time.
+
     Source: Long, Shelhamer, Darrell, CVPR 2015, sections 3.4 and 4.4.
     """
 
@@ -89,6 +92,7 @@ class Objective(nn.Module):
         super().__init__()
         self.loss = loss
         self.parts = 1
+        self.across = False
         self.classes = classes
         self.regime = regime
         self.grid = grid
@@ -132,11 +136,19 @@ class Objective(nn.Module):
             truth = self.grid.labels(labels, _size(scores), ignore=self.ignore)
             near = None if near is None else self.grid.labels(near.int(), _size(scores), ignore=0).bool()
         kept = self._kept(scores, truth, image, seeds)
-        used = truth if kept is None else truth.masked_fill(~kept, self.ignore)
-        return Reading(scores, truth, self.part(scores, used, near=near))
+        used = truth if kept is None else truth.masked_fill(kept == 0, self.ignore)
+        more = kept if kept is not None and kept.is_floating_point() else None
+        return Reading(scores, truth, self.part(scores, used, near=near, more=more, across=self.across))
 
     def part(
-        self, scores: torch.Tensor, labels: torch.Tensor, *, near: torch.Tensor | None = None, keep: float | None = None
+        self,
+        scores: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        near: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
+        keep: float | None = None,
+        across: bool = False,
     ) -> Part:
         """The loss of what is not ignored.
 
@@ -144,7 +156,9 @@ class Objective(nn.Module):
             scores: (N, classes, h, w).
             labels: (N, h, w).
             near: (N, h, w), bool: what is near a boundary; as the labels tell if not given.
+            more: (N, h, w), factors of what was kept that belong to no class; 1 if not given.
             keep: share of the labels that were kept; that of the regime if not given, 1 where none was left out.
+            across: whether all processes read their shares of one batch, and Lovász loss is that of the whole.
         """
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
         counted = labels != self.ignore
@@ -152,6 +166,8 @@ class Objective(nn.Module):
         near = self._near(labels) if near is None else near
         if self.loss.boundary is not None and near is not None:
             factors = factors * (1 + self.loss.boundary.weight * near)
+        if more is not None:
+            factors = factors * more
         if self.loss.denominator == "weights":
             count = factors.sum()
         elif self.loss.denominator == "pixels":
@@ -162,7 +178,7 @@ class Objective(nn.Module):
         for name, share in self.loss.terms.items():
             if name in REGIONAL:
                 weight = self._table("factors")[: scores.shape[1]]
-                value = REGIONAL[name](scores, labels, ignore=self.ignore, weight=weight) * count
+                value = self._regional(name, across)(scores, labels, ignore=self.ignore, weight=weight) * count
             else:
                 value = (self._per_pixel(name)(scores, labels, ignore=self.ignore) * factors).sum()
             total = total + share * value
@@ -174,6 +190,13 @@ class Objective(nn.Module):
             return None
         return near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
 
+    def _regional(self, name: str, across: bool):  # type: ignore[no-untyped-def]
+        if name == "dice":
+            return dice_loss
+        # Cells are as far apart as the network's scores: none is left out.
+        stride = self.loss.lovasz_stride if self.regime.loss_at == "pixels" else 1
+        return partial(lovasz_softmax, stride=stride, across=across)
+
     def _per_pixel(self, name: str):  # type: ignore[no-untyped-def]
         if name == "focal":
             return partial(pixel_focal, gamma=self.loss.focal_gamma)
@@ -182,7 +205,7 @@ class Objective(nn.Module):
     def _kept(
         self, scores: torch.Tensor, truth: torch.Tensor, image: tuple[int, int], seeds: torch.Tensor | None
     ) -> torch.Tensor | None:
-        """What of the truth the loss is read from; None for all."""
+        """What of the truth the loss is read from: None for all, a mask, or factors that are 0 for what is left out."""
         size = _size(truth)
         if isinstance(self.regime, LossSampling):
             return self._sample(scores, truth, seeds)
@@ -199,19 +222,23 @@ class Objective(nn.Module):
         assert isinstance(self.regime, LossSampling)
         at_pixels = self.regime.loss_at == "pixels"
         stride = (round(self.grid.rows.stride), round(self.grid.cols.stride)) if at_pixels else (1, 1)
-        labels = block_labels(truth, stride)
+        wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
+        counted = block_means((truth != self.ignore).to(wide), stride)
+        smallest = torch.finfo(wide).tiny
         if self.regime.how == "hardest":
             with torch.no_grad():
-                plain = pixel_cross_entropy(scores, truth, ignore=self.ignore)
-                counted = block_means((truth != self.ignore).to(plain.dtype), stride)
-                means = block_means(plain, stride) / counted.clamp_min(torch.finfo(plain.dtype).tiny)
+                plain = pixel_cross_entropy(scores, truth, ignore=self.ignore).to(wide)
+                means = block_means(plain, stride) / counted.clamp_min(smallest)
                 kept = kept_hardest(means, counted > 0, self.keep)
         else:
             assert seeds is not None, "loss sampling draws by the seeds of the images"
-            often = torch.ones_like(labels, dtype=torch.float32)
-            if self.regime.how == "class-balanced":
-                often = self._table("sampled")[labels.long()]
-            kept = kept_at_random((self.keep * often).clamp_max(1), seeds)
+            if self.regime.how == "uniform":
+                return over_pixels(kept_at_random(torch.full_like(counted, self.keep), seeds), _size(truth), stride)
+            # By all pixels that count: any of them may be the middle one.
+            often = block_means(self._table("sampled")[truth.long()].to(wide), stride)
+            often = self.keep * often / counted.clamp_min(smallest)
+            # Nothing is kept more often than always: what is left of its weight, it has in the loss.
+            kept = kept_at_random(often.clamp_max(1), seeds) * often.clamp_min(1)
         return over_pixels(kept, _size(truth), stride)
 
     def _table(self, name: str) -> torch.Tensor:

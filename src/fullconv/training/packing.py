@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fullconv.data.classes import ClassTable
+from fullconv.data.dataset import Dataset
+from fullconv.evaluation.scores import Scores
 from fullconv.networks.own_file import OwnNetwork, short_name
-from fullconv.prediction.evaluating import evaluate
+from fullconv.prediction.evaluating import evaluate, evaluate_heads
 from fullconv.prediction.model import Model
-from fullconv.store.package import Geometry, HistoryEntry, ModelCard, PackageScores, one_head, save_package
+from fullconv.store.package import Geometry, HistoryEntry, ModelCard, PackageScores, save_package
 from fullconv.store.recipe import NetworkCode, NetworkRecipe
 from fullconv.training.finished import Run
-from fullconv.training.heads import tables_of
+from fullconv.training.heads import groups_of, tables_of
 from fullconv.training.job import Job
 
 
@@ -23,6 +28,7 @@ def packed_run(job: Job) -> Run:
         name=directory.name,
         network=_recipe(job),
         classes=_tables(job) if plan.heads else data.classes,
+        groups=groups_of(plan.heads) if plan.heads else None,
         image_dtype=data.dtype,
         normalization=job.normalization,
         resize=plan.resize,
@@ -32,15 +38,23 @@ def packed_run(job: Job) -> Run:
     split = "test" if len(data.test) else "val"
     job.display.say(f"Evaluating the best checkpoint on the {split} images …")
     held_out = data.split(split)
-    first = next(iter(plan.heads)) if plan.heads else None
-    model = Model(*one_head(job.net, card, first), device=plan.device)
-    scores = evaluate(model, held_out, report=directory / "report", run=directory, progress=not job.display.quiet)
-    entry = PackageScores.of(scores, dataset=data.name, split=split, images=len(held_out))
-    card = card.model_copy(update={"scores": (entry,)})
+    model = Model(job.net, card, device=plan.device)
+    where: dict[str, Any] = {"report": directory / "report", "run": directory, "progress": not job.display.quiet}
+    heads = evaluate_heads(model, held_out, **where)
+    scores = next(iter(heads.values())) if heads else evaluate(model, held_out, **where)
+    card = card.model_copy(update={"scores": scores_of(scores, heads, data, split)})
     package = directory / "model"
     save_package(package, job.net, card, replace=True)
-    model = Model(*one_head(job.net, card, first), package, device=plan.device)
-    return Run(directory, plan, model, scores, split)
+    return Run(directory, plan, Model(job.net, card, package, device=plan.device), scores, split, heads)
+
+
+def scores_of(scores: Scores, heads: Mapping[str, Scores], data: Dataset, split: str) -> tuple[PackageScores, ...]:
+    """What a package records: one entry, or one per head."""
+    each = heads.items() if heads else [(None, scores)]
+    images = len(data.split(split))
+    return tuple(
+        PackageScores.of(found, dataset=data.name, split=split, images=images, head=name) for name, found in each
+    )
 
 
 def _recipe(job: Job) -> NetworkRecipe:

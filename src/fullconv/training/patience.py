@@ -8,6 +8,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import EarlyStopping
 
+from fullconv.counted import counted
+
 
 class Patience(EarlyStopping):
     """Ends training after so many validations without a better mean IoU; a run that it ended stays ended when resumed.
@@ -29,5 +31,4 @@ class Patience(EarlyStopping):
         super().on_validation_end(trainer, task)
         if self.wait_count >= self.patience:
             best = float(self.best_score)
-            count = "1 validation" if self.wait_count == 1 else f"{self.wait_count} validations"
-            self._say(f"No mean IoU above {best:.3f} in {count}: training ends here.")
+            self._say(f"No mean IoU above {best:.3f} in {counted(self.wait_count, 'validation')}: training ends here.")

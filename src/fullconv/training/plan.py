@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fullconv.counted import counted
+from fullconv.data.augmentation import Augmentation
 from fullconv.errors import PlanError
 from fullconv.prediction.model import usable_device
 from fullconv.training.settings.experiment import Experiment, Plan
@@ -80,6 +82,8 @@ def resolve(experiment: Experiment, data: TrainingSet) -> Plan:
         "validate_every": min(every, epochs),
         "workers": default_workers(experiment.devices) if experiment.workers is None else experiment.workers,
     }
+    if isinstance(experiment.regime, Patchwise) and experiment.regime.origins == "grid":
+        decided["augmentation"] = Augmentation.as_it_lies(experiment.augmentation)
     plan = Plan.model_validate(experiment.model_dump() | decided)
     check_processes(plan)
     return plan
@@ -93,7 +97,7 @@ def check_processes(plan: Plan) -> None:
     """
     here = torch.cuda.device_count() if plan.device == "cuda" else plan.devices
     if plan.devices > here:
-        problem = f"{plan.devices} GPUs are asked for and {here} are here"
+        problem = f"{counted(plan.devices, 'GPU')} asked for, and {here or 'none'} here"
         raise PlanError(problem, where="devices", remedy=f"ask for {here}")
     processes = plan.devices * plan.nodes
     if plan.batch_size < processes:

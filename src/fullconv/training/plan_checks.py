@@ -7,7 +7,8 @@ from torch import nn
 from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
 from fullconv.networks.score_grid import ScoreGrid
-from fullconv.training.engine import weights_of
+from fullconv.training.head_weights import weights_of
+from fullconv.training.heads import tables_of
 from fullconv.training.settings.experiment import Plan
 from fullconv.training.settings.regimes import Patchwise
 
@@ -62,6 +63,8 @@ def check_classes(plan: Plan, data: Dataset) -> None:
     Raises:
         PlanError: a factor is for no class, or there is no class that patches could be drawn around.
     """
+    if plan.heads is not None:
+        tables_of(plan.heads, data.classes)
     weights_of(plan, data)
     around = plan.regime.around if isinstance(plan.regime, Patchwise) else "uniform"
     there = int((data.statistics.pixels("train") > 0).sum())

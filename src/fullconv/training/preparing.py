@@ -15,9 +15,11 @@ from fullconv.data.description import FILE_NAME
 from fullconv.data.folds import fold_of
 from fullconv.errors import PackageError, PlanError
 from fullconv.files import read_document, validate_document
-from fullconv.networks.catalogue import build_network, parse_name
+from fullconv.networks.catalogue import build_network, check_name, parse_name
+from fullconv.networks.checkpointing import set_checkpointing
 from fullconv.networks.own_file import (
     COPY,
+    OwnFile,
     OwnNetwork,
     absolute_name,
     copied_name,
@@ -43,32 +45,60 @@ from fullconv.training.transfer_record import recorded_transfer
 from fullconv.workspace import Workspace
 
 
-def experiment_for(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
-    """What was asked for with the settings laid over it, and the data; paths are made absolute."""
+def asked_for(source: Any, settings: Mapping[str, Any]) -> Experiment:
+    """What was asked for with the settings laid over it, checked as far as that goes before any data is looked at.
+
+    Args:
+        source: a dataset, its name or path, an `Experiment`, or the path of an experiment.yaml.
+        settings: fields of `Experiment`.
+
+    Raises:
+        PlanError: a field is unknown, or its value is not allowed.
+        NetworkError: there is no network of that name, or no such file.
+
+    >>> asked_for("streets", {"optimization": {"lr": 0.1}})
+    Traceback (most recent call last):
+    fullconv.errors.PlanError: the experiment: optimization.lr: there is no such field; perhaps \
+    optimization.learning_rate is meant.
+    """
     if isinstance(source, Dataset):
-        data, asked = source, {"dataset": stored_dataset(source, home)}
+        asked: dict[str, Any] = {"dataset": source.name}
+    elif isinstance(source, Experiment):
+        asked = source.model_dump(mode="json")
+    elif Path(source).suffix in (".yaml", ".yml") and Path(source).name != FILE_NAME:
+        asked = read_document(Path(source), Experiment, PlanError).model_dump(mode="json")
+        if is_own_file(asked["network"]) and (Path(source).parent / COPY).is_file():  # a run's plan, to run again
+            asked["network"] = copied_name(asked["network"], Path(source).parent)
     else:
-        if isinstance(source, Experiment):
-            asked = source.model_dump(mode="json")
-        elif Path(source).suffix in (".yaml", ".yml") and Path(source).name != FILE_NAME:
-            asked = read_document(Path(source), Experiment, PlanError).model_dump(mode="json")
-            if is_own_file(asked["network"]) and (Path(source).parent / COPY).is_file():  # a run's plan, to run again
-                asked["network"] = copied_name(asked["network"], Path(source).parent)
-        else:
-            asked = {"dataset": str(source)}
-        data = Dataset.load(asked["dataset"], home)
-        path = description_path(asked["dataset"], home).absolute()
-        asked["dataset"] = path.parent.name if path.parent.parent == home.datasets else str(path)
+        asked = {"dataset": str(source)}
     if "dataset" in settings:
         raise PlanError("the dataset is given already", where="dataset", remedy="leave it out of the settings")
     asked = with_recipe(asked, settings)
     experiment = validate_document(overlaid(asked, settings), Experiment, where="the experiment", error=PlanError)
-    if experiment.weights not in NAMED_WEIGHTS:
-        weights = _found_weights(experiment.weights, home)
-        experiment = experiment.model_copy(update={"weights": str(weights.expanduser().absolute())})
     if is_own_file(experiment.network):
-        experiment = experiment.model_copy(update={"network": absolute_name(experiment.network)})
-    return experiment, held_out(experiment, data)
+        OwnFile.read(experiment.network)  # it is there; nothing of it runs yet
+    else:
+        check_name(experiment.network)
+    return experiment
+
+
+def experiment_for(source: Any, settings: Mapping[str, Any], home: Workspace) -> tuple[Experiment, Dataset]:
+    """What was asked for with the settings laid over it, and the data; paths are made absolute."""
+    experiment = asked_for(source, settings)
+    if isinstance(source, Dataset):
+        data = held_out(experiment, source)
+        name = stored_dataset(source, home)
+    else:
+        whole = Dataset.load(experiment.dataset, home)
+        data = held_out(experiment, whole)
+        path = description_path(experiment.dataset, home).absolute()
+        name = path.parent.name if path.parent.parent == home.datasets else str(path)
+    changes = {"dataset": name}
+    if experiment.weights not in NAMED_WEIGHTS:
+        changes["weights"] = str(_found_weights(experiment.weights, home).expanduser().absolute())
+    if is_own_file(experiment.network):
+        changes["network"] = absolute_name(experiment.network)
+    return experiment.model_copy(update=changes), data
 
 
 def readied(experiment: Experiment, data: Dataset) -> tuple[Plan, AnyFCN, ScoreGrid, TransferReport]:
@@ -123,17 +153,21 @@ def _found_weights(weights: str, home: Workspace) -> Path:
 
 def network_of(plan: Experiment, data: Dataset, run: Path | None = None) -> AnyFCN:
     """The network with its start values; one of the user's own comes from the copy in the run, if there is a run."""
+    net: AnyFCN
     lightning.seed_everything(plan.seed, verbose=False)
     classes, channels = len(data.classes), data.channels
     if plan.heads is not None:
         if is_own_file(plan.network):
             remedy = "leave heads out, or choose a network of the catalogue"
             raise PlanError("a network from a Python file has one head", where="heads", remedy=remedy)
-        return build_network(plan.network, classes=class_counts(plan.heads, data.classes), channels=channels)
-    if is_own_file(plan.network):
+        net = build_network(plan.network, classes=class_counts(plan.heads, data.classes), channels=channels)
+    elif is_own_file(plan.network):
         name = plan.network if run is None else copied_name(plan.network, run)
-        return own_network(name, classes=classes, channels=channels)
-    return build_network(plan.network, classes=classes, channels=channels)
+        net = own_network(name, classes=classes, channels=channels)
+    else:
+        net = build_network(plan.network, classes=classes, channels=channels)
+    set_checkpointing(net, plan.checkpointing)
+    return net
 
 
 def transfer_of(plan: Plan, net: AnyFCN, data: Dataset) -> TransferReport:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning
@@ -21,7 +22,7 @@ from fullconv.training.metrics_file import MetricsFile
 from fullconv.training.settings.optimization import shown_rate
 from fullconv.training.status import Status, write_status
 from fullconv.training.task import SegmentationTask
-from fullconv.training.trackers import track_row
+from fullconv.training.trackers import Trackers
 
 HEARTBEAT_SECONDS = 2.0
 ROWS_IN_AN_EPOCH = 5
@@ -40,7 +41,7 @@ class RunRecorder(Callback):
         status: as it stands when training starts.
         display: shows progress.
         batch_size: views in a step, of all processes together.
-        heads: of groups of classes.
+        heads: further heads, with the names of their classes.
         processes: all measure, the first one writes.
     """
 
@@ -53,7 +54,7 @@ class RunRecorder(Callback):
         *,
         batch_size: int,
         processes: Processes,
-        heads: Sequence[str] = (),
+        heads: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.run = run
         self.names = tuple(names)
@@ -61,8 +62,11 @@ class RunRecorder(Callback):
         self.display = display
         self.batch_size = batch_size
         self.processes = processes
-        self.metrics = MetricsFile(run / "metrics.csv", names, heads)
+        self.heads = dict(heads)
+        self.metrics = MetricsFile(run / "metrics.csv", names, list(heads))
         self.measured: dict[str, Measured] = {}
+        self.measured_heads: dict[str, dict[str, Scores]] = {name: {} for name in heads}
+        self.trackers = Trackers()
         self.stop_requested = False
         self.terminated = False
         self._beat = 0.0
@@ -84,7 +88,7 @@ class RunRecorder(Callback):
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
         if self.processes.first:
             done = trainer.global_step // self._steps_per_epoch(trainer)
-            self.metrics.start(last_step=trainer.global_step, last_epoch=done)
+            self.trackers.begin(cut=lambda: self.metrics.start(last_step=trainer.global_step, last_epoch=done))
         self._total = int(trainer.max_epochs or 1) * self._steps_per_epoch(trainer)
         self._first = trainer.global_step
         self._began = time.monotonic()
@@ -98,6 +102,8 @@ class RunRecorder(Callback):
         self._mark = time.monotonic()
         task.losses["train"].clear()
         task.train_confusion.reset()
+        for confusion in task.head_confusions["train"].values():
+            confusion.reset()
 
     def on_train_batch_start(self, trainer: lightning.Trainer, task: Any, batch: Any, batch_idx: int) -> None:
         self._waited += time.monotonic() - self._mark
@@ -151,8 +157,14 @@ class RunRecorder(Callback):
             row["images_per_second"] = self._images / self._seconds
             row["loader_wait"] = self._waited / self._seconds
         per_class = {f"iou_{name}": float(value) for name, value in zip(self.names, scores.iou, strict=True)}
-        groups = {f"mean_iou_{name}": value for name, value in task.group_scores().items()} if split == "val" else {}
-        self._row(trainer, split=split, **row, **per_class, **groups)
+        further = {
+            name: Scores.from_confusion(found, self.heads[name]) for name, found in task.head_counts(split).items()
+        }
+        self._row(
+            trainer, split=split, **row, **per_class, **{f"mean_iou_{n}": one.mean_iou for n, one in further.items()}
+        )
+        for name, one in further.items():
+            self.measured_heads[name][split] = one
         self.measured[split] = Measured(row["loss"], scores)
         confusion.reset()
         task.losses[split].clear()
@@ -166,7 +178,7 @@ class RunRecorder(Callback):
         known = {name: value for name, value in values.items() if value is not None and value == value}
         if self.processes.first:
             self.metrics.append({"step": trainer.global_step, "epoch": self._epoch(trainer), **known})
-            track_row(trainer.loggers, known, split=str(values["split"]), step=trainer.global_step)
+            self.trackers.tell(known, split=str(values["split"]), step=trainer.global_step)
 
     @staticmethod
     def _steps_per_epoch(trainer: lightning.Trainer) -> int:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from fullconv.counted import counted
 from fullconv.errors import NetworkError, PackageError
 from fullconv.geometry.meta_values import bands_of
 from fullconv.networks.backbones import without_weights
@@ -67,7 +68,7 @@ def reuse(net: AnyFCN, network: str, directory: Path, names: Sequence[str]) -> T
                 if len(rows) == len(names) == len(card.classes):
                     copied.append(name)
                 else:
-                    adapted.append((name, f"{len(rows)} of {len(names)} classes, by name"))
+                    adapted.append((name, f"{len(rows)} of {counted(len(names), 'class')}, by name"))
         elif found.shape == value.shape:
             values[name] = found
             copied.append(name)

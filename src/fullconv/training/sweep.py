@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.errors import PlanError
 from fullconv.files import read_yaml
-from fullconv.training.distribution.processes import here
+from fullconv.training.axes import axes_of, put, wrong_values
+from fullconv.training.distribution.processes import Processes, from_first, launched
 from fullconv.training.finished import Run, finished_run
 from fullconv.training.fit import plan_run, resume, train
 from fullconv.training.group_runs import GroupRun, run_for, runs_of
 from fullconv.training.group_summary import Sweep, summed_up
-from fullconv.training.preparing import experiment_for
-from fullconv.training.settings.experiment import Experiment
+from fullconv.training.preparing import asked_for, experiment_for
 from fullconv.training.settings.recipes import overlaid
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace, checked_name
@@ -44,20 +42,6 @@ class PlannedSweep:
     axes: dict[str, list[Any]]
     runs: tuple[Path, ...]
     made: tuple[Path, ...]
-
-
-def axes_of(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Settings that are given as a list where a plan takes one value, by path; folds are such an axis too.
-
-    >>> axes_of({"network": ["fcn8s-vgg16", "fcn4s-vgg16"], "crop": [64, 64], "optimization": {"weight_decay": [0, 1]}})
-    {'network': ['fcn8s-vgg16', 'fcn4s-vgg16'], 'optimization.weight_decay': [0, 1]}
-    >>> axes_of({"folds": 3})
-    {'fold': [1, 2, 3]}
-    """
-    found = {".".join(path): value for path, value in _lists(settings, ()) if _is_axis(settings, path, value)}
-    if isinstance(settings.get("folds"), int) and settings.get("fold") is None:
-        found["fold"] = list(range(1, settings["folds"] + 1))
-    return found
 
 
 def sweep(
@@ -95,16 +79,14 @@ def sweep(
     if network is not None:
         asked["network"] = list(network) if not isinstance(network, str) else network
     dataset, asked = spelled_out(dataset, asked)
-    axes = axes_of(asked)
+    axes, wanted = axes_of(asked), runs_asked_for(dataset, asked)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
-    if here().count > 1:
-        remedy = "start it once, with --devices for several processes on this machine"
-        raise PlanError("a group of runs cannot be started by several processes", where="the sweep", remedy=remedy)
     name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
-    known = runs_of(home, name)
-    runs = [_one(dataset, chosen, known, home, quiet=quiet) for chosen in _combinations(asked, axes, name)]
-    return summed_up(Sweep(name, axes, tuple(runs), home.groups / name), home, quiet=quiet)
+    with launched() as processes:
+        known = runs_of(home, name) if processes.first else []
+        runs = tuple(_one(dataset, chosen | {"group": name}, known, home, processes, quiet=quiet) for chosen in wanted)
+        return summed_up(Sweep(name, axes, runs, home.groups / name), home, processes, quiet=quiet)
 
 
 def plan_sweep(
@@ -125,7 +107,8 @@ def plan_sweep(
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
     name = checked_name(group or settings.get("group") or _group_name(dataset, axes))
     known = runs_of(workspace, name)
-    wanted = [(chosen, experiment_for(dataset, chosen, workspace)) for chosen in _combinations(settings, axes, name)]
+    every = [chosen | {"group": name} for chosen in runs_asked_for(dataset, settings)]
+    wanted = [(chosen, experiment_for(dataset, chosen, workspace)) for chosen in every]
     runs, made = [], []
     try:
         for chosen, asked in wanted:
@@ -141,13 +124,33 @@ def plan_sweep(
     return PlannedSweep(name, axes, tuple(runs), tuple(made))
 
 
-def _combinations(asked: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], group: str) -> Iterator[Settings]:
-    """The settings of every run."""
+def runs_asked_for(dataset: Dataset | str | Path, settings: Mapping[str, Any]) -> list[Settings]:
+    """The settings of every run, each checked before anything is read; one alone where nothing is a list of values.
+
+    Args:
+        dataset, settings: from `spelled_out`.
+
+    Raises:
+        PlanError: a field is unknown, or one of its values is not allowed.
+
+    >>> [run["seed"] for run in runs_asked_for("streets", {"seed": [4, 5], "crop": [64, 64]})]
+    [4, 5]
+    >>> runs_asked_for("streets", {"seed": [4, "five"]})
+    Traceback (most recent call last):
+    fullconv.errors.PlanError: the experiment: seed: 'five' is not a whole number; give one.
+    """
+    axes = axes_of(settings)
+    found = []
     for values in product(*axes.values()):
-        chosen = deepcopy(dict(asked)) | {"group": group}
+        chosen = deepcopy(dict(settings))
         for path, value in zip(axes, values, strict=True):
-            _put(chosen, path.split("."), value)
-        yield chosen
+            put(chosen, path.split("."), value)
+        checked = deepcopy(chosen)
+        for place, value in wrong_values(chosen):
+            put(checked, place, value)
+        asked_for(dataset, checked)
+        found.append(chosen)
+    return found
 
 
 def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tuple[Dataset | str | Path, Settings]:
@@ -168,54 +171,28 @@ def spelled_out(source: Dataset | str | Path, settings: Mapping[str, Any]) -> tu
 
 
 def _one(
-    dataset: Dataset | str | Path, chosen: Settings, known: Sequence[GroupRun], home: Workspace, *, quiet: bool
+    dataset: Dataset | str | Path,
+    chosen: Settings,
+    known: Sequence[GroupRun],
+    home: Workspace,
+    processes: Processes,
+    *,
+    quiet: bool,
 ) -> Run:
-    """The run of one combination: done before, continued, or new."""
-    directory = run_for(*experiment_for(dataset, chosen, home), known) if known else None
-    if directory is None:
+    """The run of one combination: done before, continued, or new, as the first of several processes finds it."""
+
+    def begun() -> tuple[Path, bool] | None:
+        directory = run_for(*experiment_for(dataset, chosen, home), known) if known else None
+        return None if directory is None else (directory, read_status(directory).state == "done")
+
+    found = from_first(processes, begun)
+    if found is None:
         return train(dataset, workspace=home, quiet=quiet, settings=chosen)
-    if read_status(directory).state == "done":
-        return finished_run(directory)
-    return resume(directory, workspace=home, quiet=quiet)
+    directory, is_done = found
+    return finished_run(directory) if is_done else resume(directory, workspace=home, quiet=quiet)
 
 
 def _group_name(dataset: Dataset | str | Path, axes: Mapping[str, Sequence[Any]]) -> str:
     called = dataset.name if isinstance(dataset, Dataset) else Path(dataset).stem
     parts = [called, *(path.rsplit(".", 1)[-1] for path in axes)]
     return "-".join("".join(letter if letter.isalnum() else "_" for letter in part) for part in parts)[:90]
-
-
-def _lists(settings: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _lists(value, (*path, name))
-        elif isinstance(value, list | tuple) and value:
-            yield (*path, name), list(value)
-
-
-def _is_axis(settings: Mapping[str, Any], path: tuple[str, ...], values: list[Any]) -> bool:
-    """Whether a plan refuses the list and takes each of its values."""
-    return not _taken(settings, path, values) and all(_taken(settings, path, value) for value in values)
-
-
-def _taken(settings: Mapping[str, Any], path: tuple[str, ...], value: Any) -> bool:
-    """Whether a setting may have this value, beside the plain settings of its sections."""
-    whole: Settings = {}
-    place, beside = whole, settings
-    for name in path[:-1]:
-        beside = beside[name]
-        place[name] = {sibling: found for sibling, found in beside.items() if not isinstance(found, list | Mapping)}
-        place = place[name]
-    place[path[-1]] = value
-    try:
-        Experiment.model_validate({"dataset": "any"} | whole)
-    except ValidationError:
-        return False
-    return True
-
-
-def _put(settings: Settings, path: Sequence[str], value: Any) -> None:
-    *parents, last = path
-    for parent in parents:
-        settings = settings.setdefault(parent, {})
-    settings[last] = value

@@ -15,7 +15,7 @@ from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
 from fullconv.training.distribution.processes import sum_over
 from fullconv.training.heads import AnyObjective, HeadsObjective
-from fullconv.training.objective import Part
+from fullconv.training.objective import Objective, Part
 from fullconv.training.settings.optimization import Optimization, follow_rates, make_optimizer
 from fullconv.training.settings.policies import rate_at
 
@@ -56,10 +56,14 @@ class SegmentationTask(lightning.LightningModule):
         self.pretrained = pretrained
         self.train_confusion = ConfusionMatrix(classes=classes, ignore=objective.ignore)
         self.val_confusion = ConfusionMatrix(classes=classes, ignore=objective.ignore)
-        self.group_confusions: Any = nn.ModuleDict()
+        further: list[tuple[str, Objective]] = []
         if isinstance(objective, HeadsObjective):
-            for name, head in list(zip(objective.names, objective.each, strict=True))[1:]:
-                self.group_confusions[name] = ConfusionMatrix(classes=head.classes, ignore=head.ignore)
+            further = list(zip(objective.names, objective.each, strict=True))[1:]
+        self.head_confusions: dict[str, Any] = {}
+        for split in ("train", "val"):
+            matrices = {name: ConfusionMatrix(classes=head.classes, ignore=head.ignore) for name, head in further}
+            self.head_confusions[split] = matrices
+            self.add_module(f"{split}_head_confusions", nn.ModuleDict(matrices))
         self.losses: dict[str, list[torch.Tensor]] = {"train": [], "val": []}
         if pretrained and optimization.backbone == "frozen":
             self.net.features.requires_grad_(False)
@@ -98,12 +102,17 @@ class SegmentationTask(lightning.LightningModule):
             )
         if index % COUNTED_EVERY == 0:
             self.train_confusion.update(reading.scores.detach().contiguous(), reading.labels)
+            for confusion, one in zip(self.head_confusions["train"].values(), reading.further, strict=True):
+                confusion.update(one.scores.detach().contiguous(), one.labels)
         self.losses["train"].append(of_all)
         return loss * self._share(index)
 
     def on_train_start(self) -> None:
         """A checkpoint brings the rates that it was made with; the plan may have other ones by now."""
         self.train()  # Lightning leaves every module in the mode that it came in
+        several = self.trainer.world_size > 1
+        for head in self.objective.each if isinstance(self.objective, HeadsObjective) else [self.objective]:
+            head.across = several
         follow_rates(self.trainer.optimizers[0], self.lr_schedulers(), self._rates)
 
     def _share(self, index: int) -> float:
@@ -123,8 +132,8 @@ class SegmentationTask(lightning.LightningModule):
         images = (batch.labels != self.objective.ignore).flatten(1).any(1).sum().to(part.total.dtype)
         self.losses["val"].append(torch.stack([part.total, part.count, images.expand_as(part.total)]).double())
         if isinstance(self.objective, HeadsObjective):
-            own = self.objective.labels(batch.labels)
-            for confusion, found, truth in zip(self.group_confusions.values(), scores[1:], own[1:], strict=True):
+            own, matrices = self.objective.labels(batch.labels), self.head_confusions["val"].values()
+            for confusion, found, truth in zip(matrices, scores[1:], own[1:], strict=True):
                 confusion.update(found.contiguous(), truth)
             scores = scores[0]
         first: torch.Tensor = scores
@@ -158,14 +167,14 @@ class SegmentationTask(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log("val/mean_iou", _mean_iou(self.val_confusion), logger=False)
 
-    def group_scores(self) -> dict[str, float]:
-        """Mean IoU of every head but the first over the validation images, counted anew from here on.
+    def head_counts(self, split: str) -> dict[str, torch.Tensor]:
+        """Confusion counts of every head but the first over the images of a split, counted anew from here on.
 
         Every process calls it, and all get the same.
         """
         found = {}
-        for name, confusion in self.group_confusions.items():
-            found[name] = float(_mean_iou(confusion))
+        for name, confusion in self.head_confusions[split].items():
+            found[name] = confusion.compute()
             confusion.reset()
         return found
 

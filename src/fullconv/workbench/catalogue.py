@@ -1,4 +1,4 @@
-"""The catalogue: what datasets, runs, models and weights there are, read from their directories and kept in the database.
+"""The catalogue: what datasets, runs, models and weights there are, read from their directories, kept in a database.
 
 The directories hold the truth. `refresh` looks at the time stamps of the files that matter and reads again what
 changed, so that what the shell did is seen here a moment later; `rebuild` forgets everything and reads all.

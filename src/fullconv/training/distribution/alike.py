@@ -13,22 +13,16 @@ from fullconv.training.distribution.processes import Processes, sum_over
 
 
 class KeptAlike(Callback):
-    """Batch norm's running statistics are their mean over all processes after every step; each has its own dropout.
+    """Batch norm's running statistics are their mean over all processes after every step.
 
     On GPUs synchronised batch norm has equal statistics already, frozen batch norm everywhere.
 
     Args:
         processes: how many, and which this is.
-        seed: of the run.
     """
 
-    def __init__(self, processes: Processes, *, seed: int) -> None:
+    def __init__(self, processes: Processes) -> None:
         self.processes = processes
-        self.seed = seed
-
-    def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        if not self.processes.first:
-            torch.manual_seed(self.seed + self.processes.rank)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, *rest: Any) -> None:
         average_statistics(task.net, self.processes.count)

@@ -27,6 +27,11 @@ Settings = TypeVar("Settings", bound=Experiment)
 LONGEST_WAIT = timedelta(hours=2)
 """For the first process, which plans and prepares the samples while the others wait."""
 
+_JOINED: list[Processes] = []
+"""The processes of `launched`, while it lasts."""
+_TALKS: list[dist.ProcessGroup] = []
+"""The group in which they tell each other what is no tensor, once there is one."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -100,13 +105,23 @@ class GroupEnvironment(ClusterEnvironment):
 
 @contextmanager
 def launched() -> Iterator[Processes]:
-    """The processes that torchrun, Slurm or Ray started, joined while it lasts; one alone where none of them did."""
+    """The processes that torchrun, Slurm or Ray started, joined while it lasts; one alone where none of them did.
+
+    Within another such time they stay joined: several runs, one after another, are of one group.
+    """
+    if _JOINED:
+        yield _JOINED[-1]
+        return
     found = here()
     if found.count == 1:
         yield found
         return
     with joined(found, cuda=torch.cuda.is_available()):
-        yield found
+        _JOINED.append(found)
+        try:
+            yield found
+        finally:
+            _JOINED.pop()
 
 
 def here() -> Processes:
@@ -146,6 +161,7 @@ def joined(processes: Processes, *, cuda: bool, meeting: str = "env://") -> Iter
     try:
         yield
     finally:
+        _TALKS.clear()
         dist.destroy_process_group()
 
 
@@ -157,14 +173,16 @@ def from_first(processes: Processes, make: Callable[[], Value]) -> Value:
     """
     if processes.count == 1:
         return make()
-    talk = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
-    assert isinstance(talk, dist.ProcessGroup)  # all processes are in it
+    if not _TALKS:
+        talk = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        assert isinstance(talk, dist.ProcessGroup)  # all processes are in it
+        _TALKS.append(talk)
     said: list[Any] = [False, None]
     try:
         if processes.first:
             said = [True, make()]
     finally:
-        dist.broadcast_object_list(said, group=talk)
+        dist.broadcast_object_list(said, group=_TALKS[0])
     made, value = said
     if not made:
         raise FullconvError("the first process could not begin", remedy="see what it says")

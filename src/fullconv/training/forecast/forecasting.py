@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import TransferReport
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.forecast.fallback import Fallback, fallback_for
-from fullconv.training.forecast.memory import StepMemory, memory_of
+from fullconv.training.forecast.memory import MemoryForecast, StepMemory, memory_of
 from fullconv.training.forecast.room import SHARE, free_memory
+from fullconv.training.forecast.several import Several, one_of, processes_of, several, sharing, together
 from fullconv.training.forecast.trial import OutOfMemory, Trial, try_out
 from fullconv.training.job import Job
 from fullconv.training.loaders import views_in_epoch
@@ -39,6 +40,8 @@ LONGEST_CHECK_SECONDS = 240.0
 CHECKED_STEPS = 6
 """What a short trial costs, in steps and what goes with them."""
 SMALLER = 0.85
+MOST_FALLBACKS = 3
+"""How many times a fall-back that took more than was forecast is replaced by a smaller one."""
 REPORT_SECONDS = 3.0
 """What report and package take on two cores, whatever the run."""
 
@@ -73,15 +76,18 @@ class Forecast:
     Args:
         plan: with nothing left open.
         recommended: the plan that fits: the same, or with the fall-back's settings.
-        batches: memory for a number of batch sizes, the plan's among them; empty where shapes alone do not tell it.
+        batches: memory of a process for a number of views in each step, the plan's among them; empty where shapes
+            alone do not tell it.
         unknown: why they do not.
         free: bytes that a run may take.
-        loader: bytes of the loader's processes.
-        largest_batch: that fits, 0 for none; at most as many as there are training views.
+        loader: bytes of the loader's processes, of each that trains.
+        largest_batch: that fits, of all processes together, 0 for none; at most about as many as there are training
+            views.
         checked: one real step of that batch was done, and its peak is `peak`.
-        fallback: where the plan's batch does not fit.
+        fallback: where the plan's batch does not fit; its batch is that of one process.
         trial: real steps of the recommended plan; none where they were not wanted, or memory did not suffice.
-        times: from those.
+        times: from those; of several processes extrapolated, with the lesser efficiency of `several`.
+        several: where several processes train together.
         steps: of the optimiser in an epoch.
         stride: of the finest scores.
         ceiling: best mean IoU that this stride allows on the dataset; none where it was not measured.
@@ -102,6 +108,7 @@ class Forecast:
     fallback: Fallback | None
     trial: Trial | None
     times: Times | None
+    several: Several | None
     steps: int
     images: Mapping[str, int]
     stride: int
@@ -118,8 +125,8 @@ class Forecast:
 
     @property
     def room(self) -> int:
-        """Bytes for the training process."""
-        return round(SHARE * self.free) - self.loader
+        """Bytes for a training process."""
+        return round(SHARE * self.free / sharing(self.plan)) - self.loader
 
     @property
     def fits(self) -> bool | None:
@@ -146,6 +153,7 @@ class Forecast:
             },
             "trial": None if self.trial is None else asdict(self.trial),
             "times": None if self.times is None else asdict(self.times),
+            "processes": None if self.several is None else asdict(self.several),
             "steps_per_epoch": self.steps,
             "images": dict(self.images),
             "stride": self.stride,
@@ -201,6 +209,9 @@ def swept_rate(plan: Plan, dataset: Dataset | str | Path, *, workspace: Workspac
     from fullconv.training.preparing import readied
     from fullconv.training.rate_finder import find_learning_rate
 
+    one = one_of(plan)  # which takes the step of all, part by part
+    steps = plan.optimization.model_copy(update={"accumulate": plan.optimization.accumulate * processes_of(plan)})
+    plan = one.model_copy(update={"optimization": steps})
     settings = plan.model_dump(mode="json", exclude={"dataset"})
     with _asked_for(dataset, settings, workspace) as (experiment, data), tempfile.TemporaryDirectory() as folder:
         wanted, net, grid, report = readied(experiment, data)
@@ -251,29 +262,41 @@ def forecast_of(
     """
     free = free_memory(plan.device) if memory is None else round(memory * 2**30)
     loader = 0 if plan.device == "cuda" else (plan.workers + min(1, plan.workers)) * WORKER
-    room = round(SHARE * free) - loader
-    told = memory_of(plan, data, net, grid, pretrained=report.pretrained)
+    one, count = one_of(plan), processes_of(plan)
+    room = round(SHARE * free / sharing(plan)) - loader
+    told = memory_of(one, data, net, grid, pretrained=report.pretrained)
     views = views_in_epoch(data.train, plan, grid)
     unknown: str | None = None
     batches: tuple[StepMemory, ...] = ()
     largest: int | None = None
     fallback: Fallback | None = None
     try:
-        batches = tuple(told.of(size) for size in sorted({plan.batch_size, *BATCHES}))
-        largest = told.largest_batch(room, most=min(LARGEST_BATCH, views))
-        if told.of(plan.batch_size).total > room:
-            fallback = fallback_for(plan, told, room, batch_norm=_has_batch_norm(net, plan))
+        batches = tuple(told.of(size) for size in sorted({one.batch_size, *BATCHES}))
+        largest = told.largest_batch(room, most=min(LARGEST_BATCH, ceil(views / count)))
+        if told.of(one.batch_size).total > room:
+            fallback = fallback_for(one, told, room, batch_norm=_has_batch_norm(net, plan))
     except NetworkError as problem:
         unknown = problem.problem
-    recommended = plan if fallback is None else fallback.applied(plan)
+    fitting = one if fallback is None else fallback.applied(one)
     tried = None
     if trial and (fallback is None or fallback.fits):
-        tried = _tried(recommended, data)
+        tried = _tried(fitting, data, sharing(plan))
+    if trial and fallback is not None and fallback.fits and not _stays_within(tried, room):
+        fallback, tried = _smaller_fallback(one, told, tried, data, room, batch_norm=_has_batch_norm(net, plan))
+        fitting = fallback.applied(one)
+    recommended = together(fitting, plan)
     checked, peak = False, None
     if tried is not None and largest:
-        here = largest if memory is None else min(largest, told.largest_batch(round(SHARE * free_memory(plan.device))))
+        here = (
+            largest
+            if memory is None
+            else min(largest, told.largest_batch(round(SHARE * free_memory(plan.device) / sharing(plan))))
+        )
         if here == largest:
-            largest, checked, peak = _checked(recommended, data, largest, tried, room)
+            largest, checked, peak = _checked(fitting, data, largest, tried, room)
+    total = fallback.total if fallback else None if unknown else told.of(one.batch_size).total
+    step = None if tried is None else tried.step
+    group = several(recommended, net, total=total, loader=loader, step=step)
     batches_in_epoch = ceil(views / recommended.batch_size)
     return Forecast(
         plan=plan,
@@ -282,12 +305,13 @@ def forecast_of(
         unknown=unknown,
         free=free,
         loader=loader,
-        largest_batch=largest,
+        largest_batch=None if largest is None else largest * count,
         checked=checked,
         peak=peak,
         fallback=fallback,
         trial=tried,
-        times=None if tried is None else times_of(tried, recommended, data, batches_in_epoch),
+        times=None if tried is None else times_of(tried, recommended, data, batches_in_epoch, group),
+        several=group,
         steps=ceil(batches_in_epoch / recommended.optimization.accumulate),
         images={name: len(data.split(name)) for name in ("train", "val", "test")},
         stride=net.stride,
@@ -299,14 +323,19 @@ def forecast_of(
     )
 
 
-def times_of(tried: Trial, plan: Plan, data: Dataset, batches: int) -> Times:
+def times_of(tried: Trial, plan: Plan, data: Dataset, batches: int, group: Several | None = None) -> Times:
     """Seconds of a whole run, from a few steps of it.
 
     Args:
+        tried: of the run, or of one of its processes with its share of the batch.
         batches: in an epoch.
+        group: the processes, where there are several.
     """
+    count = 1
+    if group is not None and group.efficiency is not None:
+        tried, count = replace(tried, step=tried.step / group.efficiency[0]), group.count
     epoch = batches * tried.step + tried.between
-    validation = len(data.val) * tried.validation
+    validation = ceil(len(data.val) / count) * tried.validation
     evaluation = len(data.test or data.val) * tried.validation + REPORT_SECONDS
     preparation = (len(data.train) + len(data.val)) * tried.preparation
     validations = plan.epochs // plan.validate_every + (plan.epochs % plan.validate_every > 0)
@@ -314,9 +343,9 @@ def times_of(tried: Trial, plan: Plan, data: Dataset, batches: int) -> Times:
     return Times(tried.step, epoch, validation, preparation, tried.start, evaluation, run)
 
 
-def _tried(plan: Plan, data: Dataset) -> Trial | None:
+def _tried(plan: Plan, data: Dataset, sharing: int) -> Trial | None:
     try:
-        return try_out(plan, data)
+        return try_out(plan, data, sharing=sharing)
     except OutOfMemory:
         return None
 
@@ -335,6 +364,27 @@ def _checked(plan: Plan, data: Dataset, batch: int, tried: Trial, room: int) -> 
             return batch, found.peak is not None, found.peak
         batch = max(plan.batch_size, min(int(SMALLER * batch), int(batch * room / found.peak)))
     return plan.batch_size, tried.peak is not None, tried.peak
+
+
+def _stays_within(tried: Trial | None, room: int) -> bool:
+    """Whether real steps took no more than there is, as far as that was measured."""
+    return tried is not None and (tried.peak is None or tried.peak <= room)
+
+
+def _smaller_fallback(
+    plan: Plan, told: MemoryForecast, tried: Trial | None, data: Dataset, room: int, *, batch_norm: bool
+) -> tuple[Fallback, Trial | None]:
+    """What fits where real steps of the first fall-back showed that it does not: the forecast is held to what it missed
+    by, and tried again."""
+    allowed = room
+    for _ in range(MOST_FALLBACKS):
+        over = SMALLER if tried is None or tried.peak is None else min(SMALLER, room / tried.peak)
+        allowed = round(allowed * over)
+        fallback = fallback_for(plan, told, allowed, batch_norm=batch_norm)
+        tried = _tried(fallback.applied(plan), data, sharing(plan)) if fallback.fits else None
+        if not fallback.fits or _stays_within(tried, room):
+            return fallback, tried
+    return fallback, tried
 
 
 def _has_batch_norm(net: nn.Module, plan: Plan) -> bool:

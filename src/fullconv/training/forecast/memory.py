@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import torch
@@ -18,11 +19,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fullconv.data.dataset import Dataset
 from fullconv.errors import NetworkError
+from fullconv.networks.checkpointing import divisible
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.engine import objective_of
-from fullconv.training.forecast.heap import held_at_most
+from fullconv.training.forecast.heap import LARGEST_IN_HEAP, held_at_most
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.forecast.storages import StorageLedger, collector_at_rest, on_shapes_alone, without_content
 from fullconv.training.heads import AnyObjective
@@ -32,6 +34,8 @@ TRACED_BATCHES = (2, 3)
 TRACED_STEPS = 2
 """The second has the optimiser's state from its beginning, and finds the heap as the first left it."""
 HEAP_FACTOR = 1.25
+CHURN_FACTOR = 2.0
+"""Fitted: of what comes and goes in the heap where stages are computed again, which leaves more gaps."""
 OVERHEAD = 16 * 2**20
 """Fitted: what torch holds over the laid-out blocks, see benchmarks/results/memory_plan.md."""
 CUDA_FACTOR = 1.1
@@ -121,7 +125,7 @@ class MemoryForecast:
 
     Args:
         net: of which only the shapes are used; it is left as it is.
-        plan: gives crop, loss, regime, optimiser, precision and device.
+        plan: gives crop, loss, regime, optimiser, precision, checkpointing and device.
         grid: of the network's scores.
         channels: bands of the images.
         classes: how many.
@@ -179,7 +183,7 @@ class MemoryForecast:
         activations = after - with_batch
         peak = _peak(events)
         moment = max(0, peak - before - batch - activations)
-        held = self._held(events, peak)
+        held = self._held(events, peak, events[: marks["step"]] if self.plan.checkpointing else None)
         beside = before + parts["average"]
         images = max(1, batch_size * self.plan.crop[0] * self.plan.crop[1] // (self.validated[0] * self.validated[1]))
         seen = self._validation.of(images)
@@ -192,7 +196,20 @@ class MemoryForecast:
 
     def with_crop(self, crop: tuple[int, int]) -> MemoryForecast:
         """The same for views of another size."""
-        plan = self.plan.model_copy(update={"crop": crop, "device": "cuda" if self.on_gpu else "cpu"})
+        return self._with(crop=crop)
+
+    @property
+    def gains_by_checkpointing(self) -> bool:
+        """Whether there are activations of a backbone that are kept now and could be computed again."""
+        frozen = self.pretrained and self.plan.optimization.backbone == "frozen"
+        return divisible(self.net) and not self.plan.checkpointing and not frozen
+
+    def with_checkpointing(self) -> MemoryForecast:
+        """The same where only the ends of the backbone's stages are kept for the backward pass."""
+        return self._with(checkpointing=True)
+
+    def _with(self, **changes: Any) -> MemoryForecast:
+        plan = self.plan.model_copy(update={"device": "cuda" if self.on_gpu else "cpu", **changes})
         facts = self.facts | {"dtype": self.dtype, "pretrained": self.pretrained, "validated": self.validated}
         other = MemoryForecast(self.net, plan, self.grid, **facts)
         other._validation = self._validation
@@ -219,12 +236,18 @@ class MemoryForecast:
     def _validation(self) -> _Trace:
         return _Trace.joined([self._traced(self._validate, count) for count in TRACED_BATCHES])
 
-    def _held(self, events: Sequence[tuple[int, int]], peak: int) -> int:
-        """What the allocator takes from the system for these blocks."""
+    def _held(
+        self, events: Sequence[tuple[int, int]], peak: int, lasting: Sequence[tuple[int, int]] | None = None
+    ) -> int:
+        """What the allocator takes from the system for these blocks; `lasting` ends with what stays all the time."""
         if self.on_gpu:
             return round(CUDA_FACTOR * peak) + CUDA_WORKSPACE
         heap, mapped = held_at_most(events)
-        return max(peak, round(HEAP_FACTOR * heap) + mapped) + OVERHEAD
+        grown = HEAP_FACTOR * heap
+        if lasting is not None:
+            stays = min(heap, _alive(lasting, at_most=LARGEST_IN_HEAP))
+            grown = stays + CHURN_FACTOR * (heap - stays)
+        return max(peak, round(grown) + mapped) + OVERHEAD
 
     def _traced(self, work: Callable[..., None], count: int) -> tuple[list[tuple[int, int]], dict[str, int]]:
         mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -287,15 +310,15 @@ def memory_of(plan: Plan, data: Dataset, net: AnyFCN, grid: ScoreGrid, *, pretra
     )
 
 
-def _alive(events: Sequence[tuple[int, int]]) -> int:
-    """Bytes alive at the end."""
+def _alive(events: Sequence[tuple[int, int]], *, at_most: float = inf) -> int:
+    """Bytes alive at the end, of blocks up to a size."""
     sizes: dict[int, int] = {}
     for number, size in events:
         if size < 0:
             sizes.pop(number)
         else:
             sizes[number] = size
-    return sum(sizes.values())
+    return sum(size for size in sizes.values() if size <= at_most)
 
 
 def _peak(events: Sequence[tuple[int, int]]) -> int:

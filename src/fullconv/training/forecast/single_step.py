@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fullconv.data.samples import Batch
+from fullconv.networks.checkpointing import set_checkpointing
 from fullconv.networks.normalization import Normalization
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.score_grid import ScoreGrid
@@ -20,7 +21,7 @@ class SingleStep:
 
     Args:
         net: laid out channels-last; trained in place.
-        plan: gives loss, regime, optimiser and precision.
+        plan: gives loss, regime, optimiser, precision and checkpointing.
         grid: of the network's scores.
         channels: bands of the images.
         classes: how many.
@@ -41,6 +42,7 @@ class SingleStep:
         objective: AnyObjective | None = None,
     ) -> None:
         self.plan = plan
+        set_checkpointing(net, plan.checkpointing)
         self.task = SegmentationTask(
             net,
             Normalization(scale=255.0, mean=(0.5,) * channels, std=(0.25,) * channels),

@@ -76,13 +76,14 @@ class OutOfMemory(Exception):
     """The steps needed more memory than there is."""
 
 
-def try_out(plan: Plan, data: Dataset, *, short: bool = False) -> Trial:
+def try_out(plan: Plan, data: Dataset, *, short: bool = False, sharing: int = 1) -> Trial:
     """Train as planned, on a few of the images, twice a few steps and a validation; nothing of it stays.
 
     Args:
         plan: what would run; its loader, workers, regime and precision are used as they are.
         data: all splits.
         short: as few steps as show the memory.
+        sharing: processes that will share the cores; the trial takes no more than the share of one.
 
     Raises:
         OutOfMemory: the process was ended for want of memory, or could not get any.
@@ -96,7 +97,9 @@ def try_out(plan: Plan, data: Dataset, *, short: bool = False) -> Trial:
     views = max(1, round(steps * plan.batch_size / len(train)))
     few = {"epochs": 2, "views": views, "validate_every": 1, "patience": None, "devices": 1, "nodes": 1, "loggers": ()}
     request = _Request(
-        plan.model_copy(update=few), data.subset([*train, *data.val.samples[:count]]), torch.get_num_threads()
+        plan.model_copy(update=few),
+        data.subset([*train, *data.val.samples[:count]]),
+        max(1, torch.get_num_threads() // sharing),
     )
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)

@@ -6,7 +6,9 @@ are the constants here; CamVid, coffee leaves and generated scenes trained with 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +79,11 @@ class Validation:
     predicted: tuple[float, ...]
     predicted_in_training: tuple[float, ...]
 
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Validation:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**entry | {split: SplitScores(**entry[split]) for split in ("train", "val")})  # type: ignore[operator]
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -134,11 +141,30 @@ class Course:
         return self.validations[-1].step / max(1, self.facts.steps)
 
 
+def validation_of(step: int, train: Measured, val: Measured) -> Validation:
+    """A validation from what was measured of both splits."""
+    scores = [
+        SplitScores(
+            float("nan") if found.loss is None else found.loss, found.scores.pixel_accuracy, found.scores.mean_iou
+        )
+        for found in (train, val)
+    ]
+    predicted, in_training = (
+        tuple(float(value) for value in found.scores.predicted_pixels / max(1, found.scores.pixels))
+        for found in (val, train)
+    )
+    return Validation(step, scores[0], scores[1], predicted, in_training)
+
+
+def can_be_judged(course: Course) -> bool:
+    """Whether there were steps enough; a single class is no segmentation to judge."""
+    early = not course.validations or course.validations[-1].step < STEPS_BEFORE_JUDGING
+    return not early and course.facts.commonest_accuracy < ALL_PIXELS
+
+
 def findings(course: Course) -> list[Finding]:
     """All that is wrong with a course; what follows from a worse thing is left out."""
-    if not course.validations or course.validations[-1].step < STEPS_BEFORE_JUDGING:
-        return []
-    if course.facts.commonest_accuracy >= ALL_PIXELS:  # a single class is no segmentation to judge
+    if not can_be_judged(course):
         return []
     stuck = one_class(course) or commonest_plateau(course)
     if stuck is not None:

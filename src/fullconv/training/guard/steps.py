@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fullconv.counted import counted
 from fullconv.training.guard.finding import Finding, in_order
 from fullconv.training.settings.loss_settings import Loss
 
@@ -29,27 +30,34 @@ LOWER_BY = 10.0
 def zero_score_loss(loss: Loss, classes: int) -> float | None:
     """The mean loss when all scores are zero; None where it is not the same for all labels.
 
+    Lovász is 1 − 1/classes then, for every class: all pixels of a class are wrong by that much, all others by less, and
+    the class is lost with the last of its own.
+
     Source: shared by all softmax losses; ln 21 = 3.0445 is where the reference nets for VOC stay when they are stuck.
 
-    >>> round(zero_score_loss(Loss(), 21), 4)
+    >>> round(zero_score_loss(Loss(terms="cross-entropy"), 21), 4)
     3.0445
+    >>> round(zero_score_loss(Loss(), 21), 4)
+    3.9969
     >>> zero_score_loss(Loss(terms="cross-entropy+dice"), 21) is None
     True
     """
-    if loss.reduction == "sum" or loss.denominator != "weights" or set(loss.terms) - {"cross-entropy", "focal"}:
+    flat, wrong = math.log(classes), 1 - 1 / classes
+    known: dict[str, float] = {"cross-entropy": flat, "focal": wrong**loss.focal_gamma * flat, "lovasz": wrong}
+    if loss.reduction == "sum" or loss.denominator != "weights" or set(loss.terms) - set(known):
         return None
-    flat = math.log(classes)
-    focal = (1 - 1 / classes) ** loss.focal_gamma * flat
-    return sum(share * (flat if name == "cross-entropy" else focal) for name, share in loss.terms.items())
+    return math.fsum(share * known[name] for name, share in loss.terms.items())
 
 
-def zero_scores(losses: Sequence[float], expected: float | None, *, classes: int, rate: float) -> Finding | None:
+def zero_scores(
+    losses: Sequence[float], expected: float | None, *, classes: int | Sequence[int], rate: float
+) -> Finding | None:
     """The loss stays at ln(classes), where it is when all scores are zero.
 
     Args:
         losses: of the last steps, oldest first.
-        expected: from `zero_score_loss`.
-        classes: how many.
+        expected: from `zero_score_loss`, summed over the heads.
+        classes: how many, or how many in each head.
         rate: the learning rate now.
     """
     if expected is None or len(losses) < RECENT or expected <= 0:
@@ -57,10 +65,10 @@ def zero_scores(losses: Sequence[float], expected: float | None, *, classes: int
     recent = losses[-RECENT:]
     if abs(math.fsum(recent) / RECENT - expected) > SAME_LOSS * expected:
         return None
-    sentence = (
-        f"the loss stays at {expected:.4f}, as when all {classes} scores of a pixel are zero "
-        f"(ln {classes} = {math.log(classes):.4f})"
-    )
+    counts = [classes] if isinstance(classes, int) else list(classes)
+    logs = f"{' + '.join(f'ln {count}' for count in counts)} = {math.fsum(map(math.log, counts)):.4f}"
+    which = "all scores of a pixel" if len(counts) > 1 else f"all {counts[0]} scores of a pixel"
+    sentence = f"the loss stays at {expected:.4f}, as when {which} are zero ({logs})"
     cause = f"the learning rate ({rate:.1e}) is far too small, or no gradient passes a layer that is all zero"
     remedies = ["a learning rate ten to a hundred times larger", "weights trained elsewhere (weights)"]
     return Finding("zero-scores", sentence, cause, in_order(remedies))
@@ -77,7 +85,7 @@ def still_weights(moved: float, *, steps: int, losses: Sequence[float], rate: fl
     """
     if steps < FEWEST_STEPS or moved >= NO_MOVEMENT:
         return None
-    sentence = f"the weights do not move: after {steps} steps they have changed by {moved:.0e} of their size"
+    sentence = f"the weights do not move: after {counted(steps, 'step')} they have changed by {moved:.0e} of their size"
     if losses and not any(losses):
         cause = "the loss is 0: no labelled pixel counts"
         return Finding("still-weights", sentence, cause, "look at the labels with fullconv data check")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning
@@ -19,11 +20,13 @@ from torch.nn.utils import get_total_norm
 from fullconv.data.dataset import Dataset
 from fullconv.data.samples import Batch
 from fullconv.errors import DataError, FullconvError, PlanError
+from fullconv.evaluation.scores import Scores
 from fullconv.training.checkpoints import go_back_to_best, last_checkpoint
 from fullconv.training.guard.data import different_classes, different_images, extreme, image_means, unusable
 from fullconv.training.guard.finding import Finding
+from fullconv.training.guard.heads import FurtherHeads, named
 from fullconv.training.guard.reading_faults import SampleError
-from fullconv.training.guard.scores import Course, Facts, Measured, SplitScores, Validation, findings
+from fullconv.training.guard.scores import Course, Facts, Measured, Validation, findings, validation_of
 from fullconv.training.guard.steps import (
     RECENT,
     has_diverged,
@@ -48,15 +51,28 @@ class Guard(Callback):
         steps: of the whole run.
         warn: says a sentence to the person and keeps it in status.json.
         measured: what the last validation measured, by split; `RunRecorder` fills it before the guard looks.
+        heads: the same of further heads.
     """
 
-    def __init__(self, job: Job, *, steps: int, warn: Callable[[str], None], measured: dict[str, Measured]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        steps: int,
+        warn: Callable[[str], None],
+        measured: dict[str, Measured],
+        heads: Mapping[str, Mapping[str, Scores]] = MappingProxyType({}),
+    ) -> None:
         self.job = job
         self.facts = facts_of(job, steps)
         self.warn = warn
         self.measured = measured
-        single = job.plan.heads is None
-        self.expected = zero_score_loss(job.plan.loss, len(job.data.classes)) if single else None
+        self.heads = heads
+        self.first_head = next(iter(job.plan.heads), None) if job.plan.heads else None
+        self.further = FurtherHeads(job.plan.heads, self.facts)
+        self.counts = [len(self.facts.classes), *(len(facts.classes) for facts in self.further.facts.values())]
+        expected = [zero_score_loss(job.plan.loss, count) for count in self.counts]
+        self.expected = None if None in expected else sum(filter(None, expected))
         self.said: list[str] = []
         self.validations: list[Validation] = []
         self.epoch_losses: list[float] = []
@@ -107,9 +123,11 @@ class Guard(Callback):
         train, val = self.measured["train"], self.measured["val"]
         if val.loss is not None and not np.isfinite(val.loss):
             raise FloatingPointError(f"the scores of the validation images became no numbers in {_when(trainer)}")
-        self.validations.append(_validation(trainer.global_step, train, val))
+        self.validations.append(validation_of(trainer.global_step, train, val))
         for finding in findings(Course(self.facts, tuple(self.validations))):
-            self._say(finding)
+            self._say(named(finding, self.first_head))
+        for head, finding in self.further.look(trainer.global_step, self.heads):
+            self._say(named(finding, head), about=f"{finding.kind} {head}")
         if not self._compared:
             self._compared = True
             self._compare_splits()
@@ -128,7 +146,7 @@ class Guard(Callback):
             elif trainer.global_step >= RECENT:
                 self._start = None
         if "still-weights" not in self.said:
-            stuck = zero_scores(losses, self.expected, classes=len(self.facts.classes), rate=rate)
+            stuck = zero_scores(losses, self.expected, classes=self.counts, rate=rate)
             if stuck is not None:
                 self._say(stuck)
 
@@ -159,14 +177,13 @@ class Guard(Callback):
             "epoch_losses": list(self.epoch_losses),
             "recent": list(self.recent),
             "compared": self._compared,
+            "heads": self.further.state(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.said = list(state_dict["said"])
-        self.validations = [
-            Validation(**entry | {split: SplitScores(**entry[split]) for split in ("train", "val")})
-            for entry in state_dict["validations"]
-        ]
+        self.validations = [Validation.of(entry) for entry in state_dict["validations"]]
+        self.further.restore(state_dict.get("heads", {}))
         self.epoch_losses = list(state_dict["epoch_losses"])
         self.recent = deque(state_dict["recent"], maxlen=RECENT)
         self._compared = bool(state_dict["compared"])
@@ -204,9 +221,10 @@ class Guard(Callback):
             self._say(found)
         self._images = {"train": [], "val": []}
 
-    def _say(self, finding: Finding) -> None:
-        if finding.kind not in self.said:
-            self.said.append(finding.kind)
+    def _say(self, finding: Finding, *, about: str | None = None) -> None:
+        """Once for each kind, or for what it is about."""
+        if (about or finding.kind) not in self.said:
+            self.said.append(about or finding.kind)
             self.warn(str(finding))
 
 
@@ -222,20 +240,6 @@ def facts_of(job: Job, steps: int) -> Facts:
 def _shares(pixels: dict[str, int]) -> tuple[float, ...]:
     total = max(1, sum(pixels.values()))
     return tuple(count / total for count in pixels.values())
-
-
-def _validation(step: int, train: Measured, val: Measured) -> Validation:
-    scores = [
-        SplitScores(
-            float("nan") if found.loss is None else found.loss, found.scores.pixel_accuracy, found.scores.mean_iou
-        )
-        for found in (train, val)
-    ]
-    predicted, in_training = (
-        tuple(float(value) for value in found.scores.predicted_pixels / max(1, found.scores.pixels))
-        for found in (val, train)
-    )
-    return Validation(step, scores[0], scores[1], predicted, in_training)
 
 
 def _file(data: Dataset, place: int, *, label: bool = False) -> Path:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 
 from fullconv.errors import PlanError
 
 Weighting = Literal["none", "inverse-log", "median-frequency", "effective-number"]
+Factors = dict[str, Annotated[float, Field(ge=0)]]
+"""Name of a class → what its pixels count."""
+HeadWeights = dict[str, Weighting | Factors]
+"""Name of a head → the rule or the factors of its classes."""
 
 
 def class_weights(
@@ -20,6 +25,8 @@ def class_weights(
     pixels: Sequence[int],
     images_with: Sequence[int],
     size: float,
+    *,
+    where: str = "class_weights",
 ) -> torch.Tensor | None:
     """(classes,) factors, or None for none at all.
 
@@ -29,6 +36,7 @@ def class_weights(
         pixels: training pixels per class.
         images_with: training images that hold each class.
         size: pixels of a training image, on average.
+        where: the setting that a mistake is in.
 
     Raises:
         PlanError: a factor is given for a class that there is not, or is negative, or all are 0.
@@ -47,12 +55,11 @@ def class_weights(
     unknown = sorted(set(weighting) - set(names))
     if unknown:
         known = ", ".join(names)
-        raise PlanError(f"there is no class {unknown[0]!r}", where="class_weights", remedy=f"name one of {known}")
+        raise PlanError(f"there is no class {unknown[0]!r}", where=where, remedy=f"name one of {known}")
     given = [float(weighting.get(name, 1.0)) for name in names]
     if min(given) < 0 or max(given) == 0:
-        raise PlanError(
-            "factors are 0 or more, and one at least above 0", where="class_weights", remedy="change the factors"
-        )
+        problem = "factors are 0 or more, and one at least above 0"
+        raise PlanError(problem, where=where, remedy="change the factors")
     return torch.tensor(given)
 
 
@@ -94,15 +101,20 @@ def median_frequency_weights(pixels: Sequence[int], images_with: Sequence[int], 
 def effective_number_weights(pixels: Sequence[int], *, beta: float = 0.9999) -> torch.Tensor:
     """Class weights (1 − β) / (1 − β^n) with n samples of a class, scaled so that their mean over the pixels is 1.
 
-    Neighbouring pixels say the same; a sample here is a thousand pixels. (Cui et al. 2019, section 3.)
+    Neighbouring pixels say the same; a sample here is a thousand pixels, and a class that is there has one at least.
+    (Cui et al. 2019, section 3.) The formula has no answer for a class that no training image holds: it has the weight
+    of the rarest class that is there, so that images of validation which hold it do not outweigh all others.
 
     Args:
         pixels: training pixels of every class.
 
-    >>> effective_number_weights([9_000_000, 1_000_000]).numpy().round(2)
-    array([0.66, 4.09], dtype=float32)
+    >>> effective_number_weights([9_000_000, 1_000_000, 0]).numpy().round(2)
+    array([0.66, 4.09, 4.09], dtype=float32)
     """
-    samples = np.maximum(np.asarray(pixels, dtype=np.float64) / 1000, 1e-3)
+    counts = np.asarray(pixels, dtype=np.float64)
+    there = counts > 0
+    rarest = float(counts[there].min()) if there.any() else 1.0
+    samples = np.maximum(np.where(there, counts, rarest) / 1000, 1.0)
     return _scaled((1 - beta) / -np.expm1(samples * np.log(beta)), pixels)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fullconv.data.augmentation import Augmentation
 from fullconv.data.resizing import Resize
 from fullconv.training.heads import Heads
-from fullconv.training.settings.class_weights import Weighting
+from fullconv.training.settings.class_weights import Factors, HeadWeights, Weighting
 from fullconv.training.settings.loss_settings import Loss, LossSetting
 from fullconv.training.settings.optimization import Optimization
 from fullconv.training.settings.recipes import Recipe, overlaid, settings_of
@@ -37,8 +37,8 @@ class Experiment(BaseModel):
             lie over it.
         regime: "whole-image", "patchwise" or "loss-sampling", or one of them with its own settings.
         heads: sets of classes that are learnt at once: name of a head → "all", for the first, or groups of the
-            dataset's classes by name. Losses are summed, each a mean over what counts for its head; class weights are
-            for the first, which is also the one that is scored.
+            dataset's classes by name. Losses are summed, each a mean over what counts for its head. All heads are
+            scored; the first one decides which epoch is best.
         seed: of weights, order and augmentation.
         resize: applied to every image before anything else; predictions come back at the original size.
         crop: (height, width) of a training view; none = from the sizes of the images.
@@ -50,8 +50,11 @@ class Experiment(BaseModel):
         patience: validations without a better mean IoU after which training ends; none = never before its time.
         loss: a loss, or several as "cross-entropy+dice", or one with its own settings.
         class_weights: "none"; "inverse-log": 1 / ln(1.02 + share of the class); "median-frequency";
-            "effective-number"; all scaled to mean 1 over the pixels; or factors by class name, as they are.
+            "effective-number"; all scaled to mean 1 over the pixels; or factors by class name, as they are. A rule goes
+            for every head, factors for the first; by the name of a head each may have its own, those left out none.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the hardware computes in it.
+        checkpointing: keep only the ends of the backbone's stages for the backward pass and compute what lies between
+            again: less memory, about a third more time, the same result.
         device: "auto", "cpu" or "cuda".
         devices: processes that train together on each machine, one GPU or one share of the CPU's cores each.
         nodes: machines; more than one are started by torchrun, Slurm or a cluster.
@@ -87,13 +90,21 @@ class Experiment(BaseModel):
     patience: int | None = Field(default=None, ge=1)
     loss: LossSetting = Loss()
     optimization: Optimization = Optimization()
-    class_weights: Weighting | dict[str, Annotated[float, Field(ge=0)]] = "inverse-log"
+    class_weights: Weighting | Factors | HeadWeights = "inverse-log"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1)
     nodes: int = Field(default=1, ge=1)
     workers: int | None = Field(default=None, ge=0)
     loggers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+
+    def _check_grid(self) -> None:
+        """A grid takes patches as they lie in the file."""
+        asked, usual, lying = self.augmentation, Augmentation(), Augmentation.as_it_lies()
+        for name in ("scale", "flip", "vertical_flip"):
+            if getattr(asked, name) not in (getattr(usual, name), getattr(lying, name)):
+                raise ValueError(f"augmentation.{name}: a grid takes patches as they lie; leave it out")
 
     @model_validator(mode="before")
     @classmethod
@@ -110,7 +121,12 @@ class Experiment(BaseModel):
             raise ValueError(f"crop: a view needs at least {least} pixel{'s' * (least > 1)} on each side")
         if self.fold is not None and (self.folds is None or self.fold > self.folds):
             raise ValueError(f"fold: there is no fold {self.fold} of {self.folds or 0}")
+        if self.group_by is not None and self.folds is None:
+            raise ValueError("group_by: is for folds; say folds, or leave it out")
+        if isinstance(self.regime, Patchwise) and self.regime.around != "uniform" and self.replacement:
+            raise ValueError(f"replacement: {self.regime.around} draws from all images anyhow; leave it out")
         if isinstance(self.regime, Patchwise) and self.regime.origins == "grid":
+            self._check_grid()
             for name, value in (("views", self.views), ("replacement", self.replacement or None)):
                 if value not in (None, 1):
                     raise ValueError(f"{name}: a grid of patches takes each once; leave it out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Term = Literal["cross-entropy", "focal", "dice", "lovasz"]
 
@@ -30,13 +30,16 @@ class Loss(BaseModel):
     "ohem" is no term: which part of the loss is kept is a regime, {kind: loss-sampling, how: hardest}.
 
     Args:
-        terms: name of a loss → its factor; "cross-entropy+dice" stands for factors of 1.
+        terms: name of a loss → its factor; "cross-entropy+dice" stands for factors of 1. Lovász beside cross-entropy
+            is what mean IoU gains most from on thin and rare classes.
         reduction: "mean", or "sum" as in the reference nets, whose learning rates are so small for that reason.
         denominator: of the mean: the sum of the factors of what counts ("weights", as PyTorch does), the number of
             what counts ("pixels"), or of all there is, ignored and left out ones too ("all"). Only with "all" does a
             class factor mean the same as keeping that class so much more often.
         label_smoothing: share of the truth spread over all classes, in cross-entropy.
         focal_gamma: how soon focal loss lets go of what is right.
+        lovasz_stride: Lovász loss reads every so many pixels down and across, 1 for all of them, which takes several
+            times as long as a small network's step; of the cells of the score grid it reads all.
         boundary: extra weight near boundaries, for losses per pixel; none for no such thing.
 
     >>> Loss(terms="cross-entropy+dice").terms
@@ -47,12 +50,27 @@ class Loss(BaseModel):
 
     terms: Annotated[
         dict[Term, Annotated[float, Field(gt=0)]], BeforeValidator(lambda value: _terms(value)), Field(min_length=1)
-    ] = {"cross-entropy": 1.0}  # pydantic copies it
+    ] = {"cross-entropy": 1.0, "lovasz": 1.0}  # pydantic copies it
     reduction: Literal["mean", "sum"] = "mean"
     denominator: Literal["weights", "pixels", "all"] = "weights"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     focal_gamma: float = Field(default=2.0, ge=0)
+    lovasz_stride: int = Field(default=4, ge=1)
     boundary: Boundary | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Loss:
+        per_pixel = "cross-entropy" in self.terms or "focal" in self.terms
+        unread = (
+            ("label_smoothing", "cross-entropy", "cross-entropy" in self.terms, 0.0),
+            ("focal_gamma", "focal", "focal" in self.terms, 2.0),
+            ("lovasz_stride", "lovasz", "lovasz" in self.terms, 4),
+            ("boundary", "cross-entropy or focal", per_pixel, None),
+        )
+        for name, term, there, default in unread:
+            if not there and getattr(self, name) != default:
+                raise ValueError(f"{name}: is for {term}, which is not among the terms; leave it out")
+        return self
 
 
 ELSEWHERE = {

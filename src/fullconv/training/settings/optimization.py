@@ -21,6 +21,7 @@ DEFAULT_RATES: dict[OptimizerName, float] = {
     "rmsprop": 1e-3,
     "adadelta": 1.0,
 }
+DEFAULT_MOMENTUM = 0.9
 PRETRAINED_SHARE = 0.1
 """Of the rate of new parameters, for those that were transferred."""
 
@@ -31,7 +32,8 @@ class Optimization(BaseModel):
     Args:
         optimizer: its name.
         learning_rate: peak for parameters that start from nothing; none for the optimiser's usual one.
-        pretrained_learning_rate: peak for parameters that were transferred; none for a tenth.
+        pretrained_learning_rate: peak for parameters that were transferred, where their backbone is slow; none for a
+            tenth.
         backbone: transferred parameters learn at that rate ("slow"), at the rate of the others ("free"), or not at all
             ("frozen": their batch norm keeps its statistics too).
         momentum: of SGD, Nesterov and RMSprop; the first moment of Adam and AdamW.
@@ -52,7 +54,7 @@ class Optimization(BaseModel):
     learning_rate: float | None = Field(default=None, gt=0)
     pretrained_learning_rate: float | None = Field(default=None, gt=0)
     backbone: Literal["slow", "free", "frozen"] = "slow"
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(default=DEFAULT_MOMENTUM, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
     bias_factor: float = Field(default=1.0, gt=0)
     policy: Policy = OneCycle()
@@ -66,6 +68,10 @@ class Optimization(BaseModel):
     def _sensible(self) -> Optimization:
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise ValueError("momentum: Nesterov's needs one above 0; say optimizer: sgd to go without")
+        if self.optimizer in ("adagrad", "adadelta") and self.momentum != DEFAULT_MOMENTUM:
+            raise ValueError(f"momentum: {self.optimizer} has none; leave it out")
+        if self.backbone != "slow" and self.pretrained_learning_rate is not None:
+            raise ValueError(f"pretrained_learning_rate: is for backbone: slow, not {self.backbone}; leave it out")
         return self
 
     def decided(self) -> Optimization:
@@ -76,10 +82,12 @@ class Optimization(BaseModel):
         """
         rate = self.learning_rate if self.learning_rate is not None else DEFAULT_RATES[self.optimizer]
         slow = self.pretrained_learning_rate
+        if slow is None and self.backbone == "slow":
+            slow = _short(PRETRAINED_SHARE * rate)
         warmup = self.warmup if self.warmup is not None else 0.1 * isinstance(self.policy, OneCycle)
         changes = {
             "learning_rate": rate,
-            "pretrained_learning_rate": slow if slow is not None else _short(PRETRAINED_SHARE * rate),
+            "pretrained_learning_rate": slow,
             "warmup": warmup,
         }
         return self.model_copy(update=changes)
@@ -163,8 +171,9 @@ def with_rate(plan: Optimization, rate: float) -> Optimization:
     """
     decided = plan.decided()
     assert decided.learning_rate is not None
-    assert decided.pretrained_learning_rate is not None
-    slow = _short(decided.pretrained_learning_rate * rate / decided.learning_rate)
+    slow = decided.pretrained_learning_rate
+    if slow is not None:
+        slow = _short(slow * rate / decided.learning_rate)
     return decided.model_copy(update={"learning_rate": rate, "pretrained_learning_rate": slow})
 
 

@@ -58,7 +58,7 @@ def settings_of(recipe: Recipe, network: str) -> dict[str, Any]:
             "hue": 0.0,
         },
         "class_weights": "none",
-        "loss": {"reduction": "mean" if _is_alexnet(network) else "sum"},
+        "loss": {"terms": "cross-entropy", "reduction": "mean" if _is_alexnet(network) else "sum"},
         "optimization": {
             "optimizer": "sgd",
             "learning_rate": reference_rate(network),

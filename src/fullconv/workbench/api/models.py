@@ -18,9 +18,7 @@ from fullconv.workbench.services.model_views import ModelFacts
 from fullconv.workbench.services.models import NAME_PATTERN, ModelChange
 
 router = APIRouter(prefix="/models", tags=["models"])
-NewName = Annotated[
-    str | None, Query(description="In the store; that of the file if not given.", pattern=NAME_PATTERN)
-]
+NewName = Annotated[str | None, Query(description="In the store; that of the file if not given.", pattern=NAME_PATTERN)]
 BODY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 ZIP: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}, "description": "A zip."}

@@ -49,9 +49,7 @@ def problem_of(error: FullconvError) -> Problem:
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
         title = HTTPStatus(status).phrase
     fields = [wrong.model_dump() for wrong in error.errors] if isinstance(error, WrongFields) else None
-    return Problem(
-        title=title, status=status, detail=str(error), where=error.where, remedy=error.remedy, errors=fields
-    )
+    return Problem(title=title, status=status, detail=str(error), where=error.where, remedy=error.remedy, errors=fields)
 
 
 def answer(problem: Problem) -> JSONResponse:

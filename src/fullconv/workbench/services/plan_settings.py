@@ -19,8 +19,8 @@ from fullconv.networks.own_file import absolute_name, is_own_file
 from fullconv.networks.weights import NAMED_WEIGHTS
 from fullconv.store.package import CARD
 from fullconv.store.stored_weights import find_weights
+from fullconv.training.axes import axes_of
 from fullconv.training.settings.experiment import Experiment
-from fullconv.training.sweep import axes_of
 from fullconv.workbench.mistakes import WrongField, WrongFields, wrong_fields
 from fullconv.workbench.refusals import Forbidden, NotThere
 from fullconv.workbench.security.descriptions import allowed_description
