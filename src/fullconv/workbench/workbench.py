@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -94,8 +95,7 @@ class Workbench:
             raise Forbidden("this workbench can only be looked at", remedy="start it without --read-only")
 
     def _watch(self) -> None:
-        while not self._over.wait(REFRESH_SECONDS):
-            try:
+        while not self._over.is_set():
+            with suppress(SQLAlchemyError, FullconvError, OSError):  # the next look may do better
                 self.catalogue.refresh()
-            except (SQLAlchemyError, FullconvError, OSError):  # the next look may do better
-                continue
+            self._over.wait(REFRESH_SECONDS)

@@ -45,6 +45,7 @@ async def home_page() -> None:
         live = _Live(gauges, jobs)
         await live.look()
         ui.timer(LOOK_SECONDS, live.look)
+        await asked(bench().catalogue.refresh)  # what a shell made a moment ago is shown, too
         totals = {kind: (await asked(listed, bench(), kind, Listing(limit=1))).total for kind, _ in TABS}
         if not any(totals.values()):
             start = None if bench().settings.read_only else "Make a dataset of a folder of images and labels"
