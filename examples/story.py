@@ -73,6 +73,7 @@ FULL = Pace(
         "batch_size": 4,
         "validate_every": 1,
         "class_weights": "none",
+        "loss": "cross-entropy",
         "augmentation": {"scale": [0.8, 1.25], "brightness": 0.2, "contrast": 0.1, "saturation": 0.1, "hue": 0.0},
     },
 )
