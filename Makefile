@@ -33,9 +33,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	for file in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python $$file || exit 1; done
 
+# With what the demo made, if it has run.
 serve: $(STAMP)
-	@echo "What the demo made: http://127.0.0.1:8460 (stop with Ctrl-C)"
-	$(BIN)/python -m http.server 8460 --bind 127.0.0.1 --directory $(DEMO)
+	$(BIN)/fullconv serve $(if $(wildcard $(DEMO)/made-by-fullconv-demo),--workspace $(DEMO)/workspace)
 
 docs: $(STAMP)
 	$(BIN)/python docs/reference/generate.py

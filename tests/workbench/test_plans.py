@@ -112,7 +112,7 @@ def test_every_wrong_field_is_told_in_plain_words(client: TestClient) -> None:
         ({"dataset": "nowhere"}, "dataset", "no dataset 'nowhere'"),
         ({"dataset": "/etc/dataset.yaml"}, "dataset", "outside the allowed folders"),
         ({"weights": "/etc/passwd"}, "weights", "outside the allowed folders"),
-        ({"weights": "nobody"}, "weights", "no model or finished run"),
+        ({"weights": "nobody"}, "weights", "no model, weights or finished run"),
         ({"network": "/tmp/net.py:build"}, "network", "--allow-code"),
         ({"group": "../up"}, "group", "cannot be a name"),
         ({"folds": 2, "group_by": "(a+)+$"}, "group_by", "simpler"),
