@@ -16,7 +16,7 @@ from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.security.archives import unpack
 from fullconv.workbench.security.paths import allowed_path
 from fullconv.workbench.security.uploads import received
-from fullconv.workbench.tables import OPEN
+from fullconv.workbench.services.upload_use import uploads_folder, used_uploads
 from fullconv.workbench.workbench import Workbench
 
 FORGOTTEN_SECONDS = 24 * 3600
@@ -75,7 +75,7 @@ async def upload_archive(bench: Workbench, content: AsyncIterable[bytes]) -> Upl
     limits = bench.settings.limits
     archive = await received(content, limits.upload, folder=bench.home.cache / "uploads", where="archive")
     try:
-        folder = _uploads(bench) / secrets.token_hex(4)
+        folder = uploads_folder(bench) / secrets.token_hex(4)
         found = await to_thread.run_sync(unpack, archive, folder, limits)
     finally:
         archive.unlink(missing_ok=True)
@@ -83,36 +83,25 @@ async def upload_archive(bench: Workbench, content: AsyncIterable[bytes]) -> Upl
     return Uploaded(path=str(found.folder), files=found.files, size=found.size)
 
 
-def upload_of(bench: Workbench, path: Path) -> Path | None:
-    """The folder of the upload that a path lies in, if it lies in one."""
-    uploads = _uploads(bench)
-    if not path.is_relative_to(uploads) or path == uploads:
-        return None
-    return uploads / path.relative_to(uploads).parts[0]
-
-
 def forget_uploads(bench: Workbench) -> int:
-    """Delete uploads of yesterday that no dataset and no open job uses.
+    """Delete uploads of yesterday that no dataset, no run and no open job uses; none while one of these is unreadable.
 
     Returns:
         How many.
     """
-    folders = [path for path in _uploads(bench).glob("*") if path.is_dir() and not path.name.startswith(".")]
-    old = [path for path in folders if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS]
-    if not old:
-        return 0
-    roots = [str(entry.facts.get("root", "")) for entry in bench.catalogue.entries("dataset")]
-    used = [*roots, *(str(job.payload.get("images", "")) for job in bench.queue.jobs(states=OPEN, limit=10_000))]
-    unused = [path for path in old if upload_in(path, used) is None]
+    folders = [path for path in uploads_folder(bench).glob("*") if path.is_dir() and not path.name.startswith(".")]
+    old = {path for path in folders if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS}
+    return remove_unused(bench, old)
+
+
+def remove_unused(bench: Workbench, uploads: set[Path]) -> int:
+    """Delete those of some uploads that nothing uses.
+
+    Returns:
+        How many.
+    """
+    used = used_uploads(bench) if uploads else None
+    unused = set() if used is None else uploads - used
     for path in unused:
         shutil.rmtree(path, ignore_errors=True)
     return len(unused)
-
-
-def upload_in(folder: Path, used: list[str]) -> str | None:
-    """The first of some paths that lies in a folder."""
-    return next((path for path in used if path and Path(path).is_relative_to(folder)), None)
-
-
-def _uploads(bench: Workbench) -> Path:
-    return bench.home.root.resolve() / "uploads"

@@ -23,8 +23,9 @@ from fullconv.workbench.opened import OpenedDataset
 from fullconv.workbench.refusals import Conflict, NotThere
 from fullconv.workbench.security.paths import refuse_links_outside
 from fullconv.workbench.services.dataset_facts import FACTS_EXAMPLE, Facts, facts_of
-from fullconv.workbench.services.dataset_folders import resolved, upload_of
+from fullconv.workbench.services.dataset_folders import remove_unused, resolved
 from fullconv.workbench.services.jobs import JobView
+from fullconv.workbench.services.upload_use import dataset_places, uploads_among, uploads_folder
 from fullconv.workbench.tables import OPEN, CatalogueEntry
 from fullconv.workbench.workbench import Workbench
 
@@ -109,7 +110,7 @@ def dataset_facts(bench: Workbench, name: str) -> DatasetFacts:
         counted=int(opened.index.known.sum()),
         copies=len(opened.copies),
         fingerprint=head.counted,
-        uploaded=upload_of(bench, opened.root) is not None,
+        uploaded=opened.root.is_relative_to(uploads_folder(bench)),
         tags=notes.tags,
         note=notes.note,
         needed_by=needed_by(bench, name),
@@ -165,7 +166,7 @@ def change_classes(bench: Workbench, name: str, edits: ClassEdits) -> JobView | 
 
 
 def delete_dataset(bench: Workbench, name: str) -> None:
-    """Delete a dataset, and its files where they were uploaded; files elsewhere stay."""
+    """Delete a dataset, and its files where they were uploaded and nothing else uses them; files elsewhere stay."""
     bench.must_be_writable()
     directory = bench.datasets.directory(name)
     bench.catalogue.refresh()
@@ -174,7 +175,7 @@ def delete_dataset(bench: Workbench, name: str) -> None:
         raise Conflict(
             f"the run {runs[0]}{more} needs it", where=name, remedy="delete these runs first, or keep the dataset"
         )
-    uploaded = None
+    uploads: set[Path] = set()
     try:
         opened = bench.datasets.open(name)
     except NotThere:
@@ -183,15 +184,15 @@ def delete_dataset(bench: Workbench, name: str) -> None:
         opened = None
     if opened is not None:
         _refuse_open_jobs(bench, opened)
-        uploaded = upload_of(bench, opened.root)
+        uploads = uploads_among(bench, dataset_places(bench, name))
     gone = directory.with_name(f".{name}.{secrets.token_hex(4)}")
     with disk_errors(directory):
         directory.rename(gone)
-    for folder in (gone, index_folder(bench.home, name), uploaded):
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (gone, index_folder(bench.home, name)):
+        shutil.rmtree(folder, ignore_errors=True)
     bench.datasets.forget(name)
     bench.catalogue.refresh()
+    remove_unused(bench, uploads)
 
 
 def needed_by(bench: Workbench, name: str) -> tuple[str, ...]:
