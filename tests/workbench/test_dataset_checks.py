@@ -14,8 +14,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from folders import write_set
+from fullconv.data import patterns
 from fullconv.data.dataset import Dataset
-from fullconv.workbench import folders as folder_requests
 from fullconv.workbench.workbench import Workbench
 
 
@@ -138,7 +138,7 @@ def test_links_inside_the_allowed_folders_are_followed(client: TestClient, place
 def test_a_pattern_that_never_ends_does_not_hold_up_the_server(
     client: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_requests, "PATTERN_SECONDS", 1.0)
+    monkeypatch.setattr(patterns, "SECONDS", 1.0)
     root = write_set(place / "set")
     for part in ("images", "labels"):
         (root / part / "000.png").rename(root / part / ("a" * 60 + "!.png"))

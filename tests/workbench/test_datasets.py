@@ -109,6 +109,7 @@ def test_a_job_that_finds_errors_says_which_and_leaves_nothing(
         ({"split": "70/70"}, 422, "adds up to 140"),
         ({"format": "nonsense"}, 422, "format"),
         ({"seed": -1}, 422, "seed"),
+        ({"group_by": "(a+"}, 422, "no regular expression"),
         ({"colour": "red"}, 422, "colour"),
     ],
 )

@@ -148,6 +148,8 @@ def examine(
     )
     if scanned is not None:
         scanned(found)
+    if found.samples:  # before every file is opened, which may take hours
+        _groups_asked_for([sample.key for sample in found.samples], plan)
     edits = edits or ClassEdits()
     remapped = edits.remapped_codes(colors=found.format.kind in COLOR_FORMATS)
     table = edits.apply(found.classes)
@@ -224,7 +226,7 @@ def judge_inspections(
     if plan is None:
         splits = [found.sample.split or "train" for found in usable]
     else:
-        groups = _groups_asked_for(usable, plan)
+        groups = _groups_asked_for([found.sample.key for found in usable], plan)
         splits, notes = _splits(usable, table, plan)
         problems += [judge.remark("splits", note) for note in notes]
         if groups:
@@ -272,23 +274,22 @@ def _splits(inspections: Sequence[Inspection], table: ClassTable, plan: SplitPla
     return splits, notes
 
 
-def _groups_asked_for(inspections: Sequence[Inspection], plan: SplitPlan) -> list[str] | None:
+def _groups_asked_for(keys: Sequence[str], plan: SplitPlan) -> list[str] | None:
     """The group of each image by the pattern given, None where none is given."""
     if plan.group_by is None or plan.group_by == "none":
         return None
-    return groups_by_pattern(_keys_without_split(inspections), plan.group_by)
+    return groups_by_pattern(_keys_without_split(keys), plan.group_by)
 
 
-def _keys_without_split(inspections: Sequence[Inspection]) -> list[str]:
+def _keys_without_split(keys: Sequence[str]) -> list[str]:
     """Keys without the folder of the split, so that train/seq0 and val/seq0 are one sequence."""
-    keys = [found.sample.key for found in inspections]
     return [rest if first in SPLITS and rest else key for key in keys for first, _, rest in [key.partition("/")]]
 
 
 def _share_out(
     inspections: Sequence[Inspection], table: ClassTable, shares: Mapping[str, float], plan: SplitPlan
 ) -> tuple[list[str], list[str]]:
-    keys = _keys_without_split(inspections)
+    keys = _keys_without_split([found.sample.key for found in inspections])
     notes = []
     groups: list[str] | None = None
     if plan.group_by is None:

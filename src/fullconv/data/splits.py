@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.data.patterns import found_by
 from fullconv.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -52,23 +53,17 @@ def groups_by_pattern(keys: Sequence[str], pattern: str) -> list[str]:
     An image in which the pattern is not found is a group of its own.
 
     Raises:
-        DataError: the pattern is no regular expression, is found nowhere, or makes one group of everything.
+        DataError: the pattern is no regular expression, takes too long, is found nowhere, or makes one group of
+            everything.
 
     >>> groups_by_pattern(["seq1/001", "seq1/002", "seq2/001"], r"seq(\\d)")
     ['1', '1', '2']
     """
     remedy = "give a regular expression that finds the sequence, patient or scene in a name such as " + repr(keys[0])
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise DataError(f"{pattern!r} is no regular expression ({error})", where="--group-by", remedy=remedy) from error
-    found = [compiled.search(key) for key in keys]
-    if not any(found):
+    found = found_by(pattern, keys)
+    if all(part is None for part in found):
         raise DataError(f"{pattern!r} is found in no image name", where="--group-by", remedy=remedy)
-    groups = [
-        f"\0{index}" if match is None else "/".join(part or "" for part in match.groups()) or match[0]
-        for index, match in enumerate(found)
-    ]
+    groups = [f"\0{index}" if part is None else part for index, part in enumerate(found)]
     if len(keys) > 1 and len(set(groups)) == 1:
         raise DataError(f"{pattern!r} puts all images into one group", where="--group-by", remedy=remedy)
     return groups

@@ -16,7 +16,7 @@ from fullconv.data.reexamination import reconsidered
 from fullconv.data.scan import Scan
 from fullconv.errors import FullconvError
 from fullconv.progress import told_to
-from fullconv.workbench.folders import FolderRequest, refuse_slow_pattern
+from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.opened import stay_behind
 from fullconv.workbench.refusals import Busy, Conflict, NotThere
 from fullconv.workbench.security.paths import refuse_links_outside
@@ -79,7 +79,6 @@ class Check:
             raise Conflict("is not done yet", where=f"check {self.id}", remedy="wait for it")
         if not self.request.same_files(request):
             raise Conflict("reads the files differently", where=f"check {self.id}", remedy="check the folders again")
-        refuse_slow_pattern(request.group_by, [one.sample.key for one in self.examination.inspections])
         if (request.edits, request.plan) == (self.request.edits, self.request.plan):
             self.shown = self.examination
             return self.examination
@@ -110,7 +109,6 @@ class Check:
 
     def _scanned(self, found: Scan) -> None:
         self._go_on()
-        refuse_slow_pattern(self.request.group_by, [sample.key for sample in found.samples])
         self.scan, self.state, self.progress = found, "checking", 0.0
 
     def _heard(self, what: str, done: int, total: int | None, seconds: float) -> None:

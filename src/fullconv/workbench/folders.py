@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +12,6 @@ from fullconv.data.class_edits import ClassEdits
 from fullconv.data.examination import Examination, SplitPlan, examine
 from fullconv.data.labels import Kind
 from fullconv.data.scan import Scan
-from fullconv.errors import DataError
-
-PATTERN_SECONDS = 5.0
-"""How long a visitor's regular expression may take over all names."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 PathText = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -117,28 +110,3 @@ class FolderRequest(BaseModel):
             "seed": 0,
         }
         return self.model_copy(update=later) == other.model_copy(update=later)
-
-
-def refuse_slow_pattern(pattern: str | None, keys: Sequence[str]) -> None:
-    """Try a visitor's regular expression where it cannot hold up this process: some take longer than a life.
-
-    Raises:
-        DataError: it takes too long.
-    """
-    if pattern is None or pattern == "none":
-        return
-    code = "import json, re, sys\npattern, keys = json.load(sys.stdin)\nfor key in keys: re.search(pattern, key)"
-    command = [sys.executable, "-I", "-S", "-c", code]
-    try:
-        subprocess.run(
-            command,
-            input=json.dumps([pattern, list(keys)]).encode(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=PATTERN_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise DataError(
-            f"{pattern!r} takes too long", where="group_by", remedy="write it without repetitions within repetitions"
-        ) from None

@@ -11,6 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 
+from fullconv.data.patterns import found_by
 from fullconv.errors import PlanError
 from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.security.archives import unpack
@@ -43,13 +44,16 @@ def resolved(bench: Workbench, request: FolderRequest) -> FolderRequest:
     """The same request with the real places of its folders and files.
 
     Raises:
-        Forbidden, NotThere, DataError: one of them may not be used, is not there, or is of another kind.
+        Forbidden, NotThere, DataError: one of them may not be used, is not there, or is of another kind;
+            or the pattern of groups is no regular expression.
         PlanError: shares and lists contradict each other.
     """
     settings = bench.settings
     request.plan  # noqa: B018 - shares that do not add up are told before anything starts
     if request.split is not None and request.lists:
         raise PlanError("lists and shares both say how to split", where="split", remedy="give one of them")
+    if request.group_by not in (None, "none"):
+        found_by(request.group_by, [])
     kinds = {"images": "folder", "labels": "any", "classes": "file"}
     places = {}
     for field, kind in kinds.items():

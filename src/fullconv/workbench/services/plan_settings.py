@@ -14,6 +14,7 @@ import torch
 import yaml
 from pydantic import ValidationError
 
+from fullconv.data.patterns import found_by
 from fullconv.errors import FullconvError, StorageError
 from fullconv.networks.own_file import absolute_name, is_own_file
 from fullconv.networks.weights import NAMED_WEIGHTS
@@ -25,7 +26,6 @@ from fullconv.workbench.mistakes import WrongField, WrongFields, wrong_fields
 from fullconv.workbench.refusals import Forbidden, NotThere
 from fullconv.workbench.security.descriptions import allowed_description
 from fullconv.workbench.security.paths import allowed_path
-from fullconv.workbench.services.safe_patterns import is_safe_pattern
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import checked_name
 
@@ -35,6 +35,7 @@ LARGEST_NUMBER = 10**9
 LARGEST_SIDE = 20_000
 """Pixels of a view: following a network takes time in proportion."""
 MOST_RUNS = 200
+LONGEST_PATTERN = 200
 _WEIGHT_FILE = ".safetensors"
 _SIDES = (("crop",), ("regime", "size"), ("resize", "longest_side"))
 
@@ -268,8 +269,10 @@ def _group(bench: Workbench, value: str) -> str:
 
 
 def _group_by(bench: Workbench, value: str) -> str:
-    if value != "none" and not is_safe_pattern(value):
-        raise StorageError("is no pattern that can be used here", remedy="use a simpler regular expression")
+    if len(value) > LONGEST_PATTERN:
+        raise StorageError("is too long", remedy=f"use a regular expression of {LONGEST_PATTERN} letters at most")
+    if value != "none":
+        found_by(value, [])
     return value
 
 
