@@ -190,6 +190,40 @@ def test_who_comes_while_all_places_are_taken_is_told_to_come_back(home: Workspa
         assert client.post(PREDICT, content=content).status_code == 200
 
 
+def test_images_that_wait_take_so_much_memory_and_no_more(home: Workspace, photo: Path) -> None:
+    bench = Workbench(ServerSettings(home, limits=Limits(decoded=2 * 96 * 72 * 3)))
+    content, gate, begun = photo.read_bytes(), threading.Event(), threading.Event()
+    with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
+        assert client.post(PREDICT, content=content).status_code == 200
+        bench.predictor._lane("cpu").submit(lambda: (begun.set(), gate.wait(60)))
+        assert begun.wait(60)
+        with ThreadPoolExecutor(5) as visitors:
+            asked = [visitors.submit(client.post, PREDICT, content=content) for _ in range(5)]
+            first = as_completed(asked, timeout=60)
+            refused = [next(first).result() for _ in range(3)]
+            gate.set()
+            answers = [answer.result() for answer in asked]
+        assert [answer.status_code for answer in answers].count(200) == 2
+        assert all(answer.status_code == 503 for answer in refused)
+        assert "other large images" in refused[0].json()["detail"]
+        assert bench.predictor.memory.used == 0
+
+
+def test_one_image_alone_is_always_taken(home: Workspace, photo: Path) -> None:
+    bench = Workbench(ServerSettings(home, limits=Limits(decoded=1)))
+    with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
+        assert client.post(PREDICT, content=photo.read_bytes()).status_code == 200
+        form = [("images", (name, photo.read_bytes())) for name in "abcdef"]
+        assert client.post(PREDICT, files=form).status_code == 200
+
+
+def test_no_body_is_read_while_no_place_is_free(home: Workspace, photo: Path) -> None:
+    bench = Workbench(ServerSettings(home, limits=Limits(waiting=0, upload=10)))
+    with TestClient(create_app(bench, pages=False), base_url=BASE) as client, bench.predictor.place():
+        for asked in ({"content": photo.read_bytes()}, {"files": {"x": ("a.png", photo.read_bytes())}}):
+            assert client.post(PREDICT, **asked).status_code == 503, "and not 413"
+
+
 def test_a_model_that_changes_on_disk_is_read_again(home: Workspace, client: TestClient, photo: Path) -> None:
     before = client.post(PREDICT, content=photo.read_bytes(), headers={"accept": "application/json"}).json()
     card = home.run("first") / "model" / "model.yaml"

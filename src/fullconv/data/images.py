@@ -58,6 +58,11 @@ class ImageInfo:
     dtype: str
     orientation: int
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels that `read_image` returns."""
+        return self.height * self.width * self.channels * np.dtype(self.dtype).itemsize
+
 
 @dataclass(frozen=True)
 class StoredPixels:

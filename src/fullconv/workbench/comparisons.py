@@ -30,7 +30,9 @@ KEPT_SECONDS = 60 * 60
 KEPT_MAPS = 64 * 2**20
 """Bytes of label maps, packed, that one comparison keeps; others are computed again when they are looked at."""
 LOOKED_AT = 4
-"""Images of one comparison that stay in memory as they are."""
+"""Images of one comparison that stay in memory as they are, """
+LOOKED_AT_BYTES = 64 * 2**20
+"""and what they may take; the last one always may."""
 State = Literal["opening", "comparing", "done", "failed", "cancelled"]
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class ImageSet:
         subjects: the images. truth: classes of their truth, where they have one.
         dataset, split: where they come from; none for files.
         numbers: of the images in their dataset.
+        decoded_bytes: what the pixels of an image will take, by its place.
     """
 
     subjects: list[Subject]
@@ -65,6 +68,7 @@ class ImageSet:
     dataset: str | None = None
     split: str | None = None
     numbers: tuple[int, ...] = ()
+    decoded_bytes: Callable[[int], int] = lambda place: 0
 
 
 @dataclass(eq=False)
@@ -127,6 +131,7 @@ class LiveComparison:
             Conflict: the models are still being opened.
             NotThere: there are fewer images.
             DataError: it cannot be used.
+            Busy: other large images are looked at.
         """
         if self.comparer is None or self.found is None:
             raise Conflict("is not that far yet", where="comparison", remedy="wait a moment")
@@ -136,15 +141,22 @@ class LiveComparison:
         with self._looking:
             seen = self._looked.get(number)
             if seen is None:
-                subject = self.found.subjects[number]
-                kept = self._maps.get(number)
-                image, truth = subject.read()
-                maps = kept.maps() if kept is not None else self.comparer.maps_of(subject.key, image)
-                seen = self._looked[number] = self.comparer.seen(subject.key, image, truth, maps)
+                with self.predictor.memory.taken(self.found.decoded_bytes(number)):
+                    seen = self._looked[number] = self._seen(self.comparer, self.found.subjects[number], number)
             self._looked.move_to_end(number)
-            while len(self._looked) > LOOKED_AT:
+            while len(self._looked) > 1 and not self._few_enough():
                 self._looked.popitem(last=False)
             return seen
+
+    def _seen(self, comparer: Comparer, subject: Subject, number: int) -> ComparedImage:
+        kept = self._maps.get(number)
+        image, truth = subject.read()
+        maps = kept.maps() if kept is not None else comparer.maps_of(subject.key, image)
+        return comparer.seen(subject.key, image, truth, maps)
+
+    def _few_enough(self) -> bool:
+        taken = sum(one.image.nbytes + sum(labels.nbytes for labels in one.maps) for one in self._looked.values())
+        return len(self._looked) <= LOOKED_AT and taken <= LOOKED_AT_BYTES
 
     def _run(self) -> None:
         stay_behind()
@@ -213,8 +225,10 @@ class LiveComparison:
         return self.predictor.computed(model, lambda: model.label(pixels))
 
     def _keep(self, number: int, maps: tuple[npt.NDArray[np.unsignedinteger], ...]) -> None:
-        if self._packed < KEPT_MAPS:
-            kept = _Packed.of(maps)
+        if self._packed >= KEPT_MAPS:
+            return
+        kept = _Packed.of(maps)
+        if self._packed + kept.size <= KEPT_MAPS:
             self._packed += kept.size
             self._maps[number] = kept
 

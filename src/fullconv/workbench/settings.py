@@ -23,10 +23,17 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 class Slots:
     """Jobs that run at the same time on this machine.
 
+    A training has its slot to itself: one on a graphics card sees that card and no other job sees it; one on the
+    processor sees no card. Work that is short beside a training (an evaluation, a folder of images, the summary of a
+    group) wants "either": a card where one is free, else it goes aside, onto the processor, with a quarter of the cores
+    while trainings run. So it never waits for a training, and never takes memory of a card that a training counts on.
+    A forecast has to be measured where the plan will run: on a processor it goes aside, on a card it waits until one
+    is free, before all trainings that wait. Datasets are made aside.
+
     Args:
-        cpu: on the processor.
-        gpu: on graphics cards, one each.
-        aside: short work beside these, such as a forecast.
+        cpu: trainings on the processor.
+        gpu: jobs on graphics cards, one each.
+        aside: short jobs on the processor beside these.
     """
 
     cpu: int = 1
@@ -48,6 +55,8 @@ class Limits:
         archive: bytes of all files of an uploaded archive, unpacked; members: how many files it may hold.
         pixels: of one image.
         waiting: predictions that wait at the same time; one more is answered with 503.
+        decoded: bytes that the pixels of all images may take that are predicted or wait for it; more are answered with
+            503.
     """
 
     upload: int = 4 * 2**30
@@ -55,6 +64,7 @@ class Limits:
     members: int = 200_000
     pixels: int = MAX_PIXELS
     waiting: int = 64
+    decoded: int = 2 * 2**30
 
 
 @dataclass(frozen=True)

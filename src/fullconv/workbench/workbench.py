@@ -56,7 +56,8 @@ class Workbench:
         self.drawing = Drawing(self.home.cache / "datasets")
         self.checks = Checks(self.settings)
         self.comparisons = Comparisons()
-        self.predictor = Predictor(self.settings.limits.waiting, self.settings.allow_code)
+        limits = self.settings.limits
+        self.predictor = Predictor(limits.waiting, self.settings.allow_code, limits.decoded)
         self.readings = Readings()
         self.held_images = HeldImages()
         self.trials = Trials()

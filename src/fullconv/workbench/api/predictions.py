@@ -58,12 +58,14 @@ async def predict(
     `image/png; view=overlay`, `application/json`, `application/geo+json`, `application/x-npz`, `image/tiff`, or
     `application/zip`, the default for several images.
     """
-    async with uploaded_images(request, bench.settings.limits) as uploads:
-        forms = FORMS if len(uploads) == 1 else (ZIP, *FORMS)
-        accepted = best_form(request.headers.get("accept"), forms)
-        chosen = view or ("overlay" if accepted.parameters.get("view") == "overlay" else "labels")
-        wish = Wish(form=accepted.form, view=chosen, opacity=opacity, simplify=simplify, smallest=smallest)
-        made = await service.predict_images(bench, name, uploads, wish, head)
+    # The place comes first: while none is free, nobody's files are written to the disk.
+    with bench.predictor.place():
+        async with uploaded_images(request, bench.settings.limits) as uploads:
+            forms = FORMS if len(uploads) == 1 else (ZIP, *FORMS)
+            accepted = best_form(request.headers.get("accept"), forms)
+            chosen = view or ("overlay" if accepted.parameters.get("view") == "overlay" else "labels")
+            wish = Wish(form=accepted.form, view=chosen, opacity=opacity, simplify=simplify, smallest=smallest)
+            made = await service.predict_images(bench, name, uploads, wish, head)
     if not isinstance(made, Answer):
         content = (
             made.model_dump(mode="json")

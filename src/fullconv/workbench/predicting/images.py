@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fullconv.prediction.model import Model
-from fullconv.workbench.security.pictures import read_checked
+from fullconv.workbench.security.pictures import checked_image, read_checked
 from fullconv.workbench.settings import Limits
 
 NAMELESS = "image"
@@ -26,6 +26,15 @@ class Upload:
 
     name: str
     path: Path
+
+    def decoded_bytes(self, limits: Limits) -> int:
+        """What its pixels will take, as its header tells.
+
+        Raises:
+            DataError: it is no image that can be read.
+            TooLarge: it has more pixels than are taken.
+        """
+        return checked_image(self.path, limits, where=self.name).nbytes
 
     def pixels_for(self, model: Model, limits: Limits) -> npt.NDArray[Any]:
         """(H, W, C) of the image as a model takes it.

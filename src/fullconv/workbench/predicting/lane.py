@@ -26,6 +26,7 @@ from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import Tile
 from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
 from fullconv.workbench.predicting.large import WHOLE_PIXELS, tiles_for
+from fullconv.workbench.predicting.memory import ImageMemory
 from fullconv.workbench.predicting.opened import Opened, OpenModels
 from fullconv.workbench.refusals import Busy
 
@@ -69,14 +70,18 @@ class Predictor:
     Args:
         waiting: predictions that may wait at the same time.
         allow_code: networks from Python files may be used.
+        decoded: bytes that the images of all of them may take.
     """
 
     waiting: int = 64
     allow_code: bool = False
+    decoded: int = 2 * 2**30
     models: OpenModels = field(init=False)
+    memory: ImageMemory = field(init=False)
 
     def __post_init__(self) -> None:
         self.models = OpenModels(self.allow_code)
+        self.memory = ImageMemory(self.decoded)
         self._places = threading.BoundedSemaphore(self.waiting + 1)  # one is being computed
         self._beside = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="images")
         self._lanes: dict[str, Executor] = {}
@@ -125,7 +130,7 @@ class Predictor:
         *,
         probabilities: bool = False,
     ) -> tuple[Made, Seconds]:
-        """Read an image, label it, and make an answer of it; who calls has a `place`.
+        """Read an image, label it, and make an answer of it; who calls has a `place`, and `memory` for the image.
 
         Args:
             package: the model's.

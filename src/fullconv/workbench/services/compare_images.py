@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from fullconv.prediction.comparing import Subject
 from fullconv.prediction.folder import find_images
 from fullconv.workbench.comparisons import ImageSet
 from fullconv.workbench.security.paths import is_allowed
-from fullconv.workbench.security.pictures import read_checked
+from fullconv.workbench.security.pictures import checked_image, read_checked
 from fullconv.workbench.services.compare_views import CompareRequest
 from fullconv.workbench.workbench import Workbench
 
@@ -48,7 +49,12 @@ def dataset_images(bench: Workbench, request: CompareRequest) -> ImageSet:
         return Subject(index.keys[place], lambda: opened.decoder.read(opened.sample(place)))
 
     subjects = [subject(place) for place in numbers]
-    return ImageSet(subjects, opened.classes, opened.name, split, tuple(numbers))
+    values = opened.head.channels * np.dtype(opened.head.dtype).itemsize
+
+    def decoded_bytes(place: int) -> int:
+        return int(index.sizes[numbers[place]].astype(np.int64).prod()) * values
+
+    return ImageSet(subjects, opened.classes, opened.name, split, tuple(numbers), decoded_bytes)
 
 
 def file_images(bench: Workbench, paths: tuple[Path, ...]) -> ImageSet:
@@ -69,7 +75,11 @@ def file_images(bench: Workbench, paths: tuple[Path, ...]) -> ImageSet:
     def subject(path: Path, name: Path) -> Subject:
         return Subject(name.as_posix(), lambda: (read_checked(path, bench.settings.limits, where=name.name), None))
 
-    return ImageSet([subject(path, name) for path, name in found])
+    def decoded_bytes(place: int) -> int:
+        path, name = found[place]
+        return checked_image(path, bench.settings.limits, where=name.name).nbytes
+
+    return ImageSet([subject(path, name) for path, name in found], decoded_bytes=decoded_bytes)
 
 
 def sampled(found: ImageSet, request: CompareRequest) -> ImageSet:
@@ -79,4 +89,9 @@ def sampled(found: ImageSet, request: CompareRequest) -> ImageSet:
         return found
     chosen = sorted(np.random.default_rng(request.seed).permutation(total)[: request.sample].tolist())
     numbers = tuple(found.numbers[place] for place in chosen) if found.numbers else ()
-    return ImageSet([found.subjects[place] for place in chosen], found.truth, found.dataset, found.split, numbers)
+    return replace(
+        found,
+        subjects=[found.subjects[place] for place in chosen],
+        numbers=numbers,
+        decoded_bytes=lambda place: found.decoded_bytes(chosen[place]),
+    )

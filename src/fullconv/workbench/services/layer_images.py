@@ -16,7 +16,7 @@ from fullconv.workbench.held_images import TOKEN
 from fullconv.workbench.layers.shapes import shapes_for
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.security.paths import allowed_path
-from fullconv.workbench.security.pictures import read_checked
+from fullconv.workbench.security.pictures import checked_image, read_checked
 from fullconv.workbench.workbench import Workbench
 
 SHAPES = "shapes"
@@ -29,12 +29,13 @@ class Located:
 
     Args:
         title: for people. tag: another one for another content.
-        load: reads it as a model takes it: (H, W, C).
+        load: reads it as a model takes it: (H, W, C). decoded_bytes: what its pixels will take.
     """
 
     title: str
     tag: str
     load: Callable[[Model], npt.NDArray[Any]]
+    decoded_bytes: Callable[[], int] = lambda: 0
 
 
 def locate(bench: Workbench, image: str) -> Located:
@@ -87,4 +88,4 @@ def _of_file(bench: Workbench, path: Path, title: str | None) -> Located:
     def load(model: Model) -> npt.NDArray[Any]:
         return model.checked(read_checked(path, bench.settings.limits, where=shown), where=shown)
 
-    return Located(shown, tag, load)
+    return Located(shown, tag, load, lambda: checked_image(path, bench.settings.limits, where=shown).nbytes)

@@ -81,7 +81,8 @@ async def _opened_reading(bench: Workbench, asked: Asked) -> tuple[Reading, Open
     tag = hashlib.blake2b("\n".join(marks).encode("utf-8", "surrogateescape"), digest_size=9).hexdigest()
     found = bench.readings.get(model, tag)
     if found is None:
-        with predictor.place():
+        needed = await predictor.beside(located.decoded_bytes)
+        with predictor.place(), predictor.memory.taken(needed):
             pixels = await predictor.beside(lambda: located.load(model))
 
             def read() -> Reading:

@@ -96,7 +96,7 @@ def classes_of(bench: Workbench, name: str, head: str | None = None) -> ClassTab
 async def predict_images(
     bench: Workbench, name: str, uploads: Sequence[Upload], wish: Wish, head: str | None = None
 ) -> Answer | PredictionView | list[PredictionView | Unreadable]:
-    """Label images that came with a request.
+    """Label images that came with a request, which has a place in the queue.
 
     Args:
         name: of a model or run.
@@ -109,10 +109,11 @@ async def predict_images(
         PackageError: it cannot be opened, or has no such head.
         DataError: the image, or all of several, cannot be read or used.
         Unsupported: several images, and a form that holds one.
-        Busy: too many wait already.
+        Busy: too many large images wait already.
     """
     package = package_of(bench, name)
-    with bench.predictor.place():
+    needed = await bench.predictor.beside(lambda: _decoded_at_once(bench, uploads))
+    with bench.predictor.memory.taken(needed):
         if wish.form == ZIP:
             return await _zipped(bench, package, uploads, wish, head)
         if len(uploads) == 1:
@@ -124,6 +125,18 @@ async def predict_images(
         where="Accept",
         remedy=f"ask for {ZIP} or {JSON}, or send them one by one",
     )
+
+
+def _decoded_at_once(bench: Workbench, uploads: Sequence[Upload]) -> int:
+    """Bytes of the largest images that may be in the memory at the same time."""
+    sizes = []
+    for upload in uploads:
+        try:
+            sizes.append(upload.decoded_bytes(bench.settings.limits))
+        except (DataError, TooLarge):
+            if len(uploads) == 1:
+                raise
+    return sum(sorted(sizes)[-AT_ONCE:])
 
 
 async def _one(

@@ -55,7 +55,9 @@ async def open_trial(bench: Workbench, wish: TrialWish) -> TrialView:
     package = package_of(bench, wish.model, wish.kind)
     with ExitStack() as stack:
         stack.enter_context(bench.predictor.place())
-        ready = await bench.predictor.beside(lambda: _readied(bench, wish, package))
+        located = await bench.predictor.beside(lambda: locate(bench, wish.image))
+        stack.enter_context(bench.predictor.memory.taken(await bench.predictor.beside(located.decoded_bytes)))
+        ready = await bench.predictor.beside(lambda: _readied(bench, wish, package, located))
         height, width = ready.image.shape[:2]
         trial = bench.trials.add(
             TrialView(
@@ -101,10 +103,9 @@ def tile_of(bench: Workbench, name: str, layer: Layer, level: int, column: int, 
     return pyramid.tile(layer, level, column, row)
 
 
-def _readied(bench: Workbench, wish: TrialWish, package: Package) -> _Ready:
+def _readied(bench: Workbench, wish: TrialWish, package: Package, located: Located) -> _Ready:
     begun = time.perf_counter()
     opened = bench.predictor.models.get(package.directory, wish.head)
-    located = locate(bench, wish.image)
     image = located.load(opened.model)
     return _Ready(opened, located, image, _truth(bench, wish.image, opened), time.perf_counter() - begun)
 
