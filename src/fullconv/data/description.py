@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,9 +159,8 @@ class DatasetDescription(DatasetHead):
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetDescription:
-        keys = [record.key for record in self.samples]
-        if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
+        twice, times = Counter(record.key for record in self.samples).most_common(1)[0]
+        if times > 1:
             raise ValueError(f"two samples have the key {twice!r}")
         self.table()
         return self

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from fullconv.errors import FullconvError, NetworkError, PackageError
 from fullconv.networks.backbones import without_weights
 from fullconv.networks.own_file import COPY, OwnFile
+from fullconv.plain_yaml import refuse_references
 from fullconv.store.package import CARD, WEIGHTS, ModelCard, read_card
 from fullconv.store.recipe import NetworkRecipe
 from fullconv.store.tensor_files import Shapes, sides_of, tensor_shapes
 
 LARGEST_CARD = 4 * 2**20
 LARGEST_CODE = 2**20
-DEEPEST = 20
 MOST_CLASSES = 65_534
 MOST_CHANNELS = 10_000
 _AGAIN = "copy the package again from where it came"
@@ -53,21 +51,10 @@ def checked_package(directory: Path) -> ModelCard:
 
 
 def _plain_card(path: Path) -> ModelCard:
-    """The card of a small file without references: a few of these can stand for more than memory holds."""
+    """The card of a small file without references."""
     if not path.is_file():
         raise PackageError("is no model package", where=path.parent, remedy=f"give a folder that holds {CARD}")
-    if path.stat().st_size > LARGEST_CARD:
-        raise PackageError("is too large for a description", where=path, remedy=_AGAIN)
-    try:
-        depth = 0
-        for event in yaml.parse(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            if isinstance(event, yaml.AliasEvent):
-                raise PackageError("holds references, which no description needs", where=path, remedy=_AGAIN)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise PackageError("is nested too deeply", where=path, remedy=_AGAIN)
-    except (yaml.YAMLError, ValueError) as problem:
-        raise PackageError("is not valid YAML", where=path, remedy=_AGAIN) from problem
+    refuse_references(path, largest=LARGEST_CARD, error=PackageError, remedy=_AGAIN)
     return read_card(path.parent)
 
 

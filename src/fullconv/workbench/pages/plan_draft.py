@@ -10,7 +10,7 @@ import yaml
 from fullconv.files import dump_yaml
 from fullconv.training.settings.experiment import Experiment
 from fullconv.workbench.services.plan_form import FormField
-from fullconv.workbench.services.plan_settings import settings_of
+from fullconv.workbench.services.plan_settings import PlainLoader, settings_of
 
 Settings = dict[str, Any]
 
@@ -151,8 +151,8 @@ def read_value(field: FormField, text: str) -> Any:
         return numbers[0] if len(numbers) == 1 else numbers
     if field.kind == "yaml":
         try:
-            return yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
+            return yaml.load(text, Loader=PlainLoader)
+        except (yaml.YAMLError, ValueError, RecursionError):
             return text
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return parts[0] if len(parts) == 1 else parts

@@ -8,6 +8,7 @@ from pathlib import Path
 from fullconv.data.description import DatasetDescription
 from fullconv.errors import DataError
 from fullconv.files import read_document
+from fullconv.plain_yaml import refuse_references
 from fullconv.workbench.refusals import Forbidden, TooLarge
 from fullconv.workbench.security.paths import allowed_path, is_allowed
 from fullconv.workbench.settings import ServerSettings
@@ -34,6 +35,7 @@ def allowed_description(settings: ServerSettings, text: str, *, where: str = "da
     if path.stat().st_size > LARGEST:
         raise TooLarge("is too large for a description of a dataset", where=where, remedy="give a dataset.yaml")
     try:
+        refuse_references(path, largest=LARGEST, error=DataError)
         described = read_document(path, DatasetDescription)
     except DataError as problem:
         raise DataError(problem.problem, where=where, remedy="give the dataset.yaml of a dataset") from None

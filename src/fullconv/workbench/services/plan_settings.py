@@ -15,9 +15,11 @@ import yaml
 from pydantic import ValidationError
 
 from fullconv.data.patterns import found_by
-from fullconv.errors import FullconvError, StorageError
+from fullconv.errors import FullconvError, PackageError, StorageError
 from fullconv.networks.own_file import absolute_name, is_own_file
 from fullconv.networks.weights import NAMED_WEIGHTS
+from fullconv.plain_yaml import refuse_references
+from fullconv.store.checking import LARGEST_CARD
 from fullconv.store.package import CARD
 from fullconv.store.stored_weights import find_weights
 from fullconv.training.axes import axes_of
@@ -113,7 +115,7 @@ def settings_of(source: Mapping[str, Any] | str) -> Settings:
         if len(source) > LONGEST_TEXT:
             raise _wrong(f"is longer than {LONGEST_TEXT:,} characters")
         try:
-            source = yaml.load(source, Loader=_PlainLoader)
+            source = yaml.load(source, Loader=PlainLoader)
         except yaml.YAMLError as problem:
             mark = getattr(problem, "problem_mark", None)
             line = "" if mark is None else f" in line {mark.line + 1}"
@@ -128,7 +130,7 @@ def settings_of(source: Mapping[str, Any] | str) -> Settings:
     return plain
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """YAML without references: a plan needs none, and a few of them can stand for more than memory holds."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -250,7 +252,10 @@ def _weights(bench: Workbench, value: str) -> str:
         path = allowed_path(bench.settings, value)
         if path.is_dir() and not (path / CARD).is_file() and (path / "model" / CARD).is_file():
             path = path / "model"
-        if (path / CARD).is_file() or path.suffix.lower() == _WEIGHT_FILE:
+        if (path / CARD).is_file():  # it may lie in an uploaded archive, where anybody can have written it
+            refuse_references(path / CARD, largest=LARGEST_CARD, error=PackageError)
+            return str(path)
+        if path.suffix.lower() == _WEIGHT_FILE:
             return str(path)
         remedy = f"give a {_WEIGHT_FILE} file or the folder of a model; `fullconv train` takes .pth files too"
         raise StorageError("is no weight file that the workbench takes", remedy=remedy)

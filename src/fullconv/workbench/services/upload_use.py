@@ -12,6 +12,8 @@ from fullconv.data.image_index import ImageIndex
 from fullconv.data.stored_index import open_index
 from fullconv.errors import DataError
 from fullconv.files import read_document
+from fullconv.plain_yaml import refuse_references
+from fullconv.workbench.security.descriptions import LARGEST
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 
@@ -81,6 +83,7 @@ def _named(text: str | None) -> Iterator[Path]:
     yield path
     description = path / FILE_NAME if path.is_dir() else path
     if description.suffix in (".yaml", ".yml") and description.is_file():
+        refuse_references(description, largest=LARGEST, error=DataError)
         found = read_document(description, DatasetDescription)
         yield from _places(description.parent, found.root, ImageIndex.of_description(found))
 
