@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from fullconv.errors import FullconvError
 from fullconv.workbench.catalogue import Catalogue
 from fullconv.workbench.checks import Checks
 from fullconv.workbench.comparisons import Comparisons
@@ -27,6 +24,8 @@ from fullconv.workbench.trials.kept import Trials
 from fullconv.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -96,7 +95,13 @@ class Workbench:
             raise Forbidden("this workbench can only be looked at", remedy="start it without --read-only")
 
     def _watch(self) -> None:
+        failed = False
         while not self._over.is_set():
-            with suppress(SQLAlchemyError, FullconvError, OSError):  # the next look may do better
+            try:
                 self.catalogue.refresh()
+                failed = False
+            except Exception:  # the next look may do better; that it fails is said once, and not every second
+                if not failed:
+                    log.exception("looking at the workspace")
+                failed = True
             self._over.wait(REFRESH_SECONDS)
