@@ -226,7 +226,7 @@ def test_no_archive_is_refused(client: TestClient, bench: Workbench) -> None:
     answer = client.post("/api/v1/datasets/upload", content=b"no archive at all")
     assert 400 <= answer.status_code < 500
     assert not list((bench.home.root / "uploads").glob("*"))
-    assert not list((bench.home.cache / "uploads").glob("*"))
+    assert not [path for path in bench.scratch.root.rglob("*") if path.is_file()]
 
 
 def test_an_index_is_kept_and_follows_the_dataset(bench: Workbench) -> None:

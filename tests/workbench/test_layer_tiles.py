@@ -22,6 +22,8 @@ from fullconv.workbench.layers.network import seen_network
 from fullconv.workbench.layers.tiles import GREATEST, Sheet, as_colors, scaled, scaled_about_zero, sheet_png
 from fullconv.workbench.predicting.images import Upload
 from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.scratch import Scratch
+from fullconv.workspace import Workspace
 
 
 @settings(max_examples=150, deadline=None)
@@ -187,7 +189,7 @@ def test_maps_follow_rows_and_columns_whatever_their_order() -> None:
 
 def test_uploads_that_are_held_go_when_there_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fullconv.workbench.held_images.KEPT", 2)
-    held = HeldImages()
+    held = HeldImages(Scratch(Workspace(tmp_path)))
     tokens = []
     for number in range(3):
         path = tmp_path / f"{number}.png"

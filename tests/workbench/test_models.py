@@ -144,7 +144,7 @@ def test_what_is_no_package_never_appears(
     assert str(package.parents[2]) not in answer.text
     models = package.parents[2] / "models"
     assert not models.exists() or not list(models.iterdir())
-    assert not list((package.parents[2] / "cache" / "uploads").iterdir())
+    assert not [path for path in (package.parents[2] / "cache" / "servers").rglob("*") if path.is_file()]
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from fullconv.prediction.tiled import tiles_of
 from fullconv.workbench.application import create_app
 from fullconv.workbench.predicting import lane, large
 from fullconv.workbench.services import trials as service
+from fullconv.workbench.trials import kept
 from fullconv.workbench.trials.pyramid import FRAME, NO_CLASS, TILE, Pyramid, level_count
+from fullconv.workbench.trials.views import TrialView
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
@@ -155,16 +157,39 @@ def test_tiles_of_labels_have_their_neighbours_around_them(tmp_path: Path) -> No
     assert np.asarray(Image.open(io.BytesIO(pyramid.tile("image", 0, 0, 0)))).shape == (175, 275, 3)
 
 
+def test_a_large_image_whose_network_fails_is_told_as_failed(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(service, "WHOLE_PIXELS", 1)
+    monkeypatch.setattr(lane, "label_whole", fails)
+    with TestClient(create_app(bench, pages=False), base_url="http://127.0.0.1:8460") as client:
+        told = client.post(TRIALS, json={"model": "first", "image": "shapes"}).json()
+        end = time.monotonic() + 60
+        while told["state"] == "computing":
+            assert time.monotonic() < end
+            told = client.get(f"{TRIALS}/{told['id']}").json()
+        assert told["state"] == "failed"
+        assert "RuntimeError" in told["error"]
+        assert bench.predictor.memory.used == 0
+
+
+def test_trials_that_compute_stay(bench: Workbench, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "KEPT", 1)
+    view = TrialView.model_validate(client.post(TRIALS, json={"model": "first", "image": "shapes"}).json())
+    going_on = [bench.trials.add(view.model_copy(update={"id": name, "state": "computing"})) for name in "ab"]
+    client.post(TRIALS, json={"model": "first", "image": "shapes"})
+    assert [bench.trials.get(trial.view.id) for trial in going_on] == going_on
+    assert client.get(f"{TRIALS}/{view.id}").status_code == 404
+
+
 def test_old_trials_make_room_for_new_ones(
     client: TestClient, bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fullconv.workbench.trials import kept
-
     monkeypatch.setattr(kept, "KEPT", 2)
     made = [client.post(TRIALS, json={"model": "first", "image": "shapes"}).json()["id"] for _ in range(3)]
     statuses = [client.get(f"{TRIALS}/{name}").status_code for name in made]
     assert statuses == [404, 200, 200]
-    assert bench.trials._folder is not None
-    assert len(list(bench.trials._folder.iterdir())) == 2
+    assert len(list((bench.scratch.root / "trials").iterdir())) == 2
     bench.trials.close()
     assert client.get(f"{TRIALS}/{made[-1]}").status_code == 404

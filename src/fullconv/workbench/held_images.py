@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from pathlib import Path
 from fullconv.files import disk_errors
 from fullconv.workbench.predicting.images import Upload
 from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.scratch import Scratch
 from fullconv.workbench.security.uploads import too_large
 
 LARGEST = 256 * 2**20
@@ -27,10 +27,14 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 @dataclass
 class HeldImages:
-    """Uploaded images by token; the oldest go when there are too many."""
+    """Uploaded images by token; the oldest go when there are too many.
 
+    Args:
+        scratch: where they lie.
+    """
+
+    scratch: Scratch
     _held: OrderedDict[str, tuple[Upload, float]] = field(default_factory=OrderedDict)
-    _folder: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def adopt(self, upload: Upload) -> str:
@@ -45,10 +49,8 @@ class HeldImages:
         if _size(upload.path) > LARGEST:
             raise too_large(LARGEST, upload.name)
         token = secrets.token_urlsafe(18)
-        with self._lock, disk_errors(tempfile.gettempdir()):
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="fullconv-images-"))
-            path = Path(shutil.move(upload.path, self._folder / secrets.token_hex(12)))
+        with self._lock, disk_errors(upload.path):
+            path = Path(shutil.move(upload.path, self.scratch.folder("images") / secrets.token_hex(12)))
             self._held[token] = (Upload(upload.name, path), time.monotonic())
             self._make_room()
         return token
@@ -57,11 +59,11 @@ class HeldImages:
         """The image.
 
         Raises:
-            NotThere: there is none, or it was kept long enough.
+            NotThere: there is none, it was kept long enough, or somebody cleaned the cache.
         """
         with self._lock:
             found = self._held.get(token)
-        if found is None:
+        if found is None or not found[0].path.is_file():
             raise NotThere("this upload is not kept any more", where="image", remedy="upload it again")
         return found[0]
 
@@ -69,9 +71,7 @@ class HeldImages:
         """Delete all."""
         with self._lock:
             self._held.clear()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
+            shutil.rmtree(self.scratch.root / "images", ignore_errors=True)
 
     def _make_room(self) -> None:
         now = time.monotonic()

@@ -19,6 +19,7 @@ from fullconv.workbench.layers.reading import Readings
 from fullconv.workbench.opened import OpenedDatasets
 from fullconv.workbench.predicting.lane import Predictor
 from fullconv.workbench.refusals import Forbidden
+from fullconv.workbench.scratch import Scratch
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.trials.kept import Trials
 from fullconv.workspace import Workspace
@@ -58,8 +59,9 @@ class Workbench:
         limits = self.settings.limits
         self.predictor = Predictor(limits.waiting, self.settings.allow_code, limits.decoded)
         self.readings = Readings()
-        self.held_images = HeldImages()
-        self.trials = Trials()
+        self.scratch = Scratch(self.home)
+        self.held_images = HeldImages(self.scratch)
+        self.trials = Trials(self.scratch)
 
     @property
     def home(self) -> Workspace:
@@ -68,6 +70,7 @@ class Workbench:
     def start(self) -> None:
         """Begin to look after jobs and directories; a read-only workbench starts no jobs."""
         if not self.settings.read_only:
+            self.scratch.sweep()
             self.starter.start()
         self._watcher = threading.Thread(target=self._watch, name="catalogue", daemon=True)
         self._watcher.start()
@@ -83,6 +86,7 @@ class Workbench:
         self.checks.close()
         self.datasets.close()
         self.drawing.close()
+        self.scratch.close()
         self._watcher.join(timeout=10)
 
     def must_be_writable(self) -> None:

@@ -39,7 +39,7 @@ async def predict_uploads(
     head: Head = None,
 ) -> JobView:
     """Label uploaded images, as a job; its subject is `prediction:NAME`."""
-    async with uploaded_images(request, bench.settings.limits) as uploads:
+    async with uploaded_images(request, bench) as uploads:
         return await bench.predictor.beside(lambda: service.predict_uploads(bench, model, uploads, head=head))
 
 

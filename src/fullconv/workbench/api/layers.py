@@ -98,7 +98,7 @@ class HeldImage(BaseModel):
 @router.post("/images", status_code=status.HTTP_201_CREATED, openapi_extra={"requestBody": BODY})
 async def hold_image(request: Request, bench: Bench) -> HeldImage:
     """Upload an image to look at it layer by layer; it is kept for some hours, and changes nothing in the workspace."""
-    async with uploaded_images(request, bench.settings.limits) as uploads:
+    async with uploaded_images(request, bench) as uploads:
         token = await service.hold_image(bench, uploads[0])
     return HeldImage(image=f"upload:{token}")
 

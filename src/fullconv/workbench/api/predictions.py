@@ -60,7 +60,7 @@ async def predict(
     """
     # The place comes first: while none is free, nobody's files are written to the disk.
     with bench.predictor.place():
-        async with uploaded_images(request, bench.settings.limits) as uploads:
+        async with uploaded_images(request, bench) as uploads:
             forms = FORMS if len(uploads) == 1 else (ZIP, *FORMS)
             accepted = best_form(request.headers.get("accept"), forms)
             chosen = view or ("overlay" if accepted.parameters.get("view") == "overlay" else "labels")

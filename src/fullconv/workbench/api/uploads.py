@@ -14,7 +14,7 @@ from fullconv.errors import DataError
 from fullconv.workbench.predicting.images import Upload
 from fullconv.workbench.predicting.images import plain_name as plain_name
 from fullconv.workbench.security.uploads import received, too_large
-from fullconv.workbench.settings import Limits
+from fullconv.workbench.workbench import Workbench
 
 FORM = "multipart/form-data"
 MOST_FILES = 1000
@@ -37,7 +37,7 @@ BODY: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def uploaded_images(request: Request, limits: Limits) -> AsyncIterator[list[Upload]]:
+async def uploaded_images(request: Request, bench: Workbench) -> AsyncIterator[list[Upload]]:
     """The images of a request as files, which go when the request is answered.
 
     Raises:
@@ -45,11 +45,12 @@ async def uploaded_images(request: Request, limits: Limits) -> AsyncIterator[lis
         TooLarge: more bytes than one request may bring.
         HTTPException: a form that cannot be read, or of more than 1000 files.
     """
+    limits = bench.settings.limits
     async with AsyncExitStack() as stack:
         found: list[Upload] = []
 
         async def keep(name: str, content: Any) -> None:
-            path = await received(content, limits.upload, where=name)
+            path = await received(content, limits.upload, folder=bench.scratch.folder("uploads"), where=name)
             stack.callback(path.unlink, missing_ok=True)
             found.append(Upload(name, path))
 

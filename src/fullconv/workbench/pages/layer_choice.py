@@ -121,7 +121,9 @@ class LayerChoice:
         async def uploaded(event: events.UploadEventArguments) -> None:
             name = plain_name(event.file.name)
             try:
-                token = await hold_image(bench(), Upload(name, await received(event.file, LARGEST, where=name)))
+                folder = bench().scratch.folder("uploads")
+                path = await received(event.file, LARGEST, folder=folder, where=name)
+                token = await hold_image(bench(), Upload(name, path))
             except FullconvError as problem:
                 refuse(problem)
                 return

@@ -60,7 +60,8 @@ class ManyImages:
             try:
                 for file in event.files:
                     name = plain_name(file.name)
-                    kept.append(Upload(name, await received(file, bench().settings.limits.upload, where=name)))
+                    limit, folder = bench().settings.limits.upload, bench().scratch.folder("uploads")
+                    kept.append(Upload(name, await received(file, limit, folder=folder, where=name)))
                 name, kind, head = self._model()
                 job = await asked(predict_uploads, bench(), name, kept, kind=kind, head=head)
             except FullconvError as problem:

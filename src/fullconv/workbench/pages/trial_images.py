@@ -67,7 +67,9 @@ class ImageChoice:
             name = plain_name(event.file.name)
             upload.reset()
             try:
-                token = await hold_image(bench(), Upload(name, await received(event.file, LARGEST, where=name)))
+                folder = bench().scratch.folder("uploads")
+                path = await received(event.file, LARGEST, folder=folder, where=name)
+                token = await hold_image(bench(), Upload(name, path))
             except FullconvError as problem:
                 refuse(problem)
                 return

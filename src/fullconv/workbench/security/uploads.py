@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -34,7 +33,7 @@ async def received(
     upload: Form | Dropped | AsyncIterable[bytes],
     limit: int,
     *,
-    folder: Path | None = None,
+    folder: Path,
     suffix: str = "",
     where: str = "file",
 ) -> Path:
@@ -43,7 +42,7 @@ async def received(
     Args:
         upload: a file of a form (`UploadFile`), a file dropped on a page, or the pieces of a body (`Request.stream()`).
         limit: bytes that it may have.
-        folder: where the file is made; the system's folder for temporary files if not given.
+        folder: where the file is made.
         suffix: of the file's name, as ".zip"; never what the visitor said.
         where: the field, for the message.
 
@@ -54,11 +53,10 @@ async def received(
         TooLarge: more bytes than the limit; nothing is left then.
         StorageError: the disk is full.
     """
-    place = Path(tempfile.gettempdir()) if folder is None else folder
-    path = place / f"upload-{secrets.token_hex(12)}{suffix}"
+    path = folder / f"upload-{secrets.token_hex(12)}{suffix}"
     size = 0
-    with disk_errors(place):
-        place.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("xb") as stream:
                 path.chmod(0o600)

@@ -77,7 +77,7 @@ async def upload_archive(bench: Workbench, content: AsyncIterable[bytes]) -> Upl
     """
     bench.must_be_writable()
     limits = bench.settings.limits
-    archive = await received(content, limits.upload, folder=bench.home.cache / "uploads", where="archive")
+    archive = await received(content, limits.upload, folder=bench.scratch.folder("uploads"), where="archive")
     try:
         folder = uploads_folder(bench) / secrets.token_hex(4)
         found = await to_thread.run_sync(unpack, archive, folder, limits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,6 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.description import FILE_NAME
 from fullconv.data.examination import COLOR_FORMATS
 from fullconv.data.stored_index import index_folder
-from fullconv.files import disk_errors
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
 from fullconv.workbench.database import reading
 from fullconv.workbench.folders import FolderRequest
@@ -185,11 +183,8 @@ def delete_dataset(bench: Workbench, name: str) -> None:
     if opened is not None:
         _refuse_open_jobs(bench, opened)
         uploads = uploads_among(bench, dataset_places(bench, name))
-    gone = directory.with_name(f".{name}.{secrets.token_hex(4)}")
-    with disk_errors(directory):
-        directory.rename(gone)
-    for folder in (gone, index_folder(bench.home, name)):
-        shutil.rmtree(folder, ignore_errors=True)
+    bench.scratch.discard(directory)
+    shutil.rmtree(index_folder(bench.home, name), ignore_errors=True)
     bench.datasets.forget(name)
     bench.catalogue.refresh()
     remove_unused(bench, uploads)

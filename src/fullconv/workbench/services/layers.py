@@ -98,10 +98,14 @@ async def hold_image(bench: Workbench, upload: Upload) -> str:
     """Keep an uploaded image to look at; its token.
 
     Raises:
-        DataError: it is no image. TooLarge: it is larger than is taken.
+        DataError: it is no image. TooLarge: it is larger than is taken. The file is gone then.
     """
-    await bench.predictor.beside(lambda: checked_image(upload.path, bench.settings.limits, where=upload.name))
-    return await bench.predictor.beside(lambda: bench.held_images.adopt(upload))
+    try:
+        await bench.predictor.beside(lambda: checked_image(upload.path, bench.settings.limits, where=upload.name))
+        return await bench.predictor.beside(lambda: bench.held_images.adopt(upload))
+    except BaseException:
+        upload.path.unlink(missing_ok=True)
+        raise
 
 
 async def maps_of_layer(bench: Workbench, reading: Reading, layer: str) -> Maps:

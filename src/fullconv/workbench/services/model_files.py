@@ -50,7 +50,7 @@ async def upload_package(bench: Workbench, content: Content, *, name: str | None
     bench.must_be_writable()
     if name is not None:
         _refuse_taken(bench, name)
-    folder = bench.home.cache / "uploads"
+    folder = bench.scratch.folder("uploads")
     archive = await received(content, bench.settings.limits.upload, folder=folder, where="package")
     try:
         made = await to_thread.run_sync(_unpacked, bench, archive, name)
@@ -79,7 +79,7 @@ async def upload_weights(
         raise DataError("is no kind of weight file that is read", where=file_name[:100], remedy=remedy)
     chosen = name or name_from(file_name)
     _refuse_taken(bench, chosen)
-    folder = bench.home.cache / "uploads"
+    folder = bench.scratch.folder("uploads")
     path = await received(content, bench.settings.limits.upload, folder=folder, suffix=suffix, where="weights")
     try:
         await to_thread.run_sync(_kept, bench, path, chosen, file_name)
@@ -108,8 +108,8 @@ def name_from(file_name: str) -> str:
 
 
 def _unpacked(bench: Workbench, archive: Path, name: str | None) -> str:
-    """Unpack beside the models, look at all of it, and put it in its place."""
-    aside = bench.home.models / f".upload-{secrets.token_hex(6)}"
+    """Unpack aside, look at all of it, and put it in its place."""
+    aside = bench.scratch.folder("packages") / secrets.token_hex(6)
     try:
         try:
             unpack(archive, aside, bench.settings.limits)
@@ -132,7 +132,7 @@ def _unpacked(bench: Workbench, archive: Path, name: str | None) -> str:
         with staged_directory(bench.home.model(chosen)) as folder, disk_errors(folder):
             for kept in _KEPT if card.network.code is not None else (CARD, WEIGHTS):
                 if kept != CARD:
-                    (found / kept).rename(folder / kept)
+                    shutil.move(found / kept, folder / kept)
             write_document(folder / CARD, uploaded)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

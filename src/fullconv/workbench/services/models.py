@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -150,11 +149,8 @@ def runs_from(bench: Workbench, directory: Path) -> Iterator[str]:
 
 def remove(bench: Workbench, directory: Path) -> None:
     """Delete a folder of the store: gone at once for everybody, then from the disk."""
-    aside = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
-    with disk_errors(directory):
-        directory.rename(aside)
     bench.predictor.models.forget(directory)
-    shutil.rmtree(aside, ignore_errors=True)
+    bench.scratch.discard(directory)
     bench.catalogue.refresh()
 
 

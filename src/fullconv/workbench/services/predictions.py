@@ -182,7 +182,7 @@ async def _zipped(
     names = _distinct_stems([upload.name for upload in uploads])
     picture = wish.model_copy(update={"form": PNG})
     suffix = "_overlay.png" if wish.view == "overlay" else ".png"
-    handle, path = tempfile.mkstemp(prefix="fullconv-", suffix=".zip")
+    handle, path = tempfile.mkstemp(suffix=".zip", dir=bench.scratch.folder("answers"))
     views: dict[str, PredictionView] = {}
     problems: list[tuple[str, FullconvError]] = []
     try:

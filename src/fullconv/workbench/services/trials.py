@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from contextlib import ExitStack
@@ -24,6 +25,8 @@ from fullconv.workbench.trials.pyramid import FRAME, TILE, Layer, Pyramid, level
 from fullconv.workbench.trials.truth import Truth
 from fullconv.workbench.trials.views import TrialClass, TrialView, TrialWish
 from fullconv.workbench.workbench import Workbench
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,10 @@ async def _beside(bench: Workbench, trial: Trial, ready: _Ready, place: ExitStac
             await _compute(bench, trial, ready)
         except FullconvError as problem:
             trial.view = trial.view.model_copy(update={"state": "failed", "error": str(problem)})
+        except Exception as problem:  # nobody waits for it, so that its last word must not be lost
+            log.exception("labelling %s", trial.view.title)
+            said = f"cannot be computed ({type(problem).__name__}); see the server's log."
+            trial.view = trial.view.model_copy(update={"state": "failed", "error": said})
 
 
 async def _compute(bench: Workbench, trial: Trial, ready: _Ready) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Coroutine
@@ -13,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fullconv.files import disk_errors
 from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.scratch import Scratch
 from fullconv.workbench.trials.pyramid import Pyramid
 from fullconv.workbench.trials.views import TrialView
 
@@ -44,10 +43,14 @@ class Trial:
 
 @dataclass
 class Trials:
-    """Trials by identifier; those that nobody asked for longest go when there are too many."""
+    """Trials by identifier; those that nobody asked for longest go when there are too many.
 
+    Args:
+        scratch: where their pictures lie.
+    """
+
+    scratch: Scratch
     _kept: OrderedDict[str, Trial] = field(default_factory=OrderedDict)
-    _folder: Path | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _going_on: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -57,11 +60,8 @@ class Trials:
         Args:
             view: whose `id` is one that `identifier` made.
         """
-        with self._lock, disk_errors(tempfile.gettempdir()):
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="fullconv-trials-"))
-            folder = self._folder / secrets.token_hex(8)
-            folder.mkdir()
+        with self._lock:
+            folder = self.scratch.folder(f"trials/{secrets.token_hex(8)}")
             trial = self._kept[view.id] = Trial(folder, view)
             self._make_room()
         return trial
@@ -95,9 +95,7 @@ class Trials:
         """Delete all."""
         with self._lock:
             self._kept.clear()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder = None
+            shutil.rmtree(self.scratch.root / "trials", ignore_errors=True)
 
     def _make_room(self) -> None:
         sizes = {identifier: trial.size_on_disk for identifier, trial in self._kept.items()}
@@ -105,6 +103,8 @@ class Trials:
         for identifier in list(sizes)[:-1]:
             if len(self._kept) <= KEPT and total <= KEPT_BYTES:
                 return
+            if self._kept[identifier].view.state == "computing":  # its place in the queue is taken, and paid for
+                continue
             total -= sizes[identifier]
             self._remove(identifier)
 

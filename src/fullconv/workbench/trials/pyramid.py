@@ -107,8 +107,11 @@ class Pyramid:
 
     @property
     def size_on_disk(self) -> int:
-        """Bytes."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        """Bytes; none where somebody cleaned the cache."""
+        try:
+            return sum(path.stat().st_size for path in self.folder.iterdir())
+        except OSError:
+            return 0
 
     def _part(self, name: str, level: int, column: int, row: int, *, frame: int) -> npt.NDArray[Any]:
         """The pixels of a tile and its frame; beyond the image its outermost pixels are repeated."""
