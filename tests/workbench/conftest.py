@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+import databases
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
 from fullconv.training.fit import train_as
@@ -75,6 +77,27 @@ def bench(home: Workspace, scenes: Path) -> Iterator[Workbench]:
     made.catalogue.refresh()
     yield made
     made.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of a PostgreSQL server; the test is skipped where there is none."""
+    reason = databases.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with databases.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+        return
+    server = request.getfixturevalue("postgresql")
+    with databases.schema_of(server, f"test_{secrets.token_hex(6)}") as url:
+        yield url
 
 
 @pytest.fixture

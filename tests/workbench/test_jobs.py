@@ -18,6 +18,7 @@ from fullconv.workbench.jobs import starter as module
 from fullconv.workbench.jobs.kinds import KINDS
 from fullconv.workbench.jobs.logs import last_lines, log_path, read_from
 from fullconv.workbench.jobs.starter import Starter
+from fullconv.workbench.jobs.worker import BEGINS
 from fullconv.workbench.tables import Job
 from fullconv.workbench.workbench import Workbench
 from workbench.conftest import QUICK
@@ -59,7 +60,9 @@ def test_a_training_is_done_by_a_process_of_its_own(bench: Workbench, work: Work
     assert (ended.state, ended.progress, ended.error) == ("done", 1.0, None)
     assert ended.process != os.getpid()
     assert ended.result == {"run": directory.name, "mean_iou": finished_run(directory).scores.mean_iou}
-    assert "Training fcn8s-squeezenet1_1" in read_from(log_path(bench.home, job.id or 0), 0)[0]
+    said = read_from(log_path(bench.home, job.id or 0), 0)[0]
+    assert "Training fcn8s-squeezenet1_1" in said
+    assert f"process {ended.process} on {ended.host} {BEGINS} {job.id}: train, t" in said
 
 
 def test_a_sentence_of_ours_ends_a_job_without_a_traceback(bench: Workbench, work: Work) -> None:
@@ -122,26 +125,6 @@ def test_a_job_that_does_not_listen_is_killed(bench: Workbench, monkeypatch: pyt
     until(ended)
     assert bench.queue.get(job.id or 0).state == "aborted"
     assert not read_status(bench.home.run(job.payload["run"])).alive
-
-
-def test_a_claim_that_came_to_nothing_goes_back_to_the_queue(bench: Workbench) -> None:
-    job = bench.queue.add("dataset", title="t", payload={})
-    claimed = bench.queue.claim(bench.settings.slots)
-    assert claimed is not None
-    Starter(bench.settings, bench.queue)._check(claimed)
-    assert bench.queue.get(job.id or 0).state == "claimed"  # it may still be starting
-    claimed.claimed_at = time.time() - 2 * module.START_SECONDS
-    Starter(bench.settings, bench.queue)._check(claimed)
-    assert bench.queue.get(job.id or 0).state == "queued"
-
-
-def test_the_number_of_a_dead_process_given_to_another_is_not_taken_for_it(bench: Workbench) -> None:
-    job = bench.queue.add("dataset", title="t", payload={})
-    claimed = bench.queue.claim(bench.settings.slots)
-    assert claimed is not None
-    assert bench.queue.begin(job.id or 0, claimed.claim or "", process=os.getpid(), started=12345.0) is not None
-    bench.starter._check(bench.queue.get(job.id or 0))
-    assert bench.queue.get(job.id or 0).state == "failed"
 
 
 def test_every_kind_of_job_can_be_done() -> None:

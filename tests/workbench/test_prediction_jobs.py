@@ -34,7 +34,7 @@ def test_a_folder_is_predicted_as_a_job_and_taken_away(
 ) -> None:
     folder = scenes / "test" / "images"
     job = client.post("/api/v1/predictions", json={"model": "first", "folder": str(folder)}).json()
-    assert (job["kind"], job["state"], job["device"]) == ("predict", "queued", "aside")
+    assert (job["kind"], job["state"], job["device"]) == ("predict", "queued", "either")
     name = job["subject"].removeprefix("prediction:")
     waiting = client.get(f"/api/v1/predictions/{name}").json()
     assert (waiting["done"], waiting["total"], waiting["job"]) == (False, 0, job["id"])

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -17,13 +17,15 @@ from fullconv.workbench.tables import Job
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+def url(database: str) -> str:
+    return database
 
 
 @pytest.fixture
-def queue(url: str) -> Queue:
-    return Queue(connect(url), host="here")
+def queue(url: str) -> Iterator[Queue]:
+    made = Queue(connect(url), host="here")
+    yield made
+    made.engine.dispose()
 
 
 def add(queue: Queue, **changes: object) -> Job:
@@ -79,8 +81,7 @@ while misses < 3:
 """
 
 
-def test_no_job_is_claimed_twice_by_several_processes(url: str) -> None:
-    queue = Queue(connect(url), host="here")
+def test_no_job_is_claimed_twice_by_several_processes(url: str, queue: Queue) -> None:
     numbers = [add(queue).id for _ in range(30)]
     others = [
         subprocess.Popen([sys.executable, "-c", CLAIM_ALL, url, host], stdin=PIPE, stdout=PIPE, text=True)
@@ -213,10 +214,37 @@ def test_a_waiting_job_can_be_put_after_others(queue: Queue) -> None:
     first = add(queue)
     closing = add(queue, after=[first.id])
     later = add(queue)
-    assert queue.put_after(closing.id, [later.id, first.id]).after == [first.id, later.id]  # type: ignore[arg-type, list-item]
+    with queue.adding() as step:
+        assert step.let_wait(closing.id, [later.id, first.id]).after == [first.id, later.id]  # type: ignore[arg-type, list-item]
     claimed(queue)
-    with pytest.raises(StorageError, match="does not wait"):
-        queue.put_after(first.id, [later.id])  # type: ignore[arg-type, list-item]
+    with pytest.raises(StorageError, match="does not wait"), queue.adding() as step:
+        step.let_wait(first.id, [later.id])  # type: ignore[arg-type, list-item]
+
+
+def test_jobs_that_belong_together_come_all_or_not_at_all(queue: Queue) -> None:
+    add(queue, subject="run:b")
+
+    def add_both() -> None:
+        with queue.adding() as step:
+            step.job("train", title="a", payload={}, subject="run:a")
+            step.job("train", title="b", payload={}, subject="run:b")
+
+    with pytest.raises(StorageError, match="b: a job for it is open"):
+        add_both()
+    assert [job.subject for job in queue.jobs()] == ["run:b"]
+    with queue.adding() as step:
+        run = step.job("train", title="a", payload={}, subject="run:a")
+        step.job("group", title="all", payload={}, after=[run.id])  # type: ignore[list-item]
+        assert step.open_jobs(["run:a", "run:c"]) == {"run:a": run.id}
+        assert step.latest("run:a").id == run.id  # type: ignore[union-attr]
+    assert [(job.title, job.after) for job in queue.jobs(states=("queued",))][1:] == [("a", []), ("all", [run.id])]
+
+
+def test_a_job_can_come_before_all_that_wait(queue: Queue) -> None:
+    add(queue)
+    add(queue)
+    first = add(queue, first=True)
+    assert [job.id for job in queue.jobs(states=("queued",))] == [first.id, 1, 2]
 
 
 def test_short_work_does_not_wait_for_trainings(queue: Queue) -> None:
@@ -226,6 +254,51 @@ def test_short_work_does_not_wait_for_trainings(queue: Queue) -> None:
     assert queue.claim(Slots(cpu=1)).id == 1  # type: ignore[union-attr]
     assert queue.claim(Slots(cpu=1)).id == aside.id  # type: ignore[union-attr]
     assert queue.claim(Slots(cpu=1)) is None
+
+
+def test_short_work_takes_a_card_that_is_free_and_else_goes_aside(queue: Queue) -> None:
+    short, other = add(queue, device="either"), add(queue, device="either")
+    training = add(queue, device="gpu")
+    slots = Slots(cpu=1, gpu=1, aside=1)
+    first = queue.claim(slots)
+    second = queue.claim(slots)
+    assert first is not None
+    assert second is not None
+    assert (first.id, first.slot_kind) == (short.id, "gpu")
+    assert (second.id, second.slot_kind) == (other.id, "aside")
+    assert queue.claim(slots) is None  # the training waits for the card
+    queue.end(short.id, first.claim or "", "done")  # type: ignore[arg-type]
+    add(queue, device="either")
+    assert queue.claim(slots).id == training.id  # type: ignore[union-attr]  # which was there first
+
+
+def test_without_a_card_short_work_goes_aside(queue: Queue) -> None:
+    add(queue)
+    short = add(queue, device="either")
+    assert queue.claim(Slots(cpu=1)).id == 1  # type: ignore[union-attr]
+    found = queue.claim(Slots(cpu=1))
+    assert found is not None
+    assert (found.id, found.slot_kind) == (short.id, "aside")
+
+
+def test_whatever_a_log_or_a_file_name_holds_is_kept(queue: Queue) -> None:
+    odd = "zero \0, half \udce9, Straße"
+    job = add(queue, title=odd, payload={"name": odd, "mean_iou": float("nan"), "list": [float("inf"), odd]})
+    taken = claimed(queue)
+    assert queue.begin(taken.id, taken.claim, process=1, started=1.0) is not None  # type: ignore[arg-type]
+    queue.beat(taken.id, taken.claim, message=odd)  # type: ignore[arg-type]
+    queue.end(taken.id, taken.claim, "failed", error=odd, tail=odd, result={"mean_iou": float("nan")})  # type: ignore[arg-type]
+    found, plain = queue.get(job.id), "zero �, half ?, Straße"  # type: ignore[arg-type]
+    assert {found.title, found.message, found.error, found.tail} == {plain}
+    assert found.payload == {"name": plain, "mean_iou": None, "list": [None, plain]}
+    assert found.result == {"mean_iou": None}
+
+
+def test_the_latest_job_of_many_subjects_is_found_at_once(queue: Queue) -> None:
+    for subject in ("evaluation:a", "evaluation:b", "prediction:a"):
+        queue.abort(add(queue, subject=subject).id)  # type: ignore[arg-type]
+    again = add(queue, subject="evaluation:a")
+    assert queue.latest("evaluation:") == {"evaluation:a": again.id, "evaluation:b": 2}
 
 
 def test_what_is_not_there_is_said(queue: Queue) -> None:
@@ -256,8 +329,12 @@ def test_a_database_of_another_version_is_refused(url: str) -> None:
         connect(url)
 
 
-@pytest.mark.parametrize("wrong", ["nonsense", "nosuch://x", "sqlite:////proc/nothing/here.sqlite"])
+NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/nothing"
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "nosuch://x", "sqlite:////proc/nothing/here.sqlite", NOWHERE])
 def test_a_database_that_cannot_be_opened_is_one_sentence(wrong: str) -> None:
     with pytest.raises(FullconvError) as caught:
         connect(wrong)
     assert str(caught.value).count("\n") == 0
+    assert "secret" not in str(caught.value)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy import URL, Engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlmodel import Session, SQLModel, create_engine
 
@@ -17,13 +17,16 @@ from fullconv.workbench import tables
 
 WAIT_SECONDS = 30
 """How long a writer waits for another one."""
+_WRITERS = 0x66636E77
+"""PostgreSQL's number of the lock that writers hold."""
 
 
 def connect(url: str) -> Engine:
     """Open the database and make its tables where they are missing.
 
     Args:
-        url: as "sqlite:///folder/workbench.sqlite" or "postgresql+psycopg://user@host/name".
+        url: as "sqlite:///folder/workbench.sqlite" or "postgresql://user@host/name". A database belongs to one
+            workspace.
 
     Returns:
         An engine that several threads may use.
@@ -35,7 +38,7 @@ def connect(url: str) -> Engine:
     'sqlite'
     """
     try:
-        parsed = make_url(url)
+        parsed = _with_our_driver(make_url(url))
         options: dict[str, Any] = {}
         if parsed.get_backend_name() == "sqlite":
             options["connect_args"] = {"timeout": WAIT_SECONDS, "check_same_thread": False}
@@ -49,7 +52,9 @@ def connect(url: str) -> Engine:
             options["pool_pre_ping"] = True
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as problem:
-        remedy = "write it as sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME, with the driver installed"
+        remedy = "write it as sqlite:///FILE or postgresql://USER@HOST/NAME"
+        if isinstance(problem, ModuleNotFoundError):
+            remedy = "install the driver: pip install 'fullconv[postgresql]'"
         raise StorageError(
             f"is no database that can be opened ({problem})", where="--database", remedy=remedy
         ) from None
@@ -61,11 +66,14 @@ def connect(url: str) -> Engine:
         with writing(engine) as session:
             SQLModel.metadata.create_all(session.connection(), checkfirst=True)
             _check_schema(session)
+    except StorageError:
+        engine.dispose()
+        raise
     except DBAPIError as problem:
+        engine.dispose()
         where = make_url(url).render_as_string(hide_password=True)
-        raise StorageError(
-            f"cannot be used ({problem.orig})", where=where, remedy="check the place and its rights"
-        ) from None
+        said = " ".join(str(problem.orig).split())
+        raise StorageError(f"cannot be used ({said})", where=where, remedy="check the place and its rights") from None
     return engine
 
 
@@ -81,6 +89,8 @@ def writing(engine: Engine) -> Iterator[Session]:
     """A session that writes: all or nothing, and no other writer in between."""
     exclusive = engine.execution_options(writes=True)
     with Session(exclusive, expire_on_commit=False) as session, session.begin():
+        if engine.dialect.name == "postgresql":  # SQLite locks the whole file by itself
+            session.connection().execute(select(func.pg_advisory_xact_lock(_WRITERS)))
         yield session
 
 
@@ -90,6 +100,11 @@ def check_integrity(engine: Engine) -> str:
         return "ok"
     with reading(engine) as session:
         return str(session.connection().execute(text("PRAGMA integrity_check")).scalar_one())
+
+
+def _with_our_driver(url: URL) -> URL:
+    """PostgreSQL by the names that people give it is reached with psycopg."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
 
 
 def _as_sqlite_should_be(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from fullconv.files import disk_errors, read_document, write_document
 from fullconv.workbench.refusals import NotThere
 from fullconv.workspace import Workspace, checked_name
 
-RESULTS, UPLOADS, REPORT = "results", "uploads", "report"
+RESULTS, UPLOADS, REPORT, SHARES = "results", "uploads", "report", "shares.csv"
 
 
 class _Asked(BaseModel):
@@ -27,7 +27,6 @@ class _Asked(BaseModel):
     kind: Literal["model", "run"]
     head: str | None = None
     created: str
-    job: int | None = None
     done: bool = False
 
 
@@ -51,7 +50,7 @@ class StoredPrediction(_Asked):
         model: its name. kind: of the store or of a run. head: that was asked.
         source: the folder; none where the images were uploaded.
         probabilities: were kept too.
-        created: ISO 8601. job: that does it. done: it is finished.
+        created: ISO 8601. done: it is finished.
         failed: images that could not be used.
     """
 
@@ -66,7 +65,7 @@ class StoredEvaluation(_Asked):
     Args:
         model: its name. kind: of the store or of a run. head: that was asked.
         dataset: its name. split: of it.
-        created: ISO 8601. job: that does it. done: it is finished.
+        created: ISO 8601. done: it is finished.
         images: how many. pixel_accuracy, mean_accuracy, mean_iou, frequency_weighted_iou: the scores.
     """
 

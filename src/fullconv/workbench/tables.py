@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, Index, Text, text
+from sqlalchemy import Column, Index, text
 from sqlmodel import Field, SQLModel
+
+from fullconv.workbench.storable import Document, Lines, Score, Words
 
 JobState = Literal["queued", "claimed", "running", "done", "failed", "aborted"]
 ACTIVE = ("claimed", "running")
@@ -29,15 +31,15 @@ class Job(SQLModel, table=True):
         title: for people.
         payload: what the kind needs.
         subject: what it works on, as "run:20261120-…"; at most one open job works on it.
-        device: "cpu", "gpu", or "aside": short work that does not wait for trainings.
+        device: where it wants to run: "cpu", "gpu", "aside" or "either"; see `settings.Slots`.
         position: the smallest is next.
         after: jobs that must have ended, well or not, before this one starts.
         state: where it stands.
-        host, slot: which machine works on it, on which of its slots.
+        host, slot_kind, slot: which machine works on it, and on which of its slots: "cpu", "gpu" or "aside", from 0.
         claim: known to the process that may work on it, and nobody else.
         claimed_at, heartbeat, created, begun, ended: seconds since 1970.
-        process, started: who works on it, and since when that process exists.
-        abort_at: since when it shall stop.
+        process, started: who works on it, and since when that process exists; none while nobody was started for it.
+        abort_at: when it was told to stop.
         progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
         error: the sentence that ended it. tail: last lines of its log, where it died without a sentence.
         result: what it made.
@@ -46,14 +48,15 @@ class Job(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     kind: str
-    title: str
-    payload: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    title: str = Field(sa_type=Words)
+    payload: dict[str, Any] = Field(default_factory=dict, sa_column=Column(Document, nullable=False))
     subject: str | None = None
     device: str = "cpu"
     position: float = Field(default=0.0, index=True)
-    after: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    after: list[int] = Field(default_factory=list, sa_column=Column(Document, nullable=False))
     state: str = Field(default="queued", index=True)
     host: str | None = None
+    slot_kind: str | None = None
     slot: int | None = None
     claim: str | None = None
     claimed_at: float | None = None
@@ -62,11 +65,11 @@ class Job(SQLModel, table=True):
     started: float | None = None
     abort_at: float | None = None
     progress: float = 0.0
-    message: str = ""
+    message: str = Field(default="", sa_type=Words)
     seconds_left: float | None = None
-    error: str | None = Field(default=None, sa_column=Column(Text))
-    tail: str | None = Field(default=None, sa_column=Column(Text))
-    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    error: str | None = Field(default=None, sa_column=Column(Lines))
+    tail: str | None = Field(default=None, sa_column=Column(Lines))
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
     created: float = 0.0
     begun: float | None = None
     ended: float | None = None
@@ -77,7 +80,7 @@ class Job(SQLModel, table=True):
         Index(
             "one_job_per_slot",
             "host",
-            "device",
+            "slot_kind",
             "slot",
             unique=True,
             sqlite_where=text("state IN ('claimed', 'running')"),
@@ -119,9 +122,9 @@ class CatalogueEntry(SQLModel, table=True):
     dataset: str | None = Field(default=None, index=True)
     network: str | None = None
     group: str | None = Field(default=None, index=True)
-    mean_iou: float | None = None
-    best_mean_iou: float | None = None
-    pixel_accuracy: float | None = None
-    tags: str = "\n"
-    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    problem: str | None = None
+    mean_iou: float | None = Field(default=None, sa_type=Score)
+    best_mean_iou: float | None = Field(default=None, sa_type=Score)
+    pixel_accuracy: float | None = Field(default=None, sa_type=Score)
+    tags: str = Field(default="\n", sa_type=Words)
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(Document, nullable=False))
+    problem: str | None = Field(default=None, sa_type=Lines)

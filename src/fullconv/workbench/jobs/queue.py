@@ -1,10 +1,10 @@
 """The queue: jobs wait in the database, and whoever has a free slot claims the next one.
 
-Why not a queue library: Celery, Dramatiq, RQ and Huey keep their queues in Redis or RabbitMQ, a second server that a
-workbench without set-up cannot ask for (Huey's SQLite store has no slots and no heartbeats, and its workers are threads
-or processes that end with it); Procrastinate needs PostgreSQL. Here a job must outlive the server, be claimed once by
-any of several servers on one workspace, and keep a graphics card to itself: a few statements on the database that the
-workbench has anyway.
+No queue library, since a job here must outlive the server, be claimed once by any of several servers on one workspace,
+and keep a graphics card to itself, without a second server to set up: Celery, Dramatiq and RQ keep their queues in
+Redis or RabbitMQ; Huey's SQLite store has no slots and no heartbeats, and its workers end with it; Procrastinate needs
+PostgreSQL. What is left are a few statements on the database that the workbench has anyway.
+`docs/explanation/workbench.md` tells how jobs live and die.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlmodel import Session, col, select
 
 from fullconv.errors import StorageError
 from fullconv.workbench.database import reading, writing
+from fullconv.workbench.jobs.adding import Adding, adding
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.settings import Slots
 from fullconv.workbench.tables import ACTIVE, OPEN, Job
@@ -45,44 +47,25 @@ class Queue:
     engine: Engine
     host: str = socket.gethostname()
 
-    def add(
-        self,
-        kind: str,
-        *,
-        title: str,
-        payload: Mapping[str, Any],
-        subject: str | None = None,
-        device: str = "cpu",
-        after: Sequence[int] = (),
-        retry_of: int | None = None,
-    ) -> Job:
-        """Put a job at the end of the queue.
+    @contextmanager
+    def adding(self) -> Iterator[Adding]:
+        """Put several jobs into the queue in one step: whatever happens, all of them are there, or none.
 
-        Args:
-            kind, title, payload, subject, device, after, retry_of: see `Job`.
-
-        Raises:
-            StorageError: another open job works on the same subject.
+        >>> from fullconv.workbench.database import connect
+        >>> queue = Queue(connect("sqlite://"))
+        >>> with queue.adding() as step:
+        ...     run = step.job("train", title="One", payload={"run": "one"})
+        ...     last = step.job("group", title="All", payload={"group": "all"}, after=[run.id])
+        >>> [job.title for job in queue.jobs(states=["queued"])]
+        ['One', 'All']
         """
-        try:
-            with writing(self.engine) as session:
-                last = session.exec(select(func.max(Job.position))).one()
-                job = Job(
-                    kind=kind,
-                    title=title,
-                    payload=dict(payload),
-                    subject=subject,
-                    device=device,
-                    position=(last or 0.0) + 1.0,
-                    after=list(after),
-                    created=time.time(),
-                    retry_of=retry_of,
-                )
-                session.add(job)
-        except IntegrityError:
-            where = (subject or "").partition(":")[2]
-            raise StorageError("a job for it is open already", where=where, remedy="wait for it, or abort it") from None
-        return job
+        with adding(self.engine) as step:
+            yield step
+
+    def add(self, kind: str, **fields: Any) -> Job:
+        """Put one job into the queue; see `Adding.job`."""
+        with self.adding() as step:
+            return step.job(kind, **fields)
 
     def claim(self, slots: Slots) -> Job | None:
         """Take the next job for which a slot is free; nobody else gets it.
@@ -90,35 +73,35 @@ class Queue:
         Returns:
             The job in the state "claimed" with a new `claim`; none where nothing waits or all slots are taken.
         """
-        for device, count in (("gpu", slots.gpu), ("cpu", slots.cpu), ("aside", slots.aside)):
+        for kind, count in (("gpu", slots.gpu), ("cpu", slots.cpu), ("aside", slots.aside)):
             try:
-                job = self._claim_on(device, count)
+                job = self._claim_on(kind, count)
             except IntegrityError:  # another server on this machine took the slot
                 return None
             if job is not None:
                 return job
         return None
 
-    def _claim_on(self, device: str, count: int) -> Job | None:
+    def _claim_on(self, kind: str, count: int) -> Job | None:
         with writing(self.engine) as session:
             active = col(Job.state).in_(ACTIVE)
-            taken = session.exec(select(Job.slot).where(active, Job.host == self.host, Job.device == device)).all()
+            taken = session.exec(select(Job.slot).where(active, Job.host == self.host, Job.slot_kind == kind)).all()
             free = next((slot for slot in range(count) if slot not in taken), None)
             if free is None:
                 return None
-            job = self._next(session, device)
+            job = self._next(session, _FOR[kind])
             if job is None:
                 return None
-            job.state, job.host, job.slot = "claimed", self.host, free
+            job.state, job.host, job.slot_kind, job.slot = "claimed", self.host, kind, free
             job.claim, job.claimed_at = secrets.token_hex(8), time.time()
             job.process = job.started = job.heartbeat = None
             session.add(job)
         return job
 
     @staticmethod
-    def _next(session: Session, device: str) -> Job | None:
+    def _next(session: Session, devices: Sequence[str]) -> Job | None:
         """The first waiting job whose predecessors have ended, locked where the database locks rows."""
-        waiting = select(Job.id, Job.after).where(Job.state == "queued", Job.device == device)
+        waiting = select(Job.id, Job.after).where(Job.state == "queued", col(Job.device).in_(devices))
         places = session.exec(waiting.order_by(col(Job.position), col(Job.id))).all()
         wanted = {number for _, after in places for number in after}
         still_open: set[int | None] = set()
@@ -132,6 +115,12 @@ class Queue:
             if job is not None:
                 return job
         return None
+
+    def launched(self, job: int, claim: str, *, process: int, started: float) -> bool:
+        """Say which process was started for a claimed job, so that its death is seen before it begins, too."""
+        with writing(self.engine) as session:
+            mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
+            return _changed(session, mine.values(process=process, started=started))
 
     def begin(self, job: int, claim: str, *, process: int, started: float) -> Job | None:
         """Turn a claimed job into a running one; None where it was given to somebody else meanwhile."""
@@ -165,6 +154,12 @@ class Queue:
                 raise StorageError("belongs to somebody else now", where=f"job {job}", remedy="look at the queue")
             return session.exec(select(Job.abort_at).where(Job.id == job)).one()
 
+    def note(self, job: int, claim: str, message: str) -> bool:
+        """Say something about a running job from outside, until it says something itself."""
+        with writing(self.engine) as session:
+            mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "running")
+            return _changed(session, mine.values(message=message))
+
     def end(
         self,
         job: int,
@@ -195,7 +190,7 @@ class Queue:
         """Put a claimed job that nobody began back where it was in the queue."""
         with writing(self.engine) as session:
             mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
-            return _changed(session, mine.values(state="queued", host=None, slot=None, claim=None, claimed_at=None))
+            return _changed(session, mine.values(state="queued", **_NOBODYS))
 
     def abort(self, job: int) -> Job:
         """End a job: at once where it waits, as soon as it can where it runs.
@@ -261,20 +256,6 @@ class Queue:
             retry_of=old.id,
         )
 
-    def put_after(self, job: int, others: Sequence[int]) -> Job:
-        """Let a waiting job wait for others too.
-
-        Raises:
-            StorageError: it does not wait any more.
-        """
-        with writing(self.engine) as session:
-            found = self._found(session, job)
-            if found.state != "queued":
-                raise StorageError("does not wait any more", where=f"job {job}", remedy="start it again when it ended")
-            found.after = [*found.after, *(number for number in others if number not in found.after and number != job)]
-            session.add(found)
-            return found
-
     def get(self, job: int) -> Job:
         """One job.
 
@@ -295,6 +276,19 @@ class Queue:
         with reading(self.engine) as session:
             return list(session.exec(query.order_by(*order).limit(limit)).all())
 
+    def latest(self, subjects: str) -> dict[str, int]:
+        """The latest job on each subject that begins with this: its number.
+
+        >>> from fullconv.workbench.database import connect
+        >>> queue = Queue(connect("sqlite://"))
+        >>> job = queue.add("evaluate", title="One", payload={}, subject="evaluation:one")
+        >>> queue.latest("evaluation:")
+        {'evaluation:one': 1}
+        """
+        query = select(Job.subject, func.max(Job.id)).where(col(Job.subject).startswith(subjects, autoescape=True))
+        with reading(self.engine) as session:
+            return {str(subject): int(number or 0) for subject, number in session.exec(query.group_by(Job.subject))}
+
     def remove(self, job: int) -> None:
         """Forget a job that has ended.
 
@@ -313,6 +307,11 @@ class Queue:
         if found is None:
             raise NotThere(f"there is no job {job}", where="the queue", remedy="look at the list of jobs")
         return found
+
+
+_FOR = {"gpu": ("gpu", "either"), "cpu": ("cpu",), "aside": ("aside", "either")}
+"""Kind of slot → jobs that it takes, by what they want."""
+_NOBODYS: dict[str, Any] = dict.fromkeys(("host", "slot_kind", "slot", "claim", "claimed_at", "process", "started"))
 
 
 def _changed(session: Session, statement: Any) -> bool:

@@ -1,34 +1,35 @@
-"""The part of a server that keeps the slots busy: starts claimed jobs and finds those whose process died."""
+"""The part of a server that keeps the slots busy: starts claimed jobs and finds those whose process died or hangs."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import socket
 import subprocess
-import sys
 import threading
-import time
 from dataclasses import dataclass, field
 
+import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError
 from fullconv.training.status import process_lives
+from fullconv.workbench.jobs.launching import is_held, kill_leftovers, kill_session, launch
 from fullconv.workbench.jobs.logs import last_lines, log_path
+from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.reporting import GRACE_SECONDS
-from fullconv.workbench.jobs.waiting_runs import settle
-from fullconv.workbench.jobs.worker import CLAIM, CODE, DATABASE, HOME
+from fullconv.workbench.jobs.waiting_runs import settle, settle_forgotten
+from fullconv.workbench.jobs.watch import Watch
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.tables import ACTIVE, Job
 
 LOOK_SECONDS = 0.5
 START_SECONDS = 90.0
-"""How long a claimed job may take to say its first word: imports on a slow disk."""
-SILENT_SECONDS = 120.0
-"""How long a job on another machine may be silent before it counts as dead."""
+"""How long a claimed job may be without a process before it goes back into the queue: its server was killed."""
+SILENT_SECONDS = 180.0
+"""How long a running job may be silent, wherever it runs, before that is told."""
+TOLD_SECONDS = 30.0
+"""How long it may go on being silent after that, before it counts as dead."""
+_TROUBLE = (SQLAlchemyError, FullconvError, OSError, psutil.Error)
 
 log = logging.getLogger(__name__)
 _children: dict[str, subprocess.Popen[bytes]] = {}
@@ -42,10 +43,13 @@ class Starter:
     Args:
         settings: of the server.
         queue: where jobs wait.
+        watch: what was seen of jobs; made here if not given.
     """
 
     settings: ServerSettings
     queue: Queue
+    watch: Watch = field(default_factory=Watch)
+    _killed: dict[str, str] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -61,11 +65,16 @@ class Starter:
             self._thread.join(timeout=10)
 
     def look(self) -> None:
-        """Once: close what died, start what may start."""
+        """Once: close what died, settle runs that wait for nothing, start what may start."""
+        self.watch.look()
         for job in self.queue.jobs(states=ACTIVE):
-            self._check(job)
+            try:
+                self._check(job)
+            except _TROUBLE as problem:  # the others are looked after all the same
+                log.warning("job %s could not be looked after: %s", job.id, problem)
         for claim in [claim for claim, child in list(_children.items()) if child.poll() is not None]:
             _children.pop(claim, None)
+        settle_forgotten(self.settings.home, self.queue, self.watch)
         while not self._over.is_set() and (claimed := self.queue.claim(self.settings.slots)) is not None:
             self._launch(claimed)
 
@@ -73,84 +82,91 @@ class Starter:
         while not self._over.is_set():
             try:
                 self.look()
-            except (SQLAlchemyError, FullconvError, OSError) as problem:  # the next look may do better
+            except _TROUBLE as problem:  # the next look may do better
                 log.warning("jobs could not be looked after: %s", problem)
             self._over.wait(LOOK_SECONDS)
 
     def _launch(self, job: Job) -> None:
         assert job.id is not None
         assert job.claim is not None
-        home = self.settings.home
-        path = log_path(home, job.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if name != "FULLCONV_TOKEN"}
-        environment |= {DATABASE: self.settings.database_url, CLAIM: job.claim, HOME: str(home.root)}
-        environment |= {CODE: "1" if self.settings.allow_code else "0", "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("GOMP_SPINCOUNT", "1000")
-        if job.device == "gpu":
-            environment["CUDA_VISIBLE_DEVICES"] = _card(job.slot or 0)
-        command = [sys.executable, "-m", "fullconv.workbench.jobs.worker", str(job.id)]
-        with path.open("ab") as stream:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
+        here = [other for other in self.queue.jobs(states=ACTIVE) if other.host == self.queue.host]
+        beside = any(other.slot_kind in ("cpu", "gpu") for other in here)
+        try:
+            child = launch(job, self.settings, beside=beside)
+        except BaseException:
+            self.queue.give_back(job.id, job.claim)
+            raise
         _children[job.claim] = child
+        self.queue.launched(job.id, job.claim, process=child.pid, started=psutil.Process(child.pid).create_time())
 
     def _check(self, job: Job) -> None:
         """Close a job whose process is gone; kill one that does not stop; give back one that never began."""
-        assert job.id is not None
-        assert job.claim is not None
-        now = time.time()
         if job.state == "claimed":
-            self._check_claimed(job, now)
-            return
-        if job.host != socket.gethostname():
-            if now - (job.heartbeat or now) > SILENT_SECONDS:
-                self._close(job, "failed", f"nothing was heard of it on {job.host} for {SILENT_SECONDS:.0f} s")
-            return
-        if job.process is None or not process_lives(job.process, job.started or 0.0):
-            aborted = job.abort_at is not None
-            said = None if aborted else "its process ended without a word: killed, or out of memory"
-            self._close(job, "aborted" if aborted else "failed", said)
-        elif job.abort_at is not None and now - job.abort_at > GRACE_SECONDS * 1.5 and job.process is not None:
-            _kill_session(job.process)
+            self._check_claimed(job)
+        elif job.host != self.queue.host:
+            if self._is_silent(job):
+                self._close(job, "failed", f"nothing was heard of it on {job.host} for {_minutes()}")
+        elif job.process is None or not process_lives(job.process, job.started or 0.0):
+            said = "its process ended without a word: killed, or out of memory"
+            self._close(job, "failed", self._killed.pop(job.claim or "", said))
+        elif self._must_end(job):
+            kill_session(job.process)
+        elif self._is_silent(job) and not is_held(job.process):
+            self._killed[job.claim or ""] = f"it hung: nothing was heard of it for {_minutes()}, and it was killed"
+            kill_session(job.process)
 
-    def _check_claimed(self, job: Job, now: float) -> None:
+    def _check_claimed(self, job: Job) -> None:
         assert job.id is not None
         assert job.claim is not None
-        mine = _children.get(job.claim)
-        died = mine is not None and mine.poll() is not None
-        if not died and (mine is not None or now - (job.claimed_at or now) < START_SECONDS):
-            return  # it is starting
-        if job.abort_at is not None:
-            self._close(job, "aborted", None)
-        elif died:
-            self._close(job, "failed", "its process ended before it began")
+        waited = self.watch.unchanged(("claimed", job.id), job.claim)
+        child, here = _children.get(job.claim), job.host == self.queue.host
+        if child is not None:
+            ended = child.poll() is not None
         else:
-            self.queue.give_back(job.id, job.claim)
+            ended = here and job.process is not None and not process_lives(job.process, job.started or 0.0)
+        if ended:
+            self._close(job, "failed", "its process ended before it began")
+        elif here and job.process is not None:
+            if self._must_end(job):
+                kill_session(job.process)
+        elif child is None and waited > START_SECONDS:
+            if job.abort_at is not None:
+                self._close(job, "aborted", None)
+            else:
+                self.queue.give_back(job.id, job.claim)
+
+    def _must_end(self, job: Job) -> bool:
+        """Whether a job was told to stop, and has had more than its time to do so."""
+        told = self.watch.unchanged(("told to stop", job.id), job.abort_at)
+        return job.abort_at is not None and told > GRACE_SECONDS * 1.5
+
+    def _is_silent(self, job: Job) -> bool:
+        """Whether nothing is heard of a job any more, though whoever looks can write where it would write."""
+        assert job.id is not None
+        assert job.claim is not None
+        if self.watch.unchanged(("heartbeat", job.claim), job.heartbeat) < SILENT_SECONDS:
+            return False
+        held = job.host == self.queue.host and job.process is not None and is_held(job.process)
+        said = f"nothing was heard of it for {_minutes()}"
+        if held:
+            said += f": its process was stopped, and kill -CONT {job.process} lets it go on"
+        if job.message != said:
+            self.queue.note(job.id, job.claim, said)
+        return self.watch.unchanged(("silence told", job.claim), (job.heartbeat, held)) > TOLD_SECONDS
 
     def _close(self, job: Job, state: str, error: str | None) -> None:
+        """Write down how a job ended: as its files say, if they do."""
         assert job.id is not None
         assert job.claim is not None
-        tail = last_lines(log_path(self.settings.home, job.id)) if state == "failed" else None
-        if self.queue.end(job.id, job.claim, state, error=error, tail=tail):
-            settle(self.settings.home, job.subject, "failed" if state == "failed" else "aborted", error)
+        if job.host == self.queue.host and job.process is not None:
+            kill_leftovers(job.process)
+        found = outcome_of(self.settings.home, job)
+        if found is None:
+            found = Outcome("aborted") if job.abort_at is not None else Outcome(state, error)
+        tail = last_lines(log_path(self.settings.home, job.id)) if found.state == "failed" else None
+        if self.queue.end(job.id, job.claim, found.state, error=found.error, tail=tail, result=found.result):
+            settle(self.settings.home, job.subject, "failed" if found.state == "failed" else "aborted", found.error)
 
 
-def _kill_session(process: int) -> None:
-    """Kill a worker and what it started; it leads its own group."""
-    try:
-        os.killpg(process, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _card(slot: int) -> str:
-    """Which graphics card a slot is, where only some of them are visible to the server."""
-    visible = [card for card in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card]
-    return visible[slot] if slot < len(visible) else str(slot)
+def _minutes() -> str:
+    return f"{SILENT_SECONDS / 60:.0f} minutes"

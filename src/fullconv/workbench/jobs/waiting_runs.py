@@ -1,12 +1,59 @@
-"""Runs that waited for a job which ended before it began them."""
+"""Runs whose folders wait for a job: made together with it, and never left waiting when there is none."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from sqlmodel import col, select
 
 from fullconv.errors import FullconvError
 from fullconv.training.status import State, Status, read_status, write_status
+from fullconv.workbench.database import reading
+from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.jobs.watch import Watch
+from fullconv.workbench.tables import OPEN, CatalogueEntry, Job
 from fullconv.workspace import Workspace
+
+LOCK = ".planning"
+FORGOTTEN_SECONDS = 5.0
+"""How long a run waits without a job before it is settled."""
+NEVER_QUEUED = (
+    "it waited and was in no queue: the server was killed before it came there, or the list of jobs is gone; "
+    "let it go on, or delete it"
+)
+
+
+@contextmanager
+def planning(home: Workspace) -> Iterator[None]:
+    """Held while folders of runs wait and their jobs are not in the queue yet: nobody takes them for forgotten.
+
+    The system lets go of it when the process is killed. Several may plan at the same time.
+    """
+    with _locked(home, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(home: Workspace, how: int) -> Iterator[bool]:
+    """Whether the lock was got; where the file system knows no locks, it always is."""
+    home.jobs.mkdir(parents=True, exist_ok=True)
+    lock = os.open(home.jobs / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, how)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+    finally:
+        os.close(lock)
 
 
 def settle(home: Workspace, subject: str | None, state: State, error: str | None) -> None:
@@ -23,6 +70,51 @@ def settle(home: Workspace, subject: str | None, state: State, error: str | None
     with suppress(FullconvError, OSError):
         directory = home.run(name)
         status = read_status(directory)
-        if status.state == "queued" and not status.process:
+        if _waits(status):
             ended = Status.now(state, status, error=error)
             write_status(directory, ended.model_copy(update={"process": 0, "started": 0.0}))
+
+
+def settle_forgotten(home: Workspace, queue: Queue, watch: Watch) -> list[str]:
+    """Runs that wait and have had no open job for a while: their state becomes that of their last job, or "failed".
+
+    Nothing is started: whoever asked for such a run got no answer, and may have asked again.
+
+    Args:
+        watch: of the one who looks.
+
+    Returns:
+        Names of those that were settled.
+    """
+    with reading(queue.engine) as session:
+        query = select(CatalogueEntry.name).where(CatalogueEntry.kind == "run", CatalogueEntry.state == "queued")
+        waiting = set(session.exec(query))
+        jobs = session.exec(select(Job.subject).where(col(Job.subject).startswith("run:"), col(Job.state).in_(OPEN)))
+        waiting -= {str(subject).partition(":")[2] for subject in jobs}
+    settled = []
+    for name in sorted(waiting):
+        with suppress(FullconvError, OSError):
+            status = read_status(home.run(name))
+            since = watch.unchanged(("waiting", name), status.heartbeat)
+            if _waits(status) and since > FORGOTTEN_SECONDS and _settled(home, queue, home.run(name)):
+                settled.append(name)
+    return settled
+
+
+def _settled(home: Workspace, queue: Queue, directory: Path) -> bool:
+    """Settle a run for good, unless somebody plans, or it got a job meanwhile."""
+    with _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+        subject, status = f"run:{directory.name}", read_status(directory)
+        last = next(iter(queue.jobs(subject=subject, limit=1)), None)
+        if not alone or not _waits(status) or (last is not None and last.state in OPEN):
+            return False
+        state: State = "failed"
+        error: str | None = NEVER_QUEUED
+        if last is not None and (last.ended or 0.0) >= datetime.fromisoformat(status.heartbeat).timestamp():
+            state, error = ("aborted", None) if last.state == "aborted" else ("failed", last.error)
+        settle(home, subject, state, error)
+        return True
+
+
+def _waits(status: Status) -> bool:
+    return status.state == "queued" and not status.process

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+import time
 import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+from sqlalchemy.exc import SQLAlchemyError
 
-from fullconv.errors import FullconvError
+from fullconv.errors import FullconvError, StorageError
 from fullconv.training.recording import StopRequested
 from fullconv.workbench.database import connect
 from fullconv.workbench.jobs.kinds import KINDS, JobContext
@@ -23,6 +29,10 @@ from fullconv.workbench.jobs.reporting import Reporter
 from fullconv.workspace import Workspace
 
 DATABASE, CLAIM, HOME, CODE = "FULLCONV_DATABASE", "FULLCONV_CLAIM", "FULLCONV_HOME", "FULLCONV_ALLOW_CODE"
+BEGINS = "begins job"
+INSIST_SECONDS = 60.0
+"""How long a job tries to reach a database that is away, before it begins and when it has ended."""
+Found = TypeVar("Found")
 
 
 def work(job_number: int, *, database: str, claim: str, home: Workspace, allow_code: bool = False) -> int:
@@ -31,11 +41,12 @@ def work(job_number: int, *, database: str, claim: str, home: Workspace, allow_c
     Returns:
         0 where it is done, 1 where it failed or was aborted, 3 where it is somebody else's by now.
     """
-    queue = Queue(connect(database))
     own = psutil.Process()
-    job = queue.begin(job_number, claim, process=own.pid, started=own.create_time())
+    queue = _insisting(lambda: Queue(connect(database)))
+    job = _insisting(lambda: queue.begin(job_number, claim, process=own.pid, started=own.create_time()))
     if job is None:
         return 3
+    _say(f"{BEGINS} {job_number}: {job.kind}, {job.title}")
     state, error, result = "done", None, None
     with Reporter(queue, job_number, claim) as reporter:
         try:
@@ -51,8 +62,27 @@ def work(job_number: int, *, database: str, claim: str, home: Workspace, allow_c
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now must not be cut short
     sys.stderr.flush()
     tail = last_lines(log_path(home, job_number)) if state == "failed" else None
-    queue.end(job_number, claim, state, error=error, tail=tail, result=result)
+    _insisting(lambda: queue.end(job_number, claim, state, error=error, tail=tail, result=result))
     return 0 if state == "done" else 1
+
+
+def _say(text: str) -> None:
+    """A line of the log with its time and the process that writes it, in one piece."""
+    line = f"{datetime.now(UTC).isoformat(timespec='milliseconds')} process {os.getpid()} on {socket.gethostname()}"
+    sys.stdout.write(f"{line} {text}\n")
+    sys.stdout.flush()
+
+
+def _insisting(act: Callable[[], Found]) -> Found:
+    """Do something with a database that is busy, or away for a while."""
+    end = time.monotonic() + INSIST_SECONDS
+    while True:
+        try:
+            return act()
+        except (SQLAlchemyError, StorageError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(1.0)
 
 
 def main() -> None:

@@ -144,7 +144,7 @@ class _Gallery:
 def _unfinished(found: FolderPredictionView) -> str:
     """What its job does."""
     if found.job is None:
-        return ", not finished"
+        return ", not finished, and no job works on it: delete it and ask for it again"
     try:
         job = job_of(bench(), found.job)
     except FullconvError:

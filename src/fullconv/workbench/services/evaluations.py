@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,10 +22,12 @@ from fullconv.workbench.stored import (
     directory_of,
     now,
     read_stored,
-    write_stored,
 )
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
+
+SUBJECT = "evaluation:"
+"""Jobs work on this and its name."""
 
 
 class EvaluationWish(BaseModel):
@@ -55,7 +58,8 @@ class EvaluationView(BaseModel):
     Args:
         name: of it. model: that is scored. kind: of the store, or of a run. head: that was asked.
         dataset: its name. split: of it. images: how many.
-        created: ISO 8601. done: it is finished. job: that does it.
+        created: ISO 8601. done: it is finished. job: the latest that does it; none where the server was
+            killed before it came into the queue, or its job was forgotten.
         pixel_accuracy, mean_accuracy, mean_iou, frequency_weighted_iou: the scores, once it is done.
     """
 
@@ -118,24 +122,25 @@ def evaluate_model(bench: Workbench, wish: EvaluationWish) -> JobView:
             "evaluate",
             title=f"{package.name} against {wish.dataset} ({wish.split})",
             payload={"name": name},
-            subject=f"evaluation:{name}",
-            device="aside",
+            subject=f"{SUBJECT}{name}",
+            device="either",
         )
     except BaseException:
         shutil.rmtree(directory_of(bench.home, StoredEvaluation, name), ignore_errors=True)
         raise
-    write_stored(bench.home, asked, name, job=job.id)
     return JobView.of(job)
 
 
 def list_evaluations(bench: Workbench) -> list[EvaluationView]:
     """All of them, the newest first."""
-    return [_view(name, asked) for name, asked in all_stored(bench.home, StoredEvaluation)]
+    jobs = bench.queue.latest(SUBJECT)
+    return [_view(name, asked, jobs) for name, asked in all_stored(bench.home, StoredEvaluation)]
 
 
 def evaluation_of(bench: Workbench, name: str) -> EvaluationView:
     """One of them."""
-    return _view(name, read_stored(bench.home, StoredEvaluation, name))
+    asked = read_stored(bench.home, StoredEvaluation, name)
+    return _view(name, asked, bench.queue.latest(f"{SUBJECT}{name}"))
 
 
 def scores_of(bench: Workbench, name: str) -> dict[str, Any]:
@@ -171,10 +176,10 @@ def delete_evaluation(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench.home, StoredEvaluation, name)
-    if bench.queue.jobs(states=OPEN, subject=f"evaluation:{name}"):
+    if bench.queue.jobs(states=OPEN, subject=f"{SUBJECT}{name}"):
         raise Conflict("its job is still open", where=name, remedy="abort it first")
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _view(name: str, asked: StoredEvaluation) -> EvaluationView:
-    return EvaluationView(name=name, **asked.model_dump(exclude={"format"}))
+def _view(name: str, asked: StoredEvaluation, jobs: Mapping[str, int]) -> EvaluationView:
+    return EvaluationView(name=name, job=jobs.get(f"{SUBJECT}{name}"), **asked.model_dump(exclude={"format"}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.stored import (
     RESULTS,
+    SHARES,
     UPLOADS,
     Failed,
     StoredPrediction,
@@ -31,13 +32,13 @@ from fullconv.workbench.stored import (
     directory_of,
     now,
     read_stored,
-    write_stored,
 )
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 from fullconv.workbench.zipping import zipped
 
-SHARES = "shares.csv"
+SUBJECT = "prediction:"
+"""Jobs work on this and its name."""
 
 
 class FolderWish(BaseModel):
@@ -80,7 +81,8 @@ class FolderPredictionView(BaseModel):
     Args:
         name: of it. model: that predicts. kind: of the store, or of a run. head: that was asked.
         source: the folder; none where images were uploaded.
-        created: ISO 8601. done: it is finished. job: that does it.
+        created: ISO 8601. done: it is finished. job: the latest that does it; none where the server was
+            killed before it came into the queue, or its job was forgotten.
         total: images that are predicted so far. images: a part of them.
         failed: images that could not be used.
     """
@@ -166,19 +168,19 @@ def _start(
             "predict",
             title=f"{package.name} on {what}",
             payload={"name": name, "roots": [] if source is None else [str(r) for r in bench.settings.allowed_roots]},
-            subject=f"prediction:{name}",
-            device="aside",
+            subject=f"{SUBJECT}{name}",
+            device="either",
         )
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    write_stored(bench.home, asked, name, job=job.id)
     return JobView.of(job)
 
 
 def list_predictions(bench: Workbench) -> list[FolderPredictionView]:
     """All of them, the newest first, without their images."""
-    return [_view(bench, name, asked, images=()) for name, asked in all_stored(bench.home, StoredPrediction)]
+    jobs = bench.queue.latest(SUBJECT)
+    return [_view(bench, name, asked, jobs, images=()) for name, asked in all_stored(bench.home, StoredPrediction)]
 
 
 def prediction_of(bench: Workbench, name: str, *, offset: int = 0, limit: int = 48) -> FolderPredictionView:
@@ -186,7 +188,7 @@ def prediction_of(bench: Workbench, name: str, *, offset: int = 0, limit: int = 
     rows = _rows(bench, name)
     part = rows[offset : offset + limit]
     asked = read_stored(bench.home, StoredPrediction, name)
-    return _view(bench, name, asked, images=part, total=len(rows))
+    return _view(bench, name, asked, bench.queue.latest(f"{SUBJECT}{name}"), images=part, total=len(rows))
 
 
 def picture_of(
@@ -234,7 +236,7 @@ def delete_prediction(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench.home, StoredPrediction, name)
-    if bench.queue.jobs(states=OPEN, subject=f"prediction:{name}"):
+    if bench.queue.jobs(states=OPEN, subject=f"{SUBJECT}{name}"):
         raise Conflict("its job is still open", where=name, remedy="abort it first")
     shutil.rmtree(directory, ignore_errors=True)
 
@@ -258,6 +260,7 @@ def _view(
     bench: Workbench,
     name: str,
     asked: StoredPrediction,
+    jobs: Mapping[str, int],
     *,
     images: Sequence[PredictedImage],
     total: int | None = None,
@@ -266,6 +269,7 @@ def _view(
         name=name,
         total=len(_rows(bench, name)) if total is None else total,
         images=tuple(images),
+        job=jobs.get(f"{SUBJECT}{name}"),
         **asked.model_dump(exclude={"format", "probabilities", "failed"}),
         failed=asked.failed,
     )

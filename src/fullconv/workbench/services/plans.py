@@ -258,7 +258,10 @@ def _warnings(plan: Plan, parts: Parts, warning: str | None, found: Forecast | N
 
 
 def start_forecast(bench: Workbench, source: Source) -> JobView:
-    """Time a few real steps of a plan, and check its largest batch, in a job that does not wait for trainings.
+    """Time a few real steps of a plan, and check its largest batch, in a job.
+
+    On a processor it does not wait for trainings. On a graphics card it needs the card that it measures: it waits for
+    the training that goes on there, and goes before those that wait.
 
     Raises:
         WrongFields: with every wrong field.
@@ -272,7 +275,8 @@ def start_forecast(bench: Workbench, source: Source) -> JobView:
         "forecast",
         title=f"Time of {plan.network} on {wanted.dataset}",
         payload={"dataset": wanted.dataset, "settings": settings},
-        device="aside",
+        device="gpu" if plan.device == "cuda" else "aside",
+        first=True,
     )
     return JobView.of(job)
 

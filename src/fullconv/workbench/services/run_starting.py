@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from fullconv.training.fit import plan_run
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.training.sweep import plan_sweep
+from fullconv.workbench.jobs.adding import Adding
+from fullconv.workbench.jobs.waiting_runs import planning
 from fullconv.workbench.mistakes import as_wrong_fields
 from fullconv.workbench.refusals import Conflict
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.plan_settings import Asked, asked
 from fullconv.workbench.services.plans import EXAMPLE, Source
 from fullconv.workbench.services.runs import directory_of, job_of_run, plan_of
-from fullconv.workbench.tables import OPEN
+from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 
 MACHINE = {"device", "workers"}
@@ -90,7 +93,7 @@ def start_runs(bench: Workbench, source: Source) -> Started:
     """
     bench.must_be_writable()
     wanted = asked(bench, source)
-    with as_wrong_fields():
+    with as_wrong_fields(), planning(bench.home):
         return _start_group(bench, wanted) if wanted.axes else _start_one(bench, wanted)
 
 
@@ -113,15 +116,12 @@ def resume_run(bench: Workbench, name: str, *, learning_rate: float | None = Non
     if learning_rate is not None:
         payload["learning_rate"] = learning_rate
     plan = plan_of(directory)
-    write_status(directory, Status.waiting(status.with_its_end(), error=None))
-    try:
-        job = _queue(bench, directory, plan, payload)
-    except BaseException:
-        write_status(directory, status)
-        raise
-    if plan.group is not None:
-        _sum_up_again(bench, plan.group, job)
-    return job
+    with planning(bench.home), bench.queue.adding() as step:
+        job = _queue(step, directory, plan, payload)
+        if plan.group is not None:
+            _sum_up_again(step, plan.group, job)
+        write_status(directory, Status.waiting(status.with_its_end(), error=None))
+    return JobView.of(job)
 
 
 def retry_run(bench: Workbench, name: str) -> Started:
@@ -149,49 +149,52 @@ def clone_of(bench: Workbench, name: str) -> Clone:
 
 def _start_one(bench: Workbench, wanted: Asked) -> Started:
     directory = plan_run(wanted.dataset, wanted.settings, workspace=bench.home)
-    job = _queue(bench, directory, plan_of(directory), {"run": directory.name})
-    return Started(runs=[directory.name], jobs=[job])
+    with bench.queue.adding() as step:
+        job = _queue(step, directory, plan_of(directory), {"run": directory.name})
+    return Started(runs=[directory.name], jobs=[JobView.of(job)])
 
 
 def _start_group(bench: Workbench, wanted: Asked) -> Started:
     group = wanted.settings.get("group")
     planned = plan_sweep(wanted.dataset, wanted.settings, group=group, workspace=bench.home)
-    jobs = []
-    for directory in planned.runs:
-        status = read_status(directory)
-        job = job_of_run(bench, directory.name)
-        if status.state == "done" or status.alive or (job is not None and job.state in OPEN):
-            continue
-        if status.state != "queued":
-            write_status(directory, Status.waiting(status.with_its_end(), error=None))
-        jobs.append(_queue(bench, directory, plan_of(directory), {"run": directory.name}))
-    open_jobs = [job_of_run(bench, directory.name) for directory in planned.runs]
-    after = [job.id for job in open_jobs if job is not None and job.state in OPEN]
-    closing = bench.queue.add(
-        "group",
-        title=f"Summary of {planned.group}",
-        payload={
-            "group": planned.group,
-            "axes": planned.axes,
-            "runs": [directory.name for directory in planned.runs],
-        },
-        subject=f"group:{planned.group}",
-        device=jobs[0].device if jobs else "cpu",
-        after=after,
-    )
     names = [directory.name for directory in planned.runs]
-    return Started(runs=names, jobs=jobs, group=planned.group, closing=JobView.of(closing))
+    jobs, stopped = [], []
+    try:
+        with bench.queue.adding() as step:
+            after = step.open_jobs([f"run:{name}" for name in names])
+            for directory in planned.runs:
+                status = read_status(directory)
+                if f"run:{directory.name}" in after or status.state == "done" or status.alive:
+                    continue
+                jobs.append(_queue(step, directory, plan_of(directory), {"run": directory.name}))
+                if status.state != "queued":
+                    stopped.append((directory, status))
+            closing = step.job(
+                "group",
+                title=f"Summary of {planned.group}",
+                payload={"group": planned.group, "axes": planned.axes, "runs": names},
+                subject=f"group:{planned.group}",
+                device="either",
+                after=[*after.values(), *(job.id for job in jobs if job.id is not None)],
+            )
+            for directory, status in stopped:
+                write_status(directory, Status.waiting(status.with_its_end(), error=None))
+    except BaseException:
+        for directory in planned.made:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    views = [JobView.of(job) for job in jobs]
+    return Started(runs=names, jobs=views, group=planned.group, closing=JobView.of(closing))
 
 
-def _queue(bench: Workbench, directory: Path, plan: Experiment, payload: Mapping[str, Any]) -> JobView:
-    job = bench.queue.add(
+def _queue(step: Adding, directory: Path, plan: Experiment, payload: Mapping[str, Any]) -> Job:
+    return step.job(
         "train",
         title=f"{plan.network} on {Path(plan.dataset).stem if '/' in plan.dataset else plan.dataset}",
         payload=payload,
         subject=f"run:{directory.name}",
         device="gpu" if plan.device == "cuda" else "cpu",
     )
-    return JobView.of(job)
 
 
 def _must_stand_still(bench: Workbench, name: str, status: Status) -> None:
@@ -202,25 +205,20 @@ def _must_stand_still(bench: Workbench, name: str, status: Status) -> None:
         raise Conflict("the run is going on", where=name, remedy="abort it first")
 
 
-def _sum_up_again(bench: Workbench, group: str, job: JobView) -> None:
+def _sum_up_again(step: Adding, group: str, job: Job) -> None:
     """The group of a run that goes on is summed up when it ends: by the job that waits for that, or by another one."""
-    known = bench.queue.jobs(subject=f"group:{group}", limit=1)
-    if not known or known[0].id is None:
+    known = step.latest(f"group:{group}")
+    if known is None or known.id is None or job.id is None:
         return
-    if known[0].state == "queued":
-        bench.queue.put_after(known[0].id, [job.id])
-    elif known[0].state not in OPEN:
-        again = known[0]
-        bench.queue.add(
+    if known.state == "queued":
+        step.let_wait(known.id, [job.id])
+    elif known.state not in OPEN:
+        runs = [f"run:{name}" for name in known.payload.get("runs", [])]
+        step.job(
             "group",
-            title=again.title,
-            payload=again.payload,
-            subject=again.subject,
-            device=again.device,
-            after=_open_of(bench, again.payload.get("runs", [])),
+            title=known.title,
+            payload=known.payload,
+            subject=known.subject,
+            device=known.device,
+            after=list(step.open_jobs(runs).values()),
         )
-
-
-def _open_of(bench: Workbench, runs: Sequence[str]) -> list[int]:
-    jobs = [job_of_run(bench, run) for run in runs]
-    return [job.id for job in jobs if job is not None and job.state in OPEN]

@@ -11,6 +11,7 @@ from fullconv.training.group_summary import sum_up
 from fullconv.training.recording import StopRequested
 from fullconv.training.status import read_status
 from fullconv.workbench.jobs.kinds import JobContext, Payload
+from fullconv.workbench.jobs.outcomes import trained
 from fullconv.workbench.jobs.waiting_runs import settle
 
 
@@ -21,6 +22,8 @@ def train_run(payload: Payload, context: JobContext) -> dict[str, Any]:
         payload: `run`, its name; `learning_rate`, another one from here on, if given.
     """
     directory = context.home.run(payload["run"])
+    if read_status(directory).state == "done":  # the process that did it was killed before it could say so
+        return trained(context.home, directory.name)
 
     def standing() -> dict[str, Any]:
         try:
@@ -39,7 +42,7 @@ def train_run(payload: Payload, context: JobContext) -> dict[str, Any]:
             context.home, f"run:{directory.name}", "aborted" if stopped else "failed", None if stopped else str(problem)
         )
         raise
-    return {"run": run.directory.name, "mean_iou": run.scores.mean_iou}
+    return trained(context.home, run.directory.name)
 
 
 def close_group(payload: Payload, context: JobContext) -> dict[str, Any]:
