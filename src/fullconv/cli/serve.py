@@ -57,10 +57,15 @@ def serve(
     gpu_jobs: Annotated[
         int | None, typer.Option("--gpu-jobs", help="Graphics cards that take a job each; all if not given.", min=0)
     ] = None,
+    aside_jobs: Annotated[
+        int, typer.Option("--aside-jobs", help="Short jobs on the processor beside these at the same time.", min=1)
+    ] = 1,
     database: Annotated[
         str | None,
         typer.Option(
-            "--database", envvar="FULLCONV_DATABASE", help="URL; a SQLite file in the workspace if not given."
+            "--database",
+            envvar="FULLCONV_DATABASE",
+            help="URL, as postgresql://USER@HOST/NAME; a SQLite file in the workspace if not given.",
         ),
     ] = None,
     workspace: Home = None,
@@ -76,7 +81,10 @@ def serve(
 
         loopback = host in ("127.0.0.1", "localhost", "::1")
         secret = token or (None if loopback else secrets.token_urlsafe(24))
-        slots = Slots.of_this_machine()
+        cards = Slots.of_this_machine().gpu
+        if gpu_jobs is not None and gpu_jobs > cards:
+            has = f"sees {cards}" if cards else "sees no graphics card"
+            raise PlanError(f"this machine {has}", where="--gpu-jobs", remedy=f"give {cards} at most")
         settings = ServerSettings(
             Workspace.find(workspace),
             host=host,
@@ -87,7 +95,7 @@ def serve(
             roots=tuple(path.expanduser() for path in roots),
             names=tuple(names),
             database=database,
-            slots=Slots(cpu=cpu_jobs, gpu=slots.gpu if gpu_jobs is None else gpu_jobs),
+            slots=Slots(cpu=cpu_jobs, gpu=cards if gpu_jobs is None else gpu_jobs, aside=aside_jobs),
         )
         address = settings.url if secret is None else f"{settings.url}/?token={secret}"
         print(f"FullConv: {address}\nWorkspace: {settings.home.root}", flush=True)
