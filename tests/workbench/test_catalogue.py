@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+import os
 import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
 
 from commands import run
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench.annotations import Annotations, write_annotations
 from fullconv.workbench.catalogue import Catalogue
 from fullconv.workbench.database import connect
+from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.workbench import Workbench
+from fullconv.workspace import Workspace
+
+
+@pytest.fixture
+def bench(home: Workspace, database: str) -> Iterator[Workbench]:
+    """A workbench on a database of each kind."""
+    made = Workbench(ServerSettings(home, database=database))
+    made.catalogue.refresh()
+    yield made
+    made.engine.dispose()
 
 
 def test_the_catalogue_follows_the_directories(bench: Workbench) -> None:
@@ -40,7 +56,38 @@ def test_a_damaged_directory_is_listed_with_what_is_wrong(bench: Workbench) -> N
     assert "is damaged" in (entry.problem or "")
 
 
-def test_the_catalogue_can_be_made_again_from_the_shell(bench: Workbench) -> None:
+def test_the_catalogue_is_forgotten_and_read_again(bench: Workbench) -> None:
+    before = [entry.model_dump() for entry in bench.catalogue.entries("run")]
+    assert bench.catalogue.rebuild()["run"] == 1
+    assert [entry.model_dump() for entry in bench.catalogue.entries("run")] == before
+
+
+def test_several_servers_may_read_the_same_directories_at_once(bench: Workbench, database: str) -> None:
+    for number in range(40):
+        shutil.copytree(bench.home.run("first"), bench.home.run(f"run-{number}"), copy_function=os.link)
+    others = [Catalogue(bench.home, connect(database)) for _ in range(3)]
+    problems: list[BaseException] = []
+
+    def refresh(catalogue: Catalogue) -> None:
+        try:
+            catalogue.refresh()
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=refresh, args=(catalogue,)) for catalogue in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for catalogue in others:
+        catalogue.engine.dispose()
+    assert problems == []
+    assert len(bench.catalogue.entries("run")) == 41
+
+
+def test_the_catalogue_can_be_made_again_from_the_shell(home: Workspace) -> None:
+    bench = Workbench(ServerSettings(home))
+    bench.catalogue.refresh()
     before = [entry.model_dump() for entry in bench.catalogue.entries("run")]
     for file in bench.home.root.glob("workbench.sqlite*"):
         file.unlink()
