@@ -19,6 +19,13 @@ from fullconv.workspace import Workspace
 from hostile_requests import BYTES, JSON, SECRET, Ground
 
 
+_SUMMARY = {
+    "axes": {"seed": [0, 1]},
+    "runs": [{"run": "first", "settings": {"seed": 0}, "split": "test", "scores": {"mean_iou": 0.5}}],
+    "missing": [{"run": "second", "state": "failed", "error": "no memory"}],
+}
+
+
 def prepared(place: Path, trained: Path, scenes: Path) -> Path:
     """Fill a folder: `home`, a workspace; `open`, which may be used; `secret`, which may not; links between them.
 
@@ -29,8 +36,9 @@ def prepared(place: Path, trained: Path, scenes: Path) -> Path:
     for name in ("first", "second"):
         shutil.copytree(trained / "runs/first/model", place / "home/models" / name)
     shutil.copytree(scenes, place / "open/streets")
-    for folder in ("secret", "open/.hidden", "home/workbench"):
-        (place / folder).mkdir()
+    for folder in ("secret", "open/.hidden", "home/workbench", "home/groups/two"):
+        (place / folder).mkdir(parents=True)
+    (place / "home/groups/two/summary.json").write_text(json.dumps(_SUMMARY))
     for file in ("secret/key.txt", "open/.hidden/key.txt", "home/workbench/secret"):
         (place / file).write_text(SECRET)
     (place / "open/away").symlink_to(place / "secret")
@@ -76,6 +84,7 @@ def ground_of(app: Any, place: Path) -> Ground:
     examples = {
         "datasets name": "streets",
         "runs name": "first",
+        "groups name": "two",
         "models name": "first",
         "weights name": "some",
         "predictions name": _subject(predicted),

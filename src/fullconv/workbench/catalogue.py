@@ -6,13 +6,12 @@ changed, so that what the shell did is seen here a moment later; `rebuild` forge
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,25 +19,32 @@ from sqlalchemy import Engine, delete
 from sqlmodel import col, select
 
 from fullconv.data.description import FILE_NAME as DATASET_FILE
-from fullconv.data.description import DatasetDescription
-from fullconv.errors import FullconvError, PackageError, PlanError
-from fullconv.files import read_document
-from fullconv.store.package import CARD, read_card
+from fullconv.errors import FullconvError
+from fullconv.store.package import CARD
 from fullconv.store.stored_weights import CARD as WEIGHTS_CARD
-from fullconv.store.stored_weights import FILE as WEIGHTS_FILE
-from fullconv.store.stored_weights import read_weights_card
+from fullconv.training.metrics_file import FILE as METRICS_FILE
 from fullconv.training.runs import PLAN_FILE
-from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import FILE as STATUS_FILE
 from fullconv.training.status import read_status
 from fullconv.workbench.annotations import FILE as NOTES_FILE
 from fullconv.workbench.annotations import read_annotations
+from fullconv.workbench.catalogue_facts import (
+    REPORT,
+    dataset_facts,
+    made,
+    model_facts,
+    run_facts,
+    weights_facts,
+)
 from fullconv.workbench.database import reading, writing
+from fullconv.workbench.run_standings import Standings
 from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workspace import Workspace
 
 Kind = Literal["dataset", "run", "model", "weights"]
-SCORES = Path("report") / "scores.json"
+log = logging.getLogger(__name__)
+AT_ONCE = 50
+"""Entries that are written together: of many that are new, the first ones are seen soon."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,13 @@ class _Place:
 
     Args:
         folder: that holds their directories.
-        mark: a directory with this file is one.
-        matter: files whose change means reading again.
-        read: makes an entry of a directory.
+        matter: files whose change means reading again; a directory that has the first one is a thing of this kind.
+        read: what a directory says.
     """
 
     folder: Callable[[Workspace], Path]
-    mark: str
     matter: tuple[str, ...]
-    read: Callable[[Path], dict[str, Any]]
+    read: Callable[[Path, Standings], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Catalogue:
     home: Workspace
     engine: Engine
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _standings: Standings = field(default_factory=Standings)
 
     def refresh(self) -> int:
         """Read again what changed on disk since the last time.
@@ -103,169 +108,102 @@ class Catalogue:
 
     def _refresh(self, kind: Kind) -> int:
         place = _PLACES[kind]
-        found = {path.name: (path, _stamp(path, place.matter)) for path in _directories(place, self.home)}
+        found = _stamps(place, self.home)
         with reading(self.engine) as session:
             query = select(CatalogueEntry.name, CatalogueEntry.stamp, CatalogueEntry.state)
-            rows = session.exec(query.where(CatalogueEntry.kind == kind)).all()
-        # A run that goes on may have lost its process, which no file tells.
-        known = {name: "" if state == "running" else stamp for name, stamp, state in rows}
-        fresh = [_entry(kind, path, stamp) for name, (path, stamp) in found.items() if known.get(name) != stamp]
+            known = {
+                name: (stamp, state) for name, stamp, state in session.exec(query.where(CatalogueEntry.kind == kind))
+            }
+        folder = place.folder(self.home)
         gone = [name for name in known if name not in found]
-        if fresh or gone:
+        fresh = [
+            name
+            for name, stamp in found.items()
+            if known.get(name, ("", None))[0] != stamp or (known[name][1] == "running" and _has_ended(folder / name))
+        ]
+        if gone:
             with writing(self.engine) as session:
-                for name in gone:
-                    old = session.get(CatalogueEntry, (kind, name))
-                    if old is not None:
-                        session.delete(old)
-                for entry in fresh:
+                session.connection().execute(
+                    delete(CatalogueEntry).where(col(CatalogueEntry.kind) == kind, col(CatalogueEntry.name).in_(gone))
+                )
+        fresh.sort(reverse=True)  # names of runs begin with their time
+        for start in range(0, len(fresh), AT_ONCE):
+            entries = [self._entry(kind, folder / name, found[name]) for name in fresh[start : start + AT_ONCE]]
+            with writing(self.engine) as session:
+                for entry in entries:
                     session.merge(entry)
         return len(fresh) + len(gone)
 
+    def _entry(self, kind: Kind, directory: Path, stamp: str) -> CatalogueEntry:
+        entry = CatalogueEntry(kind=kind, name=directory.name, stamp=stamp, created=made(directory))
+        try:
+            values = _PLACES[kind].read(directory, self._standings)
+            notes = read_annotations(directory)
+        except FullconvError as problem:
+            entry.problem = str(problem)
+            return entry
+        except OSError as problem:  # one folder that may not be read does not hide the others
+            entry.problem = f"cannot be read ({problem.strerror})"
+            return entry
+        except Exception as problem:  # nor does one that holds what nobody thought of
+            log.exception("reading %s", directory)
+            entry.problem = f"cannot be read ({type(problem).__name__}); see the server's log"
+            return entry
+        entry.tags = "\n" + "".join(f"{tag}\n" for tag in notes.tags)
+        entry.facts = values.pop("facts") | {"note": notes.note}
+        for name, value in values.items():
+            setattr(entry, name, value)
+        return entry
 
-def _directories(place: _Place, home: Workspace) -> Iterable[Path]:
+
+def _stamps(place: _Place, home: Workspace) -> dict[str, str]:
+    """Directories of a kind by name, each with what changes whenever one of its files does."""
+    found = {}
     with suppress(FileNotFoundError), os.scandir(place.folder(home)) as listed:
         for item in listed:
-            if not item.name.startswith(".") and item.is_dir() and Path(item.path, place.mark).is_file():
-                yield Path(item.path)
+            if item.name.startswith(".") or not _is_text(item.name):
+                continue
+            marks = [_mark(f"{item.path}/{name}") for name in place.matter]
+            if marks[0] != _MISSING:
+                found[item.name] = " ".join(marks)
+    return found
 
 
-def _stamp(directory: Path, matter: tuple[str, ...]) -> str:
-    """Changes with every change of one of the files."""
-    marks = []
-    for name in matter:
-        try:
-            found = (directory / name).stat()
-            marks.append(f"{found.st_mtime_ns}.{found.st_size}")
-        except OSError:
-            marks.append("-")
-    return " ".join(marks)
-
-
-def _entry(kind: Kind, directory: Path, stamp: str) -> CatalogueEntry:
-    entry = CatalogueEntry(kind=kind, name=directory.name, stamp=stamp, created=_made(directory))
+def _is_text(name: str) -> bool:
+    """Whether a name is text, and not bytes that no database takes."""
     try:
-        values = _PLACES[kind].read(directory)
-        notes = read_annotations(directory)
-    except FullconvError as problem:
-        entry.problem = str(problem)
-        return entry
-    entry.tags = "\n" + "".join(f"{tag}\n" for tag in notes.tags)
-    entry.facts = values.pop("facts") | {"note": notes.note}
-    for name, value in values.items():
-        setattr(entry, name, value)
-    return entry
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _made(directory: Path) -> str:
-    """When a directory was made, as far as the file system tells."""
-    with suppress(OSError):
-        return datetime.fromtimestamp(directory.stat().st_mtime, UTC).isoformat(timespec="seconds")
-    return ""
+def _mark(path: str) -> str:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a second's look at a thousand runs is six thousand of these
+    except (FileNotFoundError, NotADirectoryError):
+        return _MISSING
+    except OSError:  # it is there and may not be looked at: reading it says why
+        return "?"
+    return f"{found.st_mtime_ns}.{found.st_size}"
 
 
-def _dataset(directory: Path) -> dict[str, Any]:
-    description = read_document(directory / DATASET_FILE, DatasetDescription)
-    classes = description.edits.apply(description.table())
-    statistics = description.statistics
-    return {
-        "created": description.created,
-        "facts": {
-            "images": statistics.images,
-            "splits": {split: counts.images for split, counts in statistics.splits.items()},
-            "classes": [{"name": entry.name, "color": list(entry.color)} for entry in classes.classes],
-            "label_format": description.label_format.kind,
-            "channels": description.channels,
-            "dtype": description.dtype,
-            "root": description.root,
-            "problems": len(description.problems),
-        },
-    }
+def _has_ended(run: Path) -> bool:
+    """Whether a run lost its process, which no file tells."""
+    try:
+        return read_status(run).shown != "running"
+    except (FullconvError, OSError):
+        return True
 
 
-def _run(directory: Path) -> dict[str, Any]:
-    status = read_status(directory)
-    plan = read_document(directory / PLAN_FILE, Experiment, PlanError)
-    scores: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        scores = json.loads((directory / SCORES).read_text(encoding="utf-8"))["scores"]
-    model = None
-    with suppress(PackageError):
-        card = read_card(directory / "model")
-        model = card.scores[0].split if card.scores else ""
-    return {
-        "created": _begun(directory, status.heartbeat),
-        "state": status.shown,
-        "dataset": plan.dataset,
-        "network": plan.network,
-        "group": plan.group,
-        "mean_iou": scores.get("mean_iou"),
-        "pixel_accuracy": scores.get("pixel_accuracy"),
-        "best_mean_iou": status.best_mean_iou,
-        "facts": {
-            "epoch": status.epoch,
-            "epochs": status.epochs,
-            "progress": status.progress,
-            "seconds_left": status.seconds_left,
-            "warnings": list(status.warnings),
-            "error": status.error,
-            "mean_accuracy": scores.get("mean_accuracy"),
-            "frequency_weighted_iou": scores.get("frequency_weighted_iou"),
-            "split": model,
-            "weights": plan.weights,
-            "seed": plan.seed,
-            "regime": plan.regime.kind,
-        },
-    }
-
-
-def _begun(directory: Path, heartbeat: str) -> str:
-    with suppress(OSError):
-        return datetime.fromtimestamp((directory / PLAN_FILE).stat().st_mtime, UTC).isoformat(timespec="seconds")
-    return heartbeat
-
-
-def _model(directory: Path) -> dict[str, Any]:
-    card = read_card(directory)
-    best = card.scores[0] if card.scores else None
-    tables = card.classes if isinstance(card.classes, dict) else {"": card.classes}
-    return {
-        "created": next((entry.when for entry in card.history), "") or _made(directory),
-        "dataset": best.dataset if best else None,
-        "network": card.network.name,
-        "mean_iou": best.mean_iou if best else None,
-        "pixel_accuracy": best.pixel_accuracy if best else None,
-        "facts": {
-            "split": best.split if best else None,
-            "licence": card.licence,
-            "classes": [entry.name for table in tables.values() for entry in table.classes],
-            "stride": card.geometry.stride,
-            "reach": card.geometry.reach,
-            "channels": card.network.channels,
-            "dtype": card.image_dtype,
-            "made_with": card.made_with,
-        },
-    }
-
-
-def _weights(directory: Path) -> dict[str, Any]:
-    card, file = read_weights_card(directory), directory / WEIGHTS_FILE
-    if not file.is_file():
-        raise PackageError("its weights are gone", where=file, remedy="delete it, and upload them again")
-    return {
-        "created": card.added,
-        "facts": {
-            "source": card.source,
-            "tensors": card.tensors,
-            "values": card.values,
-            "licence": card.licence,
-            "bytes": file.stat().st_size,
-        },
-    }
-
-
+_MISSING = "-"
 _PLACES: dict[Kind, _Place] = {
-    "dataset": _Place(lambda home: home.datasets, DATASET_FILE, (DATASET_FILE, NOTES_FILE), _dataset),
-    "run": _Place(lambda home: home.runs, STATUS_FILE, (STATUS_FILE, PLAN_FILE, str(SCORES), NOTES_FILE), _run),
-    "model": _Place(lambda home: home.models, CARD, (CARD, NOTES_FILE), _model),
-    "weights": _Place(lambda home: home.models, WEIGHTS_CARD, (WEIGHTS_CARD, NOTES_FILE), _weights),
+    "dataset": _Place(lambda home: home.datasets, (DATASET_FILE, NOTES_FILE), lambda path, _: dataset_facts(path)),
+    "run": _Place(
+        lambda home: home.runs,
+        (STATUS_FILE, PLAN_FILE, METRICS_FILE, str(REPORT), f"model/{CARD}", NOTES_FILE),
+        run_facts,
+    ),
+    "model": _Place(lambda home: home.models, (CARD, NOTES_FILE), lambda path, _: model_facts(path)),
+    "weights": _Place(lambda home: home.models, (WEIGHTS_CARD, NOTES_FILE), lambda path, _: weights_facts(path)),
 }

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fullconv.workbench.api.access import Bench
 from fullconv.workbench.services import jobs as service
+from fullconv.workbench.services import retrying
 from fullconv.workbench.services.jobs import JobView, Log
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -60,8 +61,8 @@ def abort_job(bench: Bench, number: Number) -> JobView:
 
 @router.post("/{number}/retry", status_code=status.HTTP_201_CREATED)
 def retry_job(bench: Bench, number: Number) -> JobView:
-    """Do a failed or aborted job again."""
-    return service.retry_job(bench, number)
+    """Do a failed or aborted job again; a run goes on from its last whole epoch."""
+    return retrying.retry_job(bench, number)
 
 
 @router.post("/{number}/move")

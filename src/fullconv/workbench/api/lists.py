@@ -5,44 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
 
 from fullconv.workbench.api.access import Bench
 from fullconv.workbench.catalogue import Kind
 from fullconv.workbench.services import selection as service
-from fullconv.workbench.services.jobs import JobView, list_jobs
+from fullconv.workbench.services.home import Home, home_now
 from fullconv.workbench.services.listing import Listing, Page, listed, values_of
 from fullconv.workbench.services.selection import Outcome, Selection
-from fullconv.workbench.services.system import System, system_now
 
 router = APIRouter(tags=["home"])
 
 
-class Home(BaseModel):
-    """What the first page shows.
-
-    Args:
-        system: the machine. jobs: those that are not ended, waiting ones last and in their order.
-        counts: datasets, runs and models.
-    """
-
-    system: System
-    jobs: list[JobView]
-    counts: dict[str, int]
-
-
 @router.get("/home")
 def read_home(bench: Bench) -> Home:
-    """The machine, what runs and waits, and how much there is."""
-    kinds: tuple[Kind, ...] = ("dataset", "run", "model")
-    return Home(
-        system=system_now(bench),
-        jobs=[
-            *list_jobs(bench, states=("claimed", "running")),
-            *list_jobs(bench, states=("queued",)),
-        ],
-        counts={kind: listed(bench, kind, Listing(limit=1)).total for kind in kinds},
-    )
+    """The machine, what runs and waits, what ended lately, and how much there is."""
+    return home_now(bench)
 
 
 @router.get("/lists/{kind}")

@@ -3,66 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import app, ui
 
-from fullconv.workbench.catalogue import Kind
-from fullconv.workbench.pages.asking import asked, tried
+from fullconv.workbench.pages.asking import asked
+from fullconv.workbench.pages.home_actions import Actions
+from fullconv.workbench.pages.home_columns import COLUMNS, SLOTS, SORTED, TITLES, USUAL, Shown, column, row
 from fullconv.workbench.pages.theme import bench
-from fullconv.workbench.services.listing import Entry, Listing, listed, values_of
-from fullconv.workbench.services.selection import Selection, done_to
+from fullconv.workbench.services.listing import Listing, Page, listed, listed_packages, values_of, values_of_packages
 
 PER_PAGE = (25, 50, 100)
-ADDRESSES = {"run": "/runs/", "dataset": "/datasets/", "model": "/models/"}
-SORTED = {"name", "created", "state", "dataset", "network", "group", "mean_iou", "best_mean_iou", "pixel_accuracy"}
-TITLES = {
-    "name": "Name",
-    "created": "Made",
-    "state": "State",
-    "dataset": "Dataset",
-    "network": "Network",
-    "group": "Group",
-    "epoch": "Epoch",
-    "mean_iou": "Test mean IoU",
-    "best_mean_iou": "Best validation mean IoU",
-    "pixel_accuracy": "Test pixel accuracy",
-    "mean_accuracy": "Test mean accuracy",
-    "frequency_weighted_iou": "Test frequency-weighted IoU",
-    "regime": "Regime",
-    "weights": "Weights",
-    "images": "Images",
-    "classes": "Classes",
-    "label_format": "Labels",
-    "problems": "Problems",
-    "stride": "Stride",
-    "licence": "Licence",
-    "tags": "Tags",
-}
-NUMBERS = {
-    "mean_iou", "best_mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "images", "classes",
-    "problems", "stride", "epoch",
-}  # fmt: skip
-COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "run": (
-        "name", "state", "dataset", "network", "epoch", "best_mean_iou", "mean_iou", "pixel_accuracy", "mean_accuracy",
-        "frequency_weighted_iou", "group", "regime", "weights", "tags", "created",
-    ),
-    "dataset": ("name", "images", "classes", "label_format", "problems", "tags", "created"),
-    "model": (
-        "name", "network", "dataset", "mean_iou", "pixel_accuracy", "classes", "stride", "licence", "tags", "created",
-    ),
-}  # fmt: skip
-USUAL: dict[Kind, tuple[str, ...]] = {
-    "run": ("name", "state", "dataset", "epoch", "best_mean_iou", "mean_iou", "tags", "created"),
-    "dataset": COLUMNS["dataset"],
-    "model": ("name", "network", "dataset", "mean_iou", "classes", "tags", "created"),
-}
-LINKED = """
-<q-td :props="props" style="white-space: normal; overflow-wrap: anywhere; min-width: 10rem">
-<a :href="props.row.address" style="color: var(--accent)">{{ props.value }}</a>
-<div v-if="props.row.problem" class="bad">{{ props.row.problem }}</div></q-td>
-"""
 
 
 class HomeTable:
@@ -72,74 +22,80 @@ class HomeTable:
         kind: of the things.
     """
 
-    def __init__(self, kind: Kind) -> None:
-        self.kind: Kind = kind
+    def __init__(self, kind: Shown) -> None:
+        self.kind: Shown = kind
         self.wanted = Listing(limit=PER_PAGE[0])
+        self._filters: dict[str, ui.select] = {}
 
     async def build(self) -> None:
         """Lay it out with its first page."""
-        values = await asked(values_of, bench(), self.kind)
         key = f"columns-{self.kind}"
         chosen = [name for name in app.storage.user.get(key, USUAL[self.kind]) if name in COLUMNS[self.kind]]
         with ui.row().classes("items-end w-full").style("gap: .4rem 1rem"):
-            search = ui.input("Search").props("dense clearable debounce=300 maxlength=200")
+            search = ui.input("Search").props("dense clearable debounce=300 maxlength=200").style("width: 9.5rem")
             search.on_value_change(lambda event: self._filter(search=(event.value or "")[:200]))
             for name in ("state", "dataset", "group", "tag"):
-                if values[name]:
-                    self._choice(name, values[name])
+                self._add_filter(name)
             ui.space()
             columns = ui.select(
                 {name: TITLES[name] for name in COLUMNS[self.kind] if name != "name"},
                 value=[name for name in chosen if name != "name"],
                 multiple=True,
-                label="Columns",
             )
-            columns.props('dense options-dense display-value=""').style("min-width: 7rem")
-        self._actions()
+            columns.props('dense options-dense display-value="Columns" aria-label="Columns"').mark("columns")
+        self.actions = Actions(self.kind, self._acted)
+        selects = self.kind != "dataset" or not bench().settings.read_only
         self.table = ui.table(
-            columns=[_column(name) for name in COLUMNS[self.kind]],
+            columns=[column(name) for name in COLUMNS[self.kind]],
             rows=[],
-            row_key="name",
-            selection=None if bench().settings.read_only else "multiple",
+            row_key="id",
+            selection="multiple" if selects else None,
             pagination={"rowsPerPage": PER_PAGE[0], "sortBy": "created", "descending": True, "rowsNumber": 0},
-        ).classes("w-full")
+        ).classes("w-full bg-transparent")
         self.table.props(f"flat bordered dense binary-state-sort :rows-per-page-options='{list(PER_PAGE)}'")
         self.table.props["visible-columns"] = chosen
-        self.table.add_slot("body-cell-name", LINKED)
+        for name, template in SLOTS.items():
+            self.table.add_slot(name, template)
         self.table.on("request", self._request)
-        self.table.on_select(lambda _: self._selected())
-
-        def choose(names: list[str]) -> None:
-            shown = ["name", *(name for name in COLUMNS[self.kind] if name in names)]
-            app.storage.user[key] = shown
-            self.table.props["visible-columns"] = shown
-
-        columns.on_value_change(lambda event: choose(event.value or []))
+        self.table.on_select(lambda _: self.actions.show(self.table.selected))
+        columns.on_value_change(lambda event: self._choose(event.value or []))
         await self._load()
 
-    def _choice(self, name: str, values: list[str]) -> None:
-        select = ui.select([*values], label=name.capitalize(), clearable=True, with_input=len(values) > 12)
-        select.props("dense options-dense").style("min-width: 8rem")
+    async def look(self) -> None:
+        """Show what has changed; what was chosen stays chosen."""
+        wanted = self.wanted
+        page = await asked(self._page)
+        if wanted is self.wanted:
+            await self._show(page)
+
+    def _add_filter(self, name: str) -> None:
+        select = ui.select([], label=name.capitalize(), clearable=True, with_input=True)
+        select.props("dense options-dense").style("width: 9.5rem")
         select.on_value_change(lambda event: self._filter(**{name: event.value or None}))
+        select.visible = False
+        self._filters[name] = select
 
-    def _actions(self) -> None:
-        with ui.row().classes("items-center").style("gap: .3rem") as self.actions:
-            self.count = ui.label().props('role="status"')
-            if self.kind != "dataset":
-                ui.button("Compare", on_click=self._compare).props("flat dense no-caps")
-            ui.button("Tag", on_click=self._tag).props("flat dense no-caps")
-            if self.kind == "run":
-                ui.button("Abort", on_click=lambda: self._sure("abort")).props("flat dense no-caps")
-            ui.button("Delete", on_click=lambda: self._sure("delete")).props("flat dense no-caps color=negative")
-        self.actions.visible = False
+    async def _offer(self) -> None:
+        """What occurs can be filtered by; models are all done."""
+        found = await asked(values_of_packages, bench()) if self.kind == "model" else await asked(self._values)
+        for name, select in self._filters.items():
+            values = [] if (self.kind, name) == ("model", "state") else found[name]
+            if values != select.options:
+                select.set_options(values, value=select.value if select.value in values else None)
+            select.visible = bool(values)
 
-    def _names(self) -> list[str]:
-        return [row["name"] for row in self.table.selected]
+    def _values(self) -> dict[str, list[str]]:
+        return values_of(bench(), self.kind)
 
-    def _selected(self) -> None:
-        names = self._names()
-        self.actions.visible = bool(names)
-        self.count.text = f"{len(names)} selected"
+    def _page(self) -> Page:
+        if self.kind == "model":
+            return listed_packages(bench(), self.wanted)
+        return listed(bench(), self.kind, self.wanted)
+
+    def _choose(self, names: list[str]) -> None:
+        shown = ["name", *(name for name in COLUMNS[self.kind] if name in names and name != "name")]
+        app.storage.user[f"columns-{self.kind}"] = shown
+        self.table.props["visible-columns"] = shown
 
     async def _filter(self, **changes: Any) -> None:
         self.wanted = self.wanted.model_copy(update={**changes, "offset": 0})
@@ -156,69 +112,22 @@ class HomeTable:
         self.wanted = self.wanted.model_copy(update=changes)
         await self._load()
 
-    async def _load(self) -> None:
-        page = await asked(listed, bench(), self.kind, self.wanted)
-        self.table.rows = [_row(entry) for entry in page.entries]
-        self.table.pagination = {**self.table.pagination, "rowsNumber": page.total}
-        self.table.selected = []
-        self.table.update()
-        self._selected()
-
-    def _compare(self) -> None:
-        ui.navigate.to("/compare?models=" + quote(",".join(self._names()[:4])))
-
-    async def _tag(self) -> None:
-        with ui.dialog() as dialog, ui.card():
-            ui.label(f"Tag {len(self._names())} selected")
-            tag = ui.input("Tag").props("autofocus maxlength=40 dense")
-            with ui.row():
-                ui.button("Add", on_click=lambda: dialog.submit("tag")).props("no-caps unelevated dense")
-                ui.button("Take away", on_click=lambda: dialog.submit("untag")).props("no-caps flat dense")
-        action = await dialog
-        if action and (tag.value or "").strip():
-            await self._do(action, (tag.value or "").strip())
-
-    async def _sure(self, action: str) -> None:
-        names = self._names()
-        with ui.dialog() as dialog, ui.card():
-            ui.label(f"{action.capitalize()} {', '.join(names[:5])}{' …' if len(names) > 5 else ''}?")
-            if action == "delete":
-                ui.label("This cannot be undone. What others need is not deleted.").classes("faint")
-            with ui.row():
-                sure = ui.button(action.capitalize(), on_click=lambda: dialog.submit(True))
-                sure.props("no-caps unelevated dense color=negative")
-                ui.button("Keep", on_click=lambda: dialog.submit(False)).props("no-caps flat dense autofocus")
-        if await dialog:
-            await self._do(action, None)
-
-    async def _do(self, action: str, tag: str | None) -> None:
-        selection = {"kind": self.kind, "names": self._names(), "action": action, "tag": tag}
-        outcomes = await tried(done_to, bench(), Selection.model_validate(selection))
-        for outcome in outcomes or ():
-            if outcome.problem is not None:
-                ui.notify(outcome.problem, type="negative", multi_line=True, close_button="Close", timeout=12_000)
+    async def _acted(self) -> None:
         await self._load()
 
+    async def _load(self) -> None:
+        """Another part of the list: nothing in it is chosen yet."""
+        self.table.selected = []
+        await self.look()
+        self.actions.show([])
 
-def _column(name: str) -> dict[str, Any]:
-    column = {"name": name, "label": TITLES[name], "field": name, "sortable": name in SORTED}
-    return column | {"align": "right" if name in NUMBERS else "left", "required": name == "name"}
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    facts = entry.facts
-    row: dict[str, Any] = {"address": ADDRESSES[entry.kind] + quote(entry.name), "problem": entry.problem}
-    for name in COLUMNS[entry.kind]:
-        value = getattr(entry, name, None) if name in SORTED else facts.get(name)
-        if name == "epoch" and "epochs" in facts:
-            value = f"{facts['epoch']}/{facts['epochs']}"
-        elif name == "classes":
-            value = len(facts.get("classes", ()))
-        elif name == "tags":
-            value = ", ".join(entry.tags)
-        elif name == "created":
-            value = entry.created.replace("T", " ")[:16]
-        elif isinstance(value, float):
-            value = f"{value:.3f}"
-        row[name] = value
-    return row
+    async def _show(self, page: Page) -> None:
+        rows = [row(entry, self.kind) for entry in page.entries]
+        if rows == self.table.rows and page.total == self.table.pagination["rowsNumber"]:
+            return
+        chosen = {one["id"] for one in self.table.selected}
+        self.table.rows = rows
+        self.table.selected = [one for one in rows if one["id"] in chosen]
+        self.table.pagination = {**self.table.pagination, "rowsNumber": page.total}
+        self.actions.show(self.table.selected)
+        await self._offer()

@@ -8,6 +8,7 @@ from fullconv.workbench.pages import (
     compare,
     dataset,
     dataset_list,
+    group,
     home,
     layers,
     model,
@@ -31,6 +32,7 @@ def register_pages() -> None:
     ui.page("/predictions/{name}", response_timeout=30)(prediction.prediction_page)
     ui.page("/runs/new", response_timeout=30)(new_run.new_run_page)
     ui.page("/runs/{name}", response_timeout=30)(run.run_page)
+    ui.page("/groups/{name}")(group.group_page)
     ui.page("/compare", response_timeout=30)(compare.compare_page)
     ui.page("/models")(model_list.model_list_page)
     ui.page("/models/{name}", response_timeout=30)(model.model_page)

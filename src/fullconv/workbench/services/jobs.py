@@ -11,6 +11,10 @@ from fullconv.workbench.jobs.waiting_runs import settle
 from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 
+LOOKED_AT = 200
+"""The latest jobs, among which those that ended lately are found."""
+LOG_END = 64_000
+
 
 class JobView(BaseModel):
     """A job.
@@ -93,9 +97,40 @@ class Log(BaseModel):
     offset: int
 
 
+class EndedJobs(BaseModel):
+    """Jobs that ended lately.
+
+    Args:
+        jobs: the one that ended last first.
+        repeatable: numbers of those among them that failed or were aborted, and have not been done again.
+    """
+
+    jobs: list[JobView]
+    repeatable: list[int]
+
+
 def list_jobs(bench: Workbench, *, states: tuple[str, ...] = (), limit: int = 200) -> list[JobView]:
     """Jobs: those that wait in their order if only they are asked for, else the latest first."""
     return [JobView.of(job) for job in bench.queue.jobs(states=states, limit=limit)]
+
+
+def ended_jobs(bench: Workbench, *, limit: int = 20) -> EndedJobs:
+    """The jobs that ended last, and which of them can be done again."""
+    latest = bench.queue.jobs(limit=LOOKED_AT)
+    newest: dict[str | None, int | None] = {job.subject: job.id for job in reversed(latest) if job.subject is not None}
+    again = {job.retry_of for job in latest}
+    ended = sorted((job for job in latest if job.state not in OPEN), key=lambda job: job.ended or 0.0, reverse=True)
+    return EndedJobs(
+        jobs=[JobView.of(job) for job in ended[:limit]],
+        repeatable=[
+            job.id
+            for job in ended[:limit]
+            if job.id is not None
+            and job.state != "done"
+            and job.id not in again
+            and newest.get(job.subject, job.id) == job.id
+        ],
+    )
 
 
 def job_of(bench: Workbench, number: int) -> JobView:
@@ -110,12 +145,6 @@ def abort_job(bench: Workbench, number: int) -> JobView:
     if job.state == "aborted":
         settle(bench.home, job.subject, "aborted", None)
     return JobView.of(job)
-
-
-def retry_job(bench: Workbench, number: int) -> JobView:
-    """Do a failed or aborted job again."""
-    bench.must_be_writable()
-    return JobView.of(bench.queue.retry(number))
 
 
 def move_job(bench: Workbench, number: int, before: int | None) -> JobView:
@@ -136,3 +165,17 @@ def log_of(bench: Workbench, number: int, offset: int = 0) -> Log:
     bench.queue.get(number)
     text, place = read_from(log_path(bench.home, number), offset)
     return Log(text=text, offset=place)
+
+
+def end_of_log(bench: Workbench, number: int, most: int = LOG_END) -> Log:
+    """The last whole lines of what a job said.
+
+    Args:
+        most: bytes.
+    """
+    bench.queue.get(number)
+    path = log_path(bench.home, number)
+    size = path.stat().st_size if path.is_file() else 0
+    start = max(0, size - most)
+    text, place = read_from(path, start, limit=most)
+    return Log(text=text.partition("\n")[2] if start else text, offset=place)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Select, and_, func, or_
+from sqlalchemy import select as select_values
 from sqlmodel import col, select
 
 from fullconv.workbench.catalogue import Kind
@@ -15,9 +16,40 @@ from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workbench.workbench import Workbench
 
 SortField = Literal[
-    "created", "name", "state", "dataset", "network", "group", "mean_iou", "best_mean_iou", "pixel_accuracy"
+    "created",
+    "name",
+    "kind",
+    "state",
+    "dataset",
+    "network",
+    "group",
+    "tags",
+    "mean_iou",
+    "best_mean_iou",
+    "pixel_accuracy",
+    "mean_accuracy",
+    "frequency_weighted_iou",
+    "last_pixel_accuracy",
+    "last_mean_accuracy",
+    "last_mean_iou",
+    "last_frequency_weighted_iou",
+    "best_pixel_accuracy",
+    "best_mean_accuracy",
+    "best_frequency_weighted_iou",
+    "last_loss",
+    "epoch",
+    "stride",
+    "images",
+    "problems",
+    "classes",
+    "regime",
+    "weights",
+    "label_format",
+    "licence",
 ]
 PackageKind = Literal["model", "run"]
+_TEXTS = {"regime", "weights", "label_format", "licence"}
+"""Facts that are words; the others are numbers."""
 
 
 class Listing(BaseModel):
@@ -26,7 +58,9 @@ class Listing(BaseModel):
     Args:
         search: part of the name, dataset, network, group or a tag; upper and lower case are the same.
         state, dataset, group, tag: exactly this one.
-        sort: by this field; what has no value comes last. descending: the largest first.
+        sort: by this field; what has no value comes last. Scores that begin with `last_` and `best_` are those of the
+            validation images, `last_loss` is that of the training, the others are those of the test.
+        descending: the largest first.
         offset, limit: which part of the list.
     """
 
@@ -119,12 +153,29 @@ def listed_packages(bench: Workbench, wanted: Listing | None = None, *, kind: Pa
     Args:
         kind: only these.
     """
-    has_model = col(CatalogueEntry.facts)["split"].as_string().is_not(None)
+    kinds = _packages()
+    return _page(bench, or_(*kinds.values()) if kind is None else kinds[kind], wanted or Listing())
+
+
+def counts_of(bench: Workbench) -> dict[str, int]:
+    """How many datasets, runs, and models of the store and of runs there are."""
     kinds = {
+        "dataset": col(CatalogueEntry.kind) == "dataset",
+        "run": col(CatalogueEntry.kind) == "run",
+        "model": or_(*_packages().values()),
+    }
+    with reading(bench.engine) as session:
+        counted = select_values(*(func.count().filter(which) for which in kinds.values()))
+        found = session.execute(counted.select_from(CatalogueEntry)).one()
+    return dict(zip(kinds, found, strict=True))
+
+
+def _packages() -> dict[PackageKind, ColumnElement[bool]]:
+    has_model = col(CatalogueEntry.facts)["split"].as_string().is_not(None)
+    return {
         "model": col(CatalogueEntry.kind) == "model",
         "run": and_(col(CatalogueEntry.kind) == "run", has_model),
     }
-    return _page(bench, or_(*kinds.values()) if kind is None else kinds[kind], wanted or Listing())
 
 
 def _page(bench: Workbench, which: ColumnElement[bool], wanted: Listing) -> Page:
@@ -132,24 +183,45 @@ def _page(bench: Workbench, which: ColumnElement[bool], wanted: Listing) -> Page
     with reading(bench.engine) as session:
         total = session.exec(select(func.count()).select_from(CatalogueEntry).where(*conditions)).one()
         query: Select[Any] = select(CatalogueEntry).where(*conditions)
-        field = col(getattr(CatalogueEntry, wanted.sort))
+        field = _sorted_by(wanted.sort)
         order = field.desc().nulls_last() if wanted.descending else field.asc().nulls_last()
-        query = query.order_by(order, col(CatalogueEntry.name)).offset(wanted.offset).limit(wanted.limit)
+        query = (
+            query.order_by(order, col(CatalogueEntry.name), col(CatalogueEntry.kind))
+            .offset(wanted.offset)
+            .limit(wanted.limit)
+        )
         entries = [Entry.of(found) for found in session.scalars(query).all()]
     return Page(entries=entries, total=total)
 
 
+def _sorted_by(name: SortField) -> ColumnElement[Any]:
+    if name == "tags":
+        return func.nullif(col(CatalogueEntry.tags), "\n")
+    if name in CatalogueEntry.model_fields:
+        return cast(ColumnElement[Any], col(getattr(CatalogueEntry, name)))
+    fact = col(CatalogueEntry.facts)[name]
+    if name == "classes":
+        return func.json_array_length(fact)
+    return cast(ColumnElement[Any], fact.as_string() if name in _TEXTS else fact.as_float())
+
+
 def values_of(bench: Workbench, kind: Kind) -> dict[str, list[str]]:
     """What a list can be filtered by: states, datasets, groups and tags that occur."""
+    return _values(bench, col(CatalogueEntry.kind) == kind)
+
+
+def values_of_packages(bench: Workbench) -> dict[str, list[str]]:
+    """What the list of all that predicts can be filtered by."""
+    return _values(bench, or_(*_packages().values()))
+
+
+def _values(bench: Workbench, which: ColumnElement[bool]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with reading(bench.engine) as session:
         for name in ("state", "dataset", "group"):
             field = col(getattr(CatalogueEntry, name))
-            rows = session.exec(select(field).where(CatalogueEntry.kind == kind, field.is_not(None)).distinct()).all()
-            found[name] = sorted(rows)
-        tags = session.exec(
-            select(CatalogueEntry.tags).where(CatalogueEntry.kind == kind, CatalogueEntry.tags != "\n").distinct()
-        ).all()
+            found[name] = sorted(session.exec(select(field).where(which, field.is_not(None)).distinct()).all())
+        tags = session.exec(select(CatalogueEntry.tags).where(which, CatalogueEntry.tags != "\n").distinct()).all()
     found["tag"] = sorted({tag for joined in tags for tag in joined.split("\n") if tag})
     return found
 

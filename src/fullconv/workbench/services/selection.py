@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fullconv.errors import DataError, FullconvError
+from fullconv.data.description import FILE_NAME as DATASET_FILE
+from fullconv.errors import DataError, FullconvError, StorageError
+from fullconv.store.package import CARD
+from fullconv.training.status import FILE as STATUS_FILE
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
+from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.datasets import delete_dataset
 from fullconv.workbench.services.models import delete_model
 from fullconv.workbench.services.run_ending import abort_run, delete_run
 from fullconv.workbench.workbench import Workbench
 
-Name = str
 Kept = Literal["dataset", "run", "model"]
 
 
@@ -57,8 +61,13 @@ def done_to(bench: Workbench, selection: Selection) -> list[Outcome]:
 
     Raises:
         Forbidden: the workbench is read-only.
+        DataError: the action is not for things of this kind, or lacks its tag.
     """
     bench.must_be_writable()
+    if selection.action == "abort" and selection.kind != "run":
+        raise DataError(f"{selection.kind}s cannot be aborted", where="action", remedy="choose runs")
+    if selection.action in ("tag", "untag") and not (selection.tag or "").strip():
+        raise DataError("is missing", where="tag", remedy="say which")
     act = _action(bench, selection)
     found = []
     for name in dict.fromkeys(selection.names):
@@ -71,8 +80,8 @@ def done_to(bench: Workbench, selection: Selection) -> list[Outcome]:
     return found
 
 
-def _action(bench: Workbench, selection: Selection) -> Callable[[Name], object]:
-    kind, tag = selection.kind, selection.tag or ""
+def _action(bench: Workbench, selection: Selection) -> Callable[[str], object]:
+    kind, tag = selection.kind, (selection.tag or "").strip()
     match selection.action:
         case "tag":
             return lambda name: _tag(_directory(bench, kind, name), add=tag)
@@ -86,8 +95,21 @@ def _action(bench: Workbench, selection: Selection) -> Callable[[Name], object]:
 
 
 def _directory(bench: Workbench, kind: Kept, name: str) -> Path:
-    home = bench.home
-    return {"dataset": home.dataset, "run": home.run, "model": home.model}[kind](name)
+    """Where one lies.
+
+    Raises:
+        NotThere: there is none of that name.
+    """
+    place, file = {
+        "dataset": (bench.home.dataset, DATASET_FILE),
+        "run": (bench.home.run, STATUS_FILE),
+        "model": (bench.home.model, CARD),
+    }[kind]
+    with suppress(StorageError):
+        directory = place(name)
+        if (directory / file).is_file():
+            return directory
+    raise NotThere(f"there is no {kind} {name[:100]!r}", where=f"{kind}s", remedy="look at the list again")
 
 
 def _tag(directory: Path, *, add: str = "", remove: str = "") -> None:

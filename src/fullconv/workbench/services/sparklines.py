@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
-
-from fullconv.errors import FullconvError
-from fullconv.evaluation.metrics_table import read_rows
 from fullconv.workbench.services.runs import directory_of
 from fullconv.workbench.workbench import Workbench
 
@@ -15,29 +9,19 @@ POINTS = 60
 
 
 def sparkline(bench: Workbench, name: str, *, points: int = POINTS) -> list[float]:
-    """Validation mean IoU of a run so far, thinned out to so many points; training loss before the first validation.
+    """Validation mean IoU of a run so far, thinned out to so many points; training loss before the second validation.
 
     Raises:
         NotThere: there is no such run.
     """
-    path = directory_of(bench, name) / "metrics.csv"
-    try:
-        found = path.stat()
-    except OSError:
-        return []
-    values = _values(path, found.st_mtime_ns, found.st_size)
+    feed = bench.feeds.of(directory_of(bench, name))
+    feed.look()
+    rows = feed.rows
+    scores = [row["mean_iou"] for row in rows if row.get("split") == "val" and "mean_iou" in row]
+    losses = [row["loss"] for row in rows if row.get("split") == "train" and "loss" in row]
+    values = [float(value) for value in (scores if len(scores) > 1 else losses)]
     step = max(1, -(-len(values) // points))
     return [*values[::step], *([values[-1]] if values and (len(values) - 1) % step else [])]
-
-
-@lru_cache(maxsize=256)
-def _values(path: Path, changed: int, size: int) -> tuple[float, ...]:
-    with suppress(FullconvError, OSError):
-        rows = read_rows(path)
-        scores = [row["mean_iou"] for row in rows if row["split"] == "val" and row.get("mean_iou")]
-        losses = [row["loss"] for row in rows if row["split"] == "train" and row.get("loss")]
-        return tuple(float(value) for value in (scores if len(scores) > 1 else losses))
-    return ()
 
 
 def drawn(values: list[float], *, width: int = 120, height: int = 28) -> str:

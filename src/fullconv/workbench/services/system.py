@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import platform
 import shutil
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import psutil
 import torch
@@ -18,11 +21,13 @@ class Card(BaseModel):
 
     Args:
         name: of the model. memory, memory_used: bytes.
+        load: share of the last moment in which it computed, 0 to 1; none where the card does not say.
     """
 
     name: str
     memory: int
     memory_used: int
+    load: float | None = None
 
 
 class System(BaseModel):
@@ -33,7 +38,7 @@ class System(BaseModel):
         workspace: its folder.
         cores: that the server may use. cpu: share of them that is busy, 0 to 1.
         memory, memory_used, disk, disk_used: bytes; the disk is the workspace's.
-        cards: graphics cards.
+        cards: graphics cards, as far as the driver tells through the package nvidia-ml-py; none without it.
         read_only, allow_code: how the server was started.
     """
 
@@ -50,7 +55,7 @@ class System(BaseModel):
                 "memory_used": 9126805504,
                 "disk": 1000204886016,
                 "disk_used": 412316860416,
-                "cards": [],
+                "cards": [{"name": "NVIDIA L4", "memory": 24152899584, "memory_used": 3221225472, "load": 0.87}],
                 "read_only": False,
                 "allow_code": False,
             }
@@ -97,10 +102,27 @@ def system_now(bench: Workbench) -> System:
 
 
 def _cards() -> tuple[Card, ...]:
-    if not torch.cuda.is_available():
+    """What NVIDIA's management library says: asking PyTorch would take memory on every card for this process."""
+    try:
+        library = _management()
+        return tuple(_card(library, index) for index in range(library.nvmlDeviceGetCount()))
+    except Exception:  # the package or the driver is not there, or has gone away
         return ()
-    found = []
-    for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        found.append(Card(name=torch.cuda.get_device_name(index), memory=total, memory_used=total - free))
-    return tuple(found)
+
+
+@cache
+def _management() -> Any:
+    library = import_module("pynvml")
+    library.nvmlInit()
+    return library
+
+
+def _card(library: Any, index: int) -> Card:
+    handle = library.nvmlDeviceGetHandleByIndex(index)
+    name, memory = library.nvmlDeviceGetName(handle), library.nvmlDeviceGetMemoryInfo(handle)
+    try:
+        load = library.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+    except library.NVMLError:  # parts of cards do not say
+        load = None
+    told = name.decode() if isinstance(name, bytes) else str(name)
+    return Card(name=told, memory=memory.total, memory_used=memory.used, load=load)

@@ -1,0 +1,23 @@
+"""Jobs that are done again."""
+
+from __future__ import annotations
+
+from fullconv.workbench.services.jobs import JobView
+from fullconv.workbench.services.run_starting import resume_run
+from fullconv.workbench.tables import OPEN
+from fullconv.workbench.workbench import Workbench
+
+
+def retry_job(bench: Workbench, number: int) -> JobView:
+    """Do a failed or aborted job again; a run goes on from its last whole epoch.
+
+    Raises:
+        StorageError: the job is still open, or done.
+        Conflict: its run goes on already, or is done. NotThere: its run is gone.
+    """
+    bench.must_be_writable()
+    job = bench.queue.get(number)
+    kind, _, name = (job.subject or "").partition(":")
+    if kind != "run" or job.state == "done" or job.state in OPEN:
+        return JobView.of(bench.queue.retry(number))
+    return resume_run(bench, name, learning_rate=job.payload.get("learning_rate"))
