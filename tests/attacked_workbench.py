@@ -18,7 +18,6 @@ from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from hostile_requests import BYTES, JSON, SECRET, Ground
 
-
 _SUMMARY = {
     "axes": {"seed": [0, 1]},
     "runs": [{"run": "first", "settings": {"seed": 0}, "split": "test", "scores": {"mean_iou": 0.5}}],
