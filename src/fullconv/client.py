@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from fullconv.data.classes import ClassTable
 from fullconv.data.images import read_image
 from fullconv.errors import RemoteError
 from fullconv.evaluation.scores import Scores
-from fullconv.files import disk_errors
+from fullconv.files import staged_file
 from fullconv.prediction.result import Prediction
 from fullconv.remote import Connection
 
@@ -71,7 +71,12 @@ class Client:
 
     def log(self, job: int) -> str:
         """What a job said."""
-        return str(self._get(f"/jobs/{job}/log")["text"])
+        text, place = "", 0
+        while True:  # piece by piece: a long one does not come at once
+            found = self._server.json("GET", f"/jobs/{job}/log", query={"offset": place})
+            if found["offset"] <= place:
+                return text
+            text, place = text + found["text"], found["offset"]
 
     def wait(self, what: Facts | int | str, *, seconds: float | None = None, every: float = 1.0) -> Facts:
         """Wait until a job or a run has ended well.
@@ -199,7 +204,7 @@ class Client:
         return self._get(f"/models/{_part(name)}")
 
     def download_model(self, name: str, path: str | Path) -> Path:
-        """Save a model's package as a ZIP archive."""
+        """Save a model's package as a ZIP archive; where that breaks off, what was there before stays."""
         return self._save(f"/models/{_part(name)}/package", Path(path))
 
     def predict(
@@ -283,10 +288,14 @@ class Client:
                 return entries
 
     def _save(self, path: str, target: Path) -> Path:
-        with self._server.open("GET", path, accept="application/zip") as answer, disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as stream:
-                shutil.copyfileobj(answer, stream)
+        with self._server.open("GET", path, accept="application/zip") as answer, staged_file(target) as stream:
+            try:
+                while piece := answer.read(2**20):
+                    stream.write(piece)
+            except (HTTPException, ConnectionError, TimeoutError) as problem:
+                raise RemoteError("the download broke off", where=target, remedy="ask for it again") from problem
+            if answer.length:  # the connection was closed before the end
+                raise RemoteError("the download broke off", where=target, remedy="ask for it again")
         return target
 
     def _classes_of(self, model: str, head: str | None) -> ClassTable:

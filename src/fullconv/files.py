@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -49,6 +49,24 @@ def disk_errors(where: object) -> Iterator[None]:
             raise
         problem, remedy = _DISK_REMEDIES[error.errno]
         raise StorageError(problem, where=error.filename or where, remedy=remedy) from error
+
+
+@contextmanager
+def staged_file(final: Path) -> Iterator[IO[bytes]]:
+    """Write a file beside its final place and rename it when all went well; on any error nothing remains.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    partial = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}")
+    with disk_errors(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as stream:
+                yield stream
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -105,6 +105,29 @@ def test_an_interrupted_folder_goes_on(model: Model, scene: np.ndarray, tmp_path
         assert len(stream.readlines()) == 4
 
 
+@pytest.mark.parametrize("left", ["b,0.5", 'b,"0.5', "b,0.500000,0.5", ""])
+def test_an_image_whose_row_was_not_written_is_predicted_again(
+    model: Model, scene: np.ndarray, tmp_path: Path, left: str
+) -> None:
+    for name in "ab":
+        Image.fromarray(scene).save(tmp_path / f"{name}.png")
+    images, out = [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out"
+    predict_files(model, images, out)
+    whole = (out / "shares.csv").read_text()
+    (out / "shares.csv").write_text(whole[: whole.index("b,")] + left)  # killed before the end of the row
+    done = predict_files(model, images, out, skip_existing=True)
+    assert (done.skipped, [path.name for path in done.written]) == (1, ["b.png"])
+    assert (out / "shares.csv").read_text() == whole
+
+
+def test_an_image_whose_picture_is_gone_is_predicted_again(model: Model, scene: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(scene).save(tmp_path / "a.png")
+    for _ in range(2):
+        predict_files(model, [tmp_path / "a.png"], tmp_path / "out", skip_existing=True)
+        (tmp_path / "out" / "a.png").unlink()
+    assert len((tmp_path / "out" / "shares.csv").read_text().splitlines()) == 2
+
+
 def test_files_of_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)

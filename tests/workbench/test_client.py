@@ -135,6 +135,55 @@ def test_a_busy_server_is_asked_again(crowded: str) -> None:
     assert fc.Client(crowded).system() == {"version": "1"}
 
 
+@pytest.fixture
+def told() -> Iterator[Callable[[dict[str, tuple[bytes, int | None]]], str]]:
+    """A server that answers a path with these bytes, and says that so many come."""
+    servers: list[HTTPServer] = []
+
+    def start(answers: dict[str, tuple[bytes, int | None]]) -> str:
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content, length = answers[self.path]
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content) if length is None else length))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *said: object) -> None:
+                pass
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Answers))
+        threading.Thread(target=servers[-1].serve_forever).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_long_log_comes_whole(told: Callable[..., str]) -> None:
+    pieces = {0: ("ab", 2), 2: ("c", 3), 3: ("", 3)}
+    url = told(
+        {
+            f"/api/v1/jobs/7/log?offset={place}": (json.dumps({"text": text, "offset": end}).encode(), None)
+            for place, (text, end) in pieces.items()
+        }
+    )
+    assert fc.Client(url).log(7) == "abc"
+
+
+def test_a_download_that_breaks_off_leaves_what_was_there(told: Callable[..., str], tmp_path: Path) -> None:
+    client = fc.Client(told({"/api/v1/models/a/package": (b"half", 8), "/api/v1/models/b/package": (b"all", None)}))
+    target = tmp_path / "model.zip"
+    target.write_bytes(b"before")
+    with pytest.raises(RemoteError, match="broke off"):
+        client.download_model("a", target)
+    assert target.read_bytes() == b"before"
+    assert client.download_model("b", target).read_bytes() == b"all"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_images_of_many_bands_and_16_bits_arrive_as_they_are(tmp_path: Path) -> None:
     from fullconv.client import _encoded, _indices
     from fullconv.data.images import read_image

@@ -265,6 +265,8 @@ def test_the_address_of_the_terminal_lets_in_and_leaves_no_token_behind(locked: 
     assert answer.headers["cache-control"] == "no-store"
     kept = cookie.partition(";")[0]
     assert ask(locked, headers=[HOST, ("Cookie", f"other=1; {kept}")]).status == 200
+    for foreign in ('cart={"a": [1, "b"], "c": "d=e"}', "a b=c", "=", "x", 'open="', "über=ä", "é=1,2"):
+        assert ask(locked, headers=[HOST, ("Cookie", f"{foreign}; {kept}; {foreign}")]).status == 200, foreign
     assert ask(locked, headers=[HOST, ("Cookie", f"{kept}x")]).status == 401
     assert ask(locked, headers=[HOST, ("Authorization", f"Bearer {kept.partition('=')[2]}")]).status == 401
 

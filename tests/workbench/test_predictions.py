@@ -6,7 +6,7 @@ import io
 import json
 import threading
 import zipfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import tiles_of
 from fullconv.workbench.application import create_app
+from fullconv.workbench.predicting.images import plain_name
+from fullconv.workbench.predicting.opened import Key, OpenModels
 from fullconv.workbench.settings import Limits, ServerSettings
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
@@ -160,6 +162,14 @@ def test_classes_are_told(client: TestClient, expected: Prediction) -> None:
     assert told["classes"][0]["value"] == expected.classes.classes[0].value
 
 
+@pytest.mark.parametrize("name", ["街" * 150 + ".png", "a" * 300, "ü." + "x" * 300, "😀" * 100 + ".jpeg"])
+def test_names_are_short_enough_for_all_that_is_written_beside_them(tmp_path: Path, name: str) -> None:
+    short = plain_name(name)
+    assert name.startswith(Path(short).stem)
+    assert Path(name).suffix in (Path(short).suffix, Path(name).suffix * (len(Path(name).suffix) > 10))
+    (tmp_path / f".{Path(short).stem}_probabilities.npy.01234567").write_text("")
+
+
 def test_images_beyond_the_limits_are_refused_unread(home: Workspace, photo: Path) -> None:
     bench = Workbench(ServerSettings(home, limits=Limits(upload=100_000, pixels=5000)))
     with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
@@ -230,6 +240,14 @@ def test_a_model_that_changes_on_disk_is_read_again(home: Workspace, client: Tes
     card.write_text(card.read_text().replace(f"name: {before['classes'][0]['name']}\n", "name: Straße & <b>Weg</b>\n"))
     after = client.post(PREDICT, content=photo.read_bytes(), headers={"accept": "application/json"}).json()
     assert after["classes"][0]["name"] == "Straße & <b>Weg</b>"
+
+
+def test_a_model_that_cannot_be_opened_spoils_no_other(home: Workspace) -> None:
+    package = home.run("first") / "model"
+    models = OpenModels()
+    models._known[Key(home.root / "broken", (), None)] = failed = Future()
+    failed.set_exception(RuntimeError("damaged"))
+    assert models.get(package).model is models.get(package).model
 
 
 def test_a_damaged_package_is_a_problem_and_not_a_crash(home: Workspace, client: TestClient, photo: Path) -> None:

@@ -104,7 +104,7 @@ def predict_files(
         out: made if missing; folders below a source are kept.
         overlay: write pictures with a legend.
         probabilities: write `<name>_probabilities.npy`, (classes, H, W) float16.
-        skip_existing: leave images whose label map is there.
+        skip_existing: leave images whose label map and row in shares.csv are there.
         shift_and_stitch: compute scores for every pixel instead of upsampling them; many times slower.
 
     Raises:
@@ -115,12 +115,17 @@ def predict_files(
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     table = out / SHARES
-    _start_table(table, model.classes.names, _known_rows(table) if skip_existing else [])
+    rows = _known_rows(table, len(model.classes) + 1) if skip_existing else []
+    # One whose picture is gone is predicted again, and so is one whose row was not written any more.
+    gone = {name for _, target, name in planned if not target.exists()}
+    rows = [row for row in rows if row[0] not in gone]
+    known = {row[0] for row in rows}
+    _start_table(table, model.classes.names, rows)
     written: list[Path] = []
     failed: list[tuple[Path, str]] = []
     skipped = 0
     for path, target, name in track(planned, "predicting"):
-        if skip_existing and target.exists():
+        if name in known:
             skipped += 1
             continue
         try:
@@ -152,11 +157,14 @@ def _write(prediction: Prediction, target: Path, *, overlay: bool) -> None:
         prediction.save(target)
 
 
-def _known_rows(path: Path) -> list[list[str]]:
+def _known_rows(path: Path, columns: int) -> list[list[str]]:
+    """Rows that were written to their end."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [row for row in list(csv.reader(stream))[1:] if row]
+    with path.open(encoding="utf-8", newline="", errors="replace") as stream:
+        whole = stream.read().rpartition("\n")[0]
+    rows = csv.reader(io.StringIO(whole, newline=""), strict=False)
+    return [row for row in list(rows)[1:] if len(row) == columns]
 
 
 def _start_table(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from fullconv._version import VERSION
-from fullconv.files import write_atomically
+from fullconv.files import disk_errors
 from fullconv.workbench.api import problems, routes
 from fullconv.workbench.security.bodies import BodyLimit
 from fullconv.workbench.security.gate import Gate
@@ -86,6 +86,25 @@ def _add_pages(app: FastAPI, bench: Workbench) -> None:
 def _secret(path: Path) -> str:
     """What signs visitors' cookies; kept, so that they stay signed when the server starts again."""
     if not path.is_file():
-        write_atomically(path, secrets.token_hex(32))
-        path.chmod(0o600)
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_new(path, secrets.token_hex(32))
     return path.read_text(encoding="utf-8")
+
+
+def _write_new(path: Path, content: str) -> None:
+    """Write a file that nobody else can read at any time; the one of who came first stays."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(content)
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not fresh.is_file():
+            raise
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -218,6 +218,9 @@ export default {
         found = fetched(address, layer === "image" ? 0 : this.trial.frame).then((tile) => {
           if (this.tiles.has(address)) this.tiles.set(address, tile);
           return tile;
+        }, (problem) => {
+          this.tiles.delete(address); // the next look asks again
+          throw problem;
         });
         this.tiles.set(address, found);
         while (this.tiles.size > KEPT_TILES) this.tiles.delete(this.tiles.keys().next().value);

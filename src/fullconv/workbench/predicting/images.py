@@ -13,6 +13,8 @@ from fullconv.workbench.security.pictures import checked_image, read_checked
 from fullconv.workbench.settings import Limits
 
 NAMELESS = "image"
+LONGEST = 200
+"""Bytes of a name: what is written beside an image adds to it, and file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,14 @@ class Upload:
 
 
 def plain_name(given: str | None) -> str:
-    """What a visitor calls a file, without folders; what cannot be shown is left out.
+    """What a visitor calls a file, without folders; what cannot be shown is left out, and what is too long cut.
 
     >>> plain_name("C:\\\\photos\\\\cat.jpg"), plain_name("../../etc/passwd"), plain_name(None)
     ('cat.jpg', 'passwd', 'image')
     """
     last = (given or "").replace("\\", "/").rpartition("/")[2]
-    shown = "".join(letter for letter in last if letter.isprintable()).strip()[:200]
+    shown = "".join(letter for letter in last if letter.isprintable()).strip()
+    if len(shown.encode()) > LONGEST:
+        end = Path(shown).suffix if len(Path(shown).suffix) <= 10 else ""
+        shown = shown.encode()[: LONGEST - len(end.encode())].decode(errors="ignore").strip() + end
     return NAMELESS if shown in ("", ".", "..") else shown

@@ -116,7 +116,8 @@ class OpenModels:
             self._make_room()
 
     def _make_room(self) -> None:
-        sizes = {key: _bytes(made.result().model) for key, made in self._known.items() if made.done()}
+        opened = {key: made for key, made in self._known.items() if made.done() and made.exception() is None}
+        sizes = {key: _bytes(made.result().model) for key, made in opened.items()}
         total = sum(sizes.values())
         for key in list(sizes)[:-1]:
             if total <= self.memory:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import threading
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from fullconv.geometry.drawing import network_figure
+from fullconv.workbench.figures import svg_of
 from fullconv.workbench.layers.filters import filters_of
 from fullconv.workbench.layers.maps import channel_summaries
 from fullconv.workbench.layers.reading import Reading
@@ -21,8 +21,6 @@ from fullconv.workbench.workbench import Workbench
 
 PNG = "image/png"
 SVG = "image/svg+xml"
-_drawing = threading.Lock()
-"""Matplotlib keeps its settings for the whole process."""
 
 
 @dataclass(frozen=True)
@@ -175,14 +173,9 @@ async def drawn_network(bench: Workbench, asked: Asked) -> LayerPicture:
 
 
 def _drawn(reading: Reading) -> bytes:
-    from matplotlib import rc_context
-
-    assert reading.net.geometry is not None
-    photo = np.asarray(reading.shown)
-    stream = io.BytesIO()
-    with _drawing, rc_context({"svg.fonttype": "none"}):
-        network_figure(reading.net.geometry, photo).savefig(stream, format="svg")
-    return stream.getvalue()
+    geometry, photo = reading.net.geometry, np.asarray(reading.shown)
+    assert geometry is not None
+    return svg_of(lambda: network_figure(geometry, photo)).encode()
 
 
 def _sheet_of(wish: SheetWish, total: int, cells: tuple[int, int]) -> tuple[Sheet, SheetView]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 from functools import lru_cache
 
-from matplotlib import rc_context
 from pydantic import BaseModel, ConfigDict
 
 from fullconv.data.scenes import generate_scene
@@ -17,6 +15,7 @@ from fullconv.geometry.tables import facts, summary
 from fullconv.networks.catalogue import any_network
 from fullconv.networks.listing import NetworkEntry, list_networks
 from fullconv.networks.own_file import absolute_name, is_own_file
+from fullconv.workbench.figures import svg_of
 from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.security.paths import allowed_path
 from fullconv.workbench.workbench import Workbench
@@ -211,7 +210,4 @@ def _picture(name: str, size: tuple[int, int], classes: int) -> str:
     geometry = _geometry(name, size, classes)
     height, width = geometry.input_size
     ground = generate_scene(3, 0, size=(width, height))[0]
-    stream = io.StringIO()
-    with rc_context({"svg.fonttype": "none"}):
-        network_figure(geometry, ground).savefig(stream, format="svg")
-    return stream.getvalue()
+    return svg_of(lambda: network_figure(geometry, ground))
