@@ -13,6 +13,7 @@ from fullconv.data import known_sets
 from fullconv.data.class_files import ClassEntry
 from fullconv.data.images import IMAGE_SUFFIXES
 from fullconv.errors import DataError
+from fullconv.progress import track
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -149,7 +150,7 @@ def list_files(root: Path) -> list[FoundFile]:
     """
     _require_folder(root)
     found = []
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_refuse):
+    for folder, subfolders, names in track(os.walk(root, followlinks=True, onerror=_refuse), "Looking for files"):
         here = Path(folder)
         subfolders[:] = sorted(
             name for name in subfolders if not name.startswith((".", "__MACOSX")) and not _leads_back(here / name, root)

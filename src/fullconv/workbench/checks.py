@@ -55,14 +55,23 @@ class Check:
     shown: Examination | None = None
     asked: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"check {self.id}", daemon=True)
 
     @property
     def running(self) -> bool:
         return self.state in ("looking", "checking")
 
+    @property
+    def working(self) -> bool:
+        """Whether its thread works; one that was told to stop may take a moment."""
+        return self.running and self._thread.is_alive()
+
     def start(self) -> None:
         """Begin, in a thread of its own."""
-        threading.Thread(target=self._run, name=f"check {self.id}", daemon=True).start()
+        self._thread.start()
 
     def cancel(self) -> None:
         """End it soon; nothing happens where it has ended."""
@@ -132,6 +141,7 @@ class Checks:
 
     settings: ServerSettings
     _kept: OrderedDict[str, Check] = field(default_factory=OrderedDict)
+    _started: list[Check] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, request: FolderRequest) -> Check:
@@ -145,13 +155,15 @@ class Checks:
         """
         with self._guard:
             self._forget_old()
-            if sum(check.running for check in self._kept.values()) >= AT_ONCE:
+            self._started = [check for check in self._started if check.working]  # dropped ones too
+            if len(self._started) >= AT_ONCE:
                 raise Busy(
                     "other folders are being looked at", where="datasets/check", remedy="wait a moment, or cancel one"
                 )
             check = Check(self.settings, request)
             self._kept[check.id] = check
-        check.start()
+            self._started.append(check)
+            check.start()
         return check
 
     def get(self, id: str) -> Check:

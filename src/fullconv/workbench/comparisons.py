@@ -106,23 +106,27 @@ class LiveComparison:
     _looked: OrderedDict[int, ComparedImage] = field(default_factory=OrderedDict)
     _looking: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"compare {self.id}", daemon=True)
 
     @property
     def running(self) -> bool:
         return self.state in ("opening", "comparing")
 
+    @property
+    def working(self) -> bool:
+        """Whether its thread works; one that was told to stop may take a moment."""
+        return self.running and self._thread.is_alive()
+
     def start(self) -> None:
         """Begin, in a thread of its own."""
-        threading.Thread(target=self._run, name=f"compare {self.id}", daemon=True).start()
+        self._thread.start()
 
     def cancel(self) -> None:
         """End it soon; what it found so far stays. Nothing happens where it has ended."""
         self._stop.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it ends in that time."""
-        return self._over.wait(seconds)
 
     def look(self, number: int) -> ComparedImage:
         """What all models say of an image.
@@ -177,7 +181,6 @@ class LiveComparison:
                 said = f"cannot be compared ({type(problem).__name__})"
                 self.error = FullconvError(said, remedy="see the server's log")
         self.seconds_left = None
-        self._over.set()
 
     def _open(self) -> None:
         models = {}
@@ -265,6 +268,7 @@ class Comparisons:
     """The comparisons that visitors of a server began."""
 
     _kept: OrderedDict[Hashable, LiveComparison] = field(default_factory=OrderedDict)
+    _started: list[LiveComparison] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, key: Hashable, make: Callable[[], LiveComparison]) -> LiveComparison:
@@ -283,12 +287,14 @@ class Comparisons:
                 self._kept.move_to_end(key)
                 return known
             self._forget_old()
-            if sum(one.running for one in self._kept.values()) >= AT_ONCE:
+            self._started = [one for one in self._started if one.working]  # dropped ones too
+            if len(self._started) >= AT_ONCE:
                 remedy = "wait for it, or cancel it"
                 raise Busy("others compare models at the moment", where="compare", remedy=remedy)
             made = self._kept[key] = make()
             self._kept.move_to_end(key)
-        made.start()
+            self._started.append(made)
+            made.start()
         return made
 
     def get(self, id: str) -> LiveComparison:

@@ -28,9 +28,9 @@ def list_folders(
 
 
 @router.get("/checks/{id}")
-def read_check(bench: Bench, id: Id, wait: Wait = 0.0) -> CheckView:
+async def read_check(bench: Bench, id: Id, wait: Wait = 0.0) -> CheckView:
     """How far a check of folders is, and what it found; the last checks are kept for half an hour."""
-    return service.wait_for_check(bench, id, wait)
+    return await service.wait_for_check(bench, id, wait)
 
 
 @router.post("/checks/{id}/choices")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Response, status
 
 from fullconv.workbench.api.access import Bench
@@ -27,16 +28,16 @@ Wait = Annotated[float, Query(ge=0, le=20, description="Seconds to wait for the 
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
-def compare_models(bench: Bench, request: CompareRequest, wait: Wait = 0.0) -> CompareView:
+async def compare_models(bench: Bench, request: CompareRequest, wait: Wait = 0.0) -> CompareView:
     """Let two to four models label the same images: scores, differences and pictures, under the id in the answer."""
-    begun = service.begin_comparison(bench, request)
-    return service.wait_for_comparison(bench, begun.id, wait) if wait else begun
+    begun = await to_thread.run_sync(service.begin_comparison, bench, request)
+    return await service.wait_for_comparison(bench, begun.id, wait) if wait else begun
 
 
 @router.get("/{id}")
-def read_comparison(bench: Bench, id: Id, wait: Wait = 0.0) -> CompareView:
+async def read_comparison(bench: Bench, id: Id, wait: Wait = 0.0) -> CompareView:
     """A comparison, as far as it is: scores of each model, per class, and where they differ."""
-    return service.wait_for_comparison(bench, id, wait) if wait else service.comparison_of(bench, id)
+    return await service.wait_for_comparison(bench, id, wait)
 
 
 @router.post("/{id}/cancel")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import BaseModel
 
@@ -47,10 +48,10 @@ def create_dataset(bench: Bench, request: DatasetRequest) -> JobView:
 
 
 @router.post("/check", status_code=status.HTTP_202_ACCEPTED)
-def check_folders(bench: Bench, request: FolderRequest, wait: Wait = 2.0) -> CheckView:
+async def check_folders(bench: Bench, request: FolderRequest, wait: Wait = 2.0) -> CheckView:
     """Look at folders without writing anything: format, classes, splits, problems; goes on under /checks."""
-    begun = dataset_checks.begin_check(bench, request)
-    return dataset_checks.wait_for_check(bench, begun.id, wait)
+    begun = await to_thread.run_sync(dataset_checks.begin_check, bench, request)
+    return await dataset_checks.wait_for_check(bench, begun.id, wait)
 
 
 @router.post(

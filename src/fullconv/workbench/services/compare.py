@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
+from anyio import to_thread
 
 from fullconv.data.differences import STATES, difference_states
 from fullconv.errors import PlanError
@@ -28,6 +29,7 @@ from fullconv.workbench.services.compare_views import (
     view_of,
 )
 from fullconv.workbench.services.predictions import package_of
+from fullconv.workbench.waiting import until
 from fullconv.workbench.workbench import Workbench
 
 
@@ -57,11 +59,11 @@ def begin_comparison(bench: Workbench, request: CompareRequest) -> CompareView:
     return view_of(begun)
 
 
-def wait_for_comparison(bench: Workbench, id: str, seconds: float) -> CompareView:
+async def wait_for_comparison(bench: Workbench, id: str, seconds: float) -> CompareView:
     """The comparison when it has ended, or after some seconds, whichever comes first."""
     found = bench.comparisons.get(id)
-    found.wait(seconds)
-    return view_of(found)
+    await until(lambda: not found.running, seconds)
+    return await to_thread.run_sync(view_of, found)
 
 
 def comparison_of(bench: Workbench, id: str) -> CompareView:
@@ -70,10 +72,9 @@ def comparison_of(bench: Workbench, id: str) -> CompareView:
 
 
 def cancel_comparison(bench: Workbench, id: str) -> CompareView:
-    """End a comparison; what it found so far can still be looked at."""
+    """End a comparison, which may take a moment; what it found so far can still be looked at."""
     found = bench.comparisons.get(id)
     found.cancel()
-    found.wait(0.2)
     return view_of(found)
 
 

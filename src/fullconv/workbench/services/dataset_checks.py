@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Literal
 
+from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 
 from fullconv.data.classes import ClassTable
@@ -18,6 +18,7 @@ from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.dataset_facts import FACTS_EXAMPLE, Facts, facts_of
 from fullconv.workbench.services.dataset_folders import resolved
+from fullconv.workbench.waiting import until
 from fullconv.workbench.workbench import Workbench
 
 PAIRS = 12
@@ -101,13 +102,11 @@ def check_of(bench: Workbench, id: str) -> CheckView:
     return view_of(bench.checks.get(id))
 
 
-def wait_for_check(bench: Workbench, id: str, seconds: float) -> CheckView:
+async def wait_for_check(bench: Workbench, id: str, seconds: float) -> CheckView:
     """The same, but as soon as it is done, or after some seconds."""
-    end = time.monotonic() + seconds
     check = bench.checks.get(id)
-    while check.running and time.monotonic() < end:
-        time.sleep(0.05)
-    return view_of(check)
+    await until(lambda: not check.running, seconds)
+    return await to_thread.run_sync(view_of, check)
 
 
 def choose_in_check(bench: Workbench, id: str, request: FolderRequest) -> CheckView:
