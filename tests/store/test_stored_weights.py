@@ -30,11 +30,14 @@ def test_safetensors_stay_as_they_are(state: dict[str, torch.Tensor], tmp_path: 
     assert read_weights_card(tmp_path / "models" / "start") == card
 
 
-def test_a_pickle_becomes_safetensors(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_a_pickle_is_not_taken_and_can_be_made_one(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(
         {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "a.pth"
     )
-    keep_weights(tmp_path / "models" / "start", tmp_path / "a.pth", source="a.pth")
+    with pytest.raises(PackageError):
+        keep_weights(tmp_path / "models" / "start", tmp_path / "a.pth", source="a.pth")
+    save_file(read_weights(tmp_path / "a.pth"), tmp_path / "a.safetensors")
+    keep_weights(tmp_path / "models" / "start", tmp_path / "a.safetensors", source="a.safetensors")
     found = load_file(tmp_path / "models" / "start" / "weights.safetensors")
     assert set(found) == set(state)
     assert all(torch.equal(found[name], value) for name, value in state.items())
@@ -54,7 +57,7 @@ def test_what_holds_no_weights_leaves_nothing(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "b.pth")
     with pytest.raises(PackageError, match="cannot be read"):
         keep_weights(tmp_path / "models" / "start", tmp_path / "a.safetensors", source="a")
-    with pytest.raises(NetworkError, match="would run code"):
+    with pytest.raises(PackageError, match="cannot be read"):
         keep_weights(tmp_path / "models" / "start", tmp_path / "b.pth", source="b")
     assert not list((tmp_path / "models").iterdir())
 

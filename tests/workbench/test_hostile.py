@@ -278,7 +278,7 @@ UPLOADS: dict[tuple[str, str], tuple[str, Callable[[], dict[str, bytes]]]] = {
     ("POST", "/api/v1/images"): ("", _evil_headers),
     ("POST", "/api/v1/predictions/uploads"): ("model=first", _evil_headers),
     ("POST", "/api/v1/models"): ("", evil_packages),
-    ("POST", "/api/v1/weights"): ("file=evil.pth", evil_weights),
+    ("POST", "/api/v1/weights"): ("file=evil.safetensors", evil_weights),
 }
 """The query that an upload needs, and what is uploaded."""
 

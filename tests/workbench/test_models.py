@@ -18,6 +18,7 @@ from fullconv.networks.own_file import own_network
 from fullconv.prediction.model import Model
 from fullconv.store.package import HistoryEntry, read_card, save_package
 from fullconv.store.recipe import NetworkCode
+from fullconv.surgery.weight_files import PICKLES
 from fullconv.training.fit import plan_run
 from fullconv.workbench.application import create_app
 from fullconv.workbench.settings import ServerSettings
@@ -144,7 +145,7 @@ def test_what_is_no_package_never_appears(
     assert str(package.parents[2]) not in answer.text
     models = package.parents[2] / "models"
     assert not models.exists() or not list(models.iterdir())
-    assert not [path for path in (package.parents[2] / "cache" / "servers").rglob("*") if path.is_file()]
+    assert not [path for path in (package.parents[2] / "cache" / ".servers").rglob("*") if path.is_file()]
 
 
 @pytest.fixture
@@ -244,21 +245,20 @@ def test_weights_are_taken_and_runs_start_from_them(client: TestClient, bench: W
     assert client.get(f"{WEIGHTS}/start").status_code == 404
 
 
-def test_pickles_are_read_without_running_them(client: TestClient, tmp_path: Path) -> None:
-    state = {"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4)}
-    torch.save(state, tmp_path / "plain.pth")
-    made = client.post(WEIGHTS, params={"file": "plain.pth"}, content=(tmp_path / "plain.pth").read_bytes())
-    assert (made.status_code, made.json()["tensors"]) == (201, 2)
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+def test_pickles_are_refused_with_how_to_convert_them(client: TestClient, tmp_path: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "plain.pth")
+    pickled = (tmp_path / "plain.pth").read_bytes()
     for name, content, sentence in (
-        ("module.pth", (tmp_path / "module.pth").read_bytes(), "would run code"),
-        ("x.pth", b"nothing", "no readable weights"),
+        *((f"plain{kind}", pickled, "save_file(fullconv.surgery.weight_files.read_weights(") for kind in PICKLES),
+        ("plain", pickled, "is no .safetensors file"),
+        ("plain.safetensors", pickled, "cannot be read"),
         ("x.safetensors", b"nothing", "cannot be read"),
-        ("x.py", b"print()", "no kind of weight file"),
+        ("x.py", b"print()", "is no .safetensors file"),
     ):
         answer = client.post(WEIGHTS, params={"file": name}, content=content)
         assert (answer.status_code, sentence in answer.text) == (422, True), answer.text
         assert str(tmp_path) not in answer.text
+    assert client.get(WEIGHTS).json()["total"] == 0
 
 
 def test_nothing_changes_where_it_is_only_looked_at(home: Workspace, package: Path) -> None:

@@ -33,11 +33,11 @@ def test_what_a_killed_server_left_goes_and_that_of_a_living_one_stays(tmp_path:
     other = Scratch(home)
     (other.folder("images") / "one").write_text("in use")
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
-    assert len(list((home.cache / "servers").iterdir())) == 2
-    (home.cache / "servers" / "elsewhere~1~1.000~0123abcd").mkdir()
+    assert len(list((home.cache / ".servers").iterdir())) == 2
+    (home.cache / ".servers" / "elsewhere~1~1.000~0123abcd").mkdir()
     assert Scratch(home).sweep() == 1
     assert (other.root / "images" / "one").is_file()
-    assert (home.cache / "servers" / "elsewhere~1~1.000~0123abcd").is_dir(), "another machine's"
+    assert (home.cache / ".servers" / "elsewhere~1~1.000~0123abcd").is_dir(), "another machine's"
 
 
 @pytest.mark.parametrize("place", ["datasets", "runs", "models", "uploads"])
@@ -51,6 +51,13 @@ def test_what_was_being_written_or_deleted_a_day_ago_goes(
     monkeypatch.setattr("fullconv.workbench.scratch.STAGED_SECONDS", -1)
     assert scratch.sweep() == 1
     assert {path.name for path in (tmp_path / place).iterdir()} == {".hidden", "streets"}
+
+
+def test_no_visitor_names_what_another_one_uploaded(client: TestClient, bench: Workbench, scenes: Path) -> None:
+    shutil.copy(next(scenes.rglob("images/*.png")), bench.scratch.folder("images") / "photo.png")
+    path = bench.scratch.root / "images" / "photo.png"
+    answer = client.post(TRIALS, json={"model": "first", "image": f"path:{path}"})
+    assert (answer.status_code, "outside the allowed folders" in answer.text) == (403, True)
 
 
 def test_discarding_works_without_a_cache(tmp_path: Path) -> None:
@@ -97,4 +104,4 @@ def test_a_workbench_that_ends_leaves_nothing(client: TestClient, bench: Workben
         assert client.post(TRIALS, json={"model": "first", "image": "shapes"}).status_code == 201
         assert bench.scratch.root.is_dir()
     assert not bench.scratch.root.exists()
-    assert not list((bench.home.cache / "servers").iterdir())
+    assert not list((bench.home.cache / ".servers").iterdir())

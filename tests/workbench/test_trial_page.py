@@ -15,6 +15,7 @@ import pytest
 from fullconv.data.dataset import Dataset
 from fullconv.data.pictures import RIGHT, UNDEFINED, WRONG, class_borders
 from fullconv.prediction.model import Model
+from fullconv.workbench.pages import label_viewer
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ DROP = """async ([content, name]) => {
   await new Promise((done) => setTimeout(done, 300));
   const place = document.querySelector(".drop .q-uploader__dnd") || box;
   place.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+FAILS = """async (source) => {
+  const around = "const L = { GridLayer: { extend: (layer) => layer } }, loadResource = () => {};";
+  const code = around + source.replace(/^import .*$/gm, "");
+  const { default: viewer } = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+  let asked = 0;
+  window.fetch = async () => new Response("", { status: ++asked && 503 });
+  const state = { trial: { tiles: "/tiles", frame: 8 }, tiles: new Map() };
+  for (let times = 0; times < 2; times++) await viewer.methods.tile.call(state, "labels", 0, 0, 0).catch(() => {});
+  return [asked, state.tiles.size];
 }"""
 PIXELS = """([pane, width, height]) => {
   const canvas = document.querySelector(`[data-pane="${pane}"] canvas`);
@@ -206,3 +217,9 @@ def test_uploads_of_many_become_a_gallery(serve: Callable[..., str], home: Works
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.endswith(".zip")
+
+
+def test_a_tile_that_did_not_come_is_asked_for_again(page: Page) -> None:
+    source = Path(label_viewer.__file__).with_suffix(".js").read_text()
+    page.goto("about:blank")
+    assert page.evaluate(FAILS, source) == [2, 0]

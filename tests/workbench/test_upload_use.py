@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from fullconv.data.dataset import Dataset
 from fullconv.workbench.services.dataset_folders import FORGOTTEN_SECONDS, forget_uploads
+from fullconv.workbench.stored import StoredPrediction, add_stored, now, write_stored
 from fullconv.workbench.workbench import Workbench
 
 
@@ -75,6 +77,21 @@ def test_nothing_goes_while_a_dataset_cannot_be_read(bench: Workbench, uploads: 
     bench.catalogue.refresh()
     age(uploads)
     assert forget_uploads(bench) == 0
+
+
+def test_an_upload_stays_while_a_run_starts_from_it_or_a_prediction_reads_it(bench: Workbench, uploads: Path) -> None:
+    plan = bench.home.run("first") / "experiment.yaml"
+    content = yaml.safe_load(plan.read_text())
+    plan.write_text(yaml.safe_dump(content | {"weights": str(uploads / "one" / "start.safetensors")}))
+    asked = StoredPrediction(
+        model="first", kind="run", head=None, source=str(uploads / "two"), probabilities=False, created=now()
+    )
+    name = add_stored(bench.home, asked, "first")
+    age(uploads)
+    assert forget_uploads(bench) == 0
+    write_stored(bench.home, asked, name, done=True)
+    assert forget_uploads(bench) == 1
+    assert left(uploads) == ["one"]
 
 
 def test_an_upload_stays_while_a_run_names_a_description_in_it(bench: Workbench, uploads: Path) -> None:

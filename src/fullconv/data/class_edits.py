@@ -31,7 +31,9 @@ class ClassEdits(BaseModel):
     {'car': 'vehicle'}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"example": {"recolor": {"road": "#804080"}}}
+    )
 
     keep: tuple[str, ...] = ()
     remap: dict[str, str] = {}

@@ -43,7 +43,20 @@ class ClassTable(BaseModel):
     array([[ 7, 23,  0]], dtype=uint8)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ignored_types=(cached_property,),
+        json_schema_extra={
+            "example": {
+                "classes": [
+                    {"name": "road", "color": [128, 64, 128], "value": 7, "codes": [7]},
+                    {"name": "sky", "color": [70, 130, 180], "value": 23, "codes": [23]},
+                ],
+                "ignored": [{"name": "void", "color": [0, 0, 0], "value": 0, "codes": [0, 255]}],
+            }
+        },
+    )
 
     classes: tuple[SegmentationClass, ...] = Field(min_length=1)
     ignored: tuple[SegmentationClass, ...] = ()

@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import save_file
 
 from fullconv.errors import PackageError, StorageError
 from fullconv.files import disk_errors, read_document, staged_directory, write_document
 from fullconv.store.tensor_files import tensor_shapes, values_in
-from fullconv.surgery.weight_files import read_weights
 from fullconv.workspace import checked_name
 
 CARD = "weights.yaml"
@@ -42,27 +39,20 @@ class WeightsCard(BaseModel):
 
 
 def keep_weights(directory: Path, path: Path, *, source: str, licence: str | None = None) -> WeightsCard:
-    """Write a weight file into a new folder, as safetensors whatever it was; no code in it is run.
+    """Copy a safetensors file into a new folder; pickles, which can hold programs, are not taken.
 
     Args:
         directory: the folder to make.
-        path: `.safetensors`, `.pth` or another kind that `read_weights` reads.
+        path: of the file.
         source: what the file is called.
 
     Raises:
-        NetworkError: it holds no weights, is damaged, or would run code.
-        PackageError: it is no safetensors file, although it is called so.
+        PackageError: it is no safetensors file, or a damaged one.
         StorageError: the folder exists, or cannot be written.
     """
     with staged_directory(directory) as folder, disk_errors(directory):
-        if path.suffix.lower() == ".safetensors":
-            tensor_shapes(path)
-            shutil.copyfile(path, folder / FILE)
-        else:
-            state = read_weights(path)
-            plain = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state.items()}
-            save_file(plain, folder / FILE, metadata={"format": "pt"})
-        shapes = tensor_shapes(folder / FILE)
+        shapes = tensor_shapes(path)
+        shutil.copyfile(path, folder / FILE)
         card = WeightsCard(
             source=source,
             added=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -31,7 +31,11 @@ class Annotations(BaseModel):
         note: free text.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"example": {"tags": ["paper", "day"], "note": "From the car, in June."}},
+    )
 
     format: Literal[1] = 1
     tags: Annotated[tuple[str, ...], Field(max_length=20), AfterValidator(_clean_tags)] = ()

@@ -1,7 +1,8 @@
 """Files that go with the server: uploads on their way, images that are looked at, and what is being deleted.
 
 They lie in the workspace's cache, in a folder that names its owner, so that the next server finds what one that was
-killed left behind, and leaves alone what another one that lives is using.
+killed left behind, and leaves alone what another one that lives is using. It is hidden: no visitor can name what
+another one uploaded.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Scratch:
 
     @property
     def root(self) -> Path:
-        return self.home.cache / "servers" / self._name
+        return self.home.cache / ".servers" / self._name
 
     def folder(self, part: str) -> Path:
         """A folder in it; made again where somebody cleaned the cache.
@@ -98,7 +99,7 @@ class Scratch:
 
     def _orphans(self) -> Iterator[Path]:
         """Folders of servers of this machine that are no more."""
-        for folder in self._listed(self.home.cache / "servers"):
+        for folder in self._listed(self.home.cache / ".servers"):
             owner = _OWNER.fullmatch(folder.name)
             if owner is None or owner["host"] != _host() or folder == self.root:
                 continue

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response, status
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from fullconv.data.class_edits import ClassEdits
 from fullconv.workbench.annotations import Annotations
 from fullconv.workbench.api.access import Bench
+from fullconv.workbench.api.examples import PAGE, shows
 from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.services import dataset_checks, dataset_folders
 from fullconv.workbench.services import datasets as service
@@ -32,10 +33,12 @@ class ClassChange(BaseModel):
         job: that counts everything again; none where only colours changed, which is done.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": {"job": None}})
+
     job: JobView | None
 
 
-@router.get("")
+@router.get("", responses=shows(PAGE))
 def list_datasets(bench: Bench, wanted: Annotated[Listing, Query()]) -> Page:
     """Datasets, sorted, filtered and in parts."""
     return listed(bench, "dataset", wanted)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, status
 from starlette.responses import Response
 
 from fullconv.workbench.api.access import Bench
+from fullconv.workbench.api.examples import SCORES, shows
 from fullconv.workbench.api.predictions import NAME
 from fullconv.workbench.services import evaluations as service
 from fullconv.workbench.services.evaluations import EvaluationView, EvaluationWish
@@ -38,7 +39,7 @@ def read_evaluation(bench: Bench, name: Name) -> EvaluationView:
     return service.evaluation_of(bench, name)
 
 
-@router.get("/{name}/scores")
+@router.get("/{name}/scores", responses=shows(SCORES))
 def read_scores(bench: Bench, name: Name) -> dict[str, Any]:
     """All scores of it: per class, with the confusion matrix, per image."""
     return service.scores_of(bench, name)

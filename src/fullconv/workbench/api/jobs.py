@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, status
 from pydantic import BaseModel, ConfigDict
 
 from fullconv.workbench.api.access import Bench
+from fullconv.workbench.api.examples import LOG, shows
 from fullconv.workbench.services import jobs as service
 from fullconv.workbench.services import retrying
 from fullconv.workbench.services.jobs import JobView, Log
@@ -45,7 +46,7 @@ def read_job(bench: Bench, number: Number) -> JobView:
     return service.job_of(bench, number)
 
 
-@router.get("/{number}/log")
+@router.get("/{number}/log", responses=shows(LOG))
 def read_log(
     bench: Bench, number: Number, offset: Annotated[int, Query(ge=0, le=2**62, description="In bytes.")] = 0
 ) -> Log:

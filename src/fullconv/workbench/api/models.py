@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from fullconv.workbench.annotations import Annotations
 from fullconv.workbench.api.access import Bench
+from fullconv.workbench.api.examples import PAGE, shows
 from fullconv.workbench.api.predictions import Name
 from fullconv.workbench.services import model_files
 from fullconv.workbench.services import models as service
@@ -47,7 +48,7 @@ class Copy(BaseModel):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
-@router.get("")
+@router.get("", responses=shows(PAGE))
 def list_models(bench: Bench, wanted: Annotated[PackageListing, Query()]) -> Page:
     """Models of the store and of runs, sorted, filtered and in parts."""
     return listed_packages(bench, Listing(**wanted.model_dump(exclude={"kind"})), kind=wanted.kind)

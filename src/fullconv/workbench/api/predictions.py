@@ -10,6 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from fullconv.data.classes import ClassTable
+from fullconv.workbench.api import examples
 from fullconv.workbench.api.accept import best_form
 from fullconv.workbench.api.access import Bench
 from fullconv.workbench.api.uploads import BODY, uploaded_images
@@ -32,7 +33,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         "(a list for several images), polygons in pixel coordinates as GeoJSON, probabilities of all classes as npz "
         "(NumPy) or TIFF, or a ZIP archive with a picture per image and shares.csv.",
         "content": {form: _PICTURE for form in FORMS if form not in ("application/json", POLYGONS)}
-        | {POLYGONS: {"schema": {"type": "object"}}},
+        | {POLYGONS: {"schema": {"type": "object"}, "example": examples.POLYGONS}},
     }
 }
 

@@ -12,13 +12,15 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from fullconv.workbench.annotations import Annotations
 from fullconv.workbench.api.access import Bench
+from fullconv.workbench.api.examples import CLONE, LOG, PAGE, SCORES, shows
 from fullconv.workbench.services import run_ending, run_events, run_files, run_pictures, run_starting
 from fullconv.workbench.services import runs as service
 from fullconv.workbench.services.jobs import JobView, Log
 from fullconv.workbench.services.listing import Listing, Page, listed
+from fullconv.workbench.services.plans import PlanRequest
 from fullconv.workbench.services.run_files import Checkpoint, Metrics
 from fullconv.workbench.services.run_pictures import Progress, TruthView, View
-from fullconv.workbench.services.run_starting import Clone, RunRequest, Started
+from fullconv.workbench.services.run_starting import Clone, Started
 from fullconv.workbench.services.runs import ChartFacts, RunView
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -52,14 +54,14 @@ class Resumption(BaseModel):
     learning_rate: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
 
 
-@router.get("")
+@router.get("", responses=shows(PAGE))
 def list_runs(bench: Bench, wanted: Annotated[Listing, Query()]) -> Page:
     """Runs, sorted and filtered; also those that the shell started."""
     return listed(bench, "run", wanted)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-def start_runs(bench: Bench, wanted: RunRequest) -> Started:
+def start_runs(bench: Bench, wanted: PlanRequest) -> Started:
     """Begin a run, or a group: a list where one value belongs makes a run of each of its values."""
     return run_starting.start_runs(bench, wanted.experiment)
 
@@ -94,7 +96,7 @@ def retry_run(bench: Bench, name: Name) -> Started:
     return run_starting.retry_run(bench, name)
 
 
-@router.get("/{name}/experiment")
+@router.get("/{name}/experiment", responses=shows(CLONE))
 def clone_run(bench: Bench, name: Name) -> Clone:
     """The plan of a run as the start of another one: change it and send it to POST /runs."""
     return run_starting.clone_of(bench, name)
@@ -148,7 +150,7 @@ async def read_events(
     return StreamingResponse(lines(), media_type="text/event-stream", headers=headers)
 
 
-@router.get("/{name}/log")
+@router.get("/{name}/log", responses=shows(LOG))
 def read_log(
     bench: Bench, name: Name, offset: Annotated[int, Query(ge=0, le=2**62, description="In bytes.")] = 0
 ) -> Log:
@@ -197,7 +199,9 @@ def download_run(bench: Bench, name: Name) -> StreamingResponse:
 @router.get(
     "/{name}/report/{file:path}",
     response_class=FileResponse,
-    responses={200: {"content": {"text/html": {}, "application/json": {}}, "description": "The file."}},
+    responses={
+        200: {"content": {"text/html": {}, "application/json": {"example": SCORES}}, "description": "The file."}
+    },
 )
 def read_report(
     bench: Bench, name: Name, file: Annotated[str, Path(max_length=200, examples=["report.html"])]

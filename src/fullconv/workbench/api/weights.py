@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, status
 from starlette.responses import FileResponse, Response
 
 from fullconv.workbench.api.access import Bench
+from fullconv.workbench.api.examples import PAGE, shows
 from fullconv.workbench.api.models import BODY, NewName
 from fullconv.workbench.services import model_files
 from fullconv.workbench.services import weights as service
@@ -18,7 +19,12 @@ from fullconv.workbench.services.weights import WeightsChange, WeightsFacts
 router = APIRouter(prefix="/weights", tags=["models"])
 Name = Annotated[str, Path(description="Of stored weights.", pattern=NAME_PATTERN, examples=["vgg16-imagenet"])]
 FileName = Annotated[
-    str, Query(description="What the file is called; its ending tells its kind.", max_length=200, examples=["vgg.pth"])
+    str,
+    Query(
+        description="What the file is called; its ending must be .safetensors.",
+        max_length=200,
+        examples=["vgg16.safetensors"],
+    ),
 ]
 FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -28,7 +34,7 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("")
+@router.get("", responses=shows(PAGE))
 def list_weights(bench: Bench, wanted: Annotated[Listing, Query()]) -> Page:
     """Stored weights, sorted, filtered and in parts."""
     return listed(bench, "weights", wanted)
@@ -37,10 +43,10 @@ def list_weights(bench: Bench, wanted: Annotated[Listing, Query()]) -> Page:
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    openapi_extra={"requestBody": BODY | {"description": "A .safetensors file, or a pickle of tensors alone."}},
+    openapi_extra={"requestBody": BODY | {"description": "A .safetensors file."}},
 )
 async def upload_weights(bench: Bench, request: Request, file: FileName, name: NewName = None) -> WeightsFacts:
-    """Take a weight file that runs can start from; pickles that hold more than tensors are refused."""
+    """Take a .safetensors file that runs can start from; pickles, such as .pth files, are refused."""
     return await model_files.upload_weights(bench, request.stream(), file_name=file, name=name)
 
 

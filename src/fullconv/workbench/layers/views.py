@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fullconv.workbench.layers.examples import LAYER_EXAMPLE, SHEET_EXAMPLE
 from fullconv.workbench.layers.filters import FilterView
 from fullconv.workbench.layers.tiles import Scale
 
@@ -52,41 +53,7 @@ class LayerView(BaseModel):
         channel_names: classes, where its channels are their scores.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "name": "features.features.0",
-                "operation": "Conv2d",
-                "main": True,
-                "channels": 64,
-                "rows": 119,
-                "columns": 159,
-                "kernel": [3, 3],
-                "step": [2, 2],
-                "padding": [0, 0],
-                "dilation": [1, 1],
-                "parameters": 1792,
-                "multiply_adds": 32694848,
-                "stride": [2.0, 2.0],
-                "offset": [1.0, 1.0],
-                "receptive_field": [3, 3],
-                "whole": [],
-                "statistics": {
-                    "mean": 0.02,
-                    "std": 0.61,
-                    "least": -3.1,
-                    "greatest": 4.2,
-                    "zeros": 0.0,
-                    "constant": 0,
-                    "histogram": [1, 4, 9, 4, 1],
-                    "broken": 0,
-                },
-                "filters": True,
-                "fully_connected": False,
-                "channel_names": None,
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": LAYER_EXAMPLE})
 
     name: str
     operation: str
@@ -120,6 +87,25 @@ class LayersView(BaseModel):
         summary: what is to be known of the network in sentences.
         layers: in the order in which they are computed.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "model": "streets",
+                "head": None,
+                "heads": [],
+                "image": "dataset:streets:test/scene_00014",
+                "title": "test/scene_00014 of streets",
+                "tag": "5d7c0f1e9a3b4c2d8e",
+                "rows": 360,
+                "columns": 480,
+                "seen_rows": 360,
+                "seen_columns": 480,
+                "summary": ["An output reads 217 pixels in every direction from its own place."],
+                "layers": [LAYER_EXAMPLE],
+            }
+        }
+    )
 
     model: str
     head: str | None
@@ -170,6 +156,17 @@ class ChannelView(BaseModel):
 class ActivationsView(BaseModel):
     """A page of channels: where their tiles lie on the PNG of the same address, and their numbers."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "layer": "features.features.0",
+                "scale": "channel",
+                "sheet": SHEET_EXAMPLE,
+                "channels": [{"channel": 0, "mean": 0.02, "std": 0.6, "least": -3.1, "greatest": 4.2, "name": None}],
+            }
+        }
+    )
+
     layer: str
     scale: Scale
     sheet: SheetView
@@ -186,6 +183,20 @@ class FiltersView(BaseModel):
         fully_connected: the layer was fully connected before.
         sheet: where tiles lie on the PNG of the same address.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "layer": "features.features.0",
+                "view": "colour",
+                "explanation": "Each tile is a filter in colour.",
+                "shape": [64, 3, 3, 3],
+                "of": None,
+                "fully_connected": False,
+                "sheet": SHEET_EXAMPLE,
+            }
+        }
+    )
 
     layer: str
     view: FilterView
@@ -263,6 +274,20 @@ class InfluenceView(BaseModel):
         share: part of its field's area that they take, 0 to 1.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "layer": "features.features.2",
+                "row": 10,
+                "column": 20,
+                "channel": 3,
+                "rows": [41, 45],
+                "columns": [81, 85],
+                "share": 0.51,
+            }
+        }
+    )
+
     layer: str
     row: int
     column: int
@@ -292,6 +317,25 @@ class UnitsView(BaseModel):
 
 class PixelView(BaseModel):
     """A pixel, and who reads it, layer by layer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "row": 120,
+                "column": 200,
+                "layers": [
+                    {
+                        "layer": "features.features.2",
+                        "rows": [[29, 30]],
+                        "columns": [[49, 50]],
+                        "count": 4,
+                        "of": 10800,
+                        "whole": [],
+                    }
+                ],
+            }
+        }
+    )
 
     row: int
     column: int

@@ -11,12 +11,12 @@ from nicegui import events, ui
 from fullconv.errors import FullconvError
 from fullconv.workbench.api.uploads import plain_name
 from fullconv.workbench.pages.theme import bench
-from fullconv.workbench.services.model_files import WEIGHT_KINDS, upload_package, upload_weights
+from fullconv.workbench.services.model_files import WEIGHTS_KIND, upload_package, upload_weights
 from fullconv.workbench.services.models import NAME_PATTERN
 
 _TEXT = (
     "A package is the zip that a workbench gives as download: it appears under Models once all of it has been looked "
-    f"at. Weights ({', '.join(WEIGHT_KINDS[:4])} …) are start values that New run can choose. Nothing in a file is run."
+    f"at. Weights (a {WEIGHTS_KIND} file) are start values that New run can choose. Nothing in a file is run."
 )
 
 
@@ -50,8 +50,8 @@ def upload_card(done: Callable[[], Awaitable[None]]) -> ui.element:
                 ui.notify(said, type="positive")
                 await done()
 
-            place = ui.upload(label="Drop a .zip or a weight file here", on_upload=uploaded, auto_upload=True)
-            place.props(f'accept=".zip,{",".join(WEIGHT_KINDS)}" flat bordered').classes("col")
+            place = ui.upload(label="Drop a .zip or a .safetensors file here", on_upload=uploaded, auto_upload=True)
+            place.props(f'accept=".zip,{WEIGHTS_KIND}" flat bordered').classes("col")
             place.style("min-width: min(20rem, 100%)")
             place.on("rejected", lambda: _reject(message))
     card.visible = False
@@ -72,4 +72,4 @@ def _is_name(text: str | None) -> bool:
 
 
 def _reject(message: ui.label) -> None:
-    message.text = f"This kind of file is not taken; give a .zip, or one of {', '.join(WEIGHT_KINDS)}."
+    message.text = f"This kind of file is not taken; give a .zip or a {WEIGHTS_KIND} file."

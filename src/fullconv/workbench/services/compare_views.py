@@ -208,6 +208,26 @@ class ImageComparison(BaseModel):
 class ImageComparisons(BaseModel):
     """A part of the images. total: how many are compared so far."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "images": [
+                    {
+                        "number": 3,
+                        "key": "test/scene_00014",
+                        "in_dataset": 14,
+                        "width": 480,
+                        "height": 360,
+                        "disagreement": 0.08,
+                        "pixel_accuracy": [0.91, 0.93],
+                        "mean_iou": [0.58, 0.63],
+                    }
+                ],
+                "total": 20,
+            }
+        }
+    )
+
     images: tuple[ImageComparison, ...]
     total: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,20 @@ class ImageQuery(BaseModel):
     limit: int = Field(default=48, ge=1, le=1000)
 
 
+IMAGE_EXAMPLE: dict[str, Any] = {
+    "number": 17,
+    "key": "train/scene_00017",
+    "split": "train",
+    "width": 480,
+    "height": 360,
+    "file": "train/images/scene_00017.png",
+    "labels": ["train/labels/scene_00017.png"],
+    "classes": {"road": 0.34, "sky": 0.22, "car": 0.05},
+    "ignored": 0.01,
+    "problems": [],
+}
+
+
 class ImageFacts(BaseModel):
     """An image.
 
@@ -54,22 +68,7 @@ class ImageFacts(BaseModel):
         problems: kinds of problems that concern it.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "number": 17,
-                "key": "train/scene_00017",
-                "split": "train",
-                "width": 480,
-                "height": 360,
-                "file": "train/images/scene_00017.png",
-                "labels": ["train/labels/scene_00017.png"],
-                "classes": {"road": 0.34, "sky": 0.22, "car": 0.05},
-                "ignored": 0.01,
-                "problems": [],
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": IMAGE_EXAMPLE})
 
     number: int
     key: str
@@ -91,6 +90,12 @@ class ImagePage(BaseModel):
         counted: images whose classes are known; others fit no class yet.
         version: of the classes and their colours, for addresses of pictures (`v`).
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"images": [IMAGE_EXAMPLE], "total": 96, "of": 140, "counted": 140, "version": "0a1b2c3d4e5f"}
+        }
+    )
 
     images: tuple[ImageFacts, ...]
     total: int

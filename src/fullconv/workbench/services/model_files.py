@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import zipfile
 from collections.abc import AsyncIterable, Iterator
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from fullconv.networks.own_file import COPY
 from fullconv.store.checking import checked_package
 from fullconv.store.package import CARD, WEIGHTS, HistoryEntry, ModelCard
 from fullconv.store.stored_weights import keep_weights
-from fullconv.surgery.weight_files import PICKLES
 from fullconv.workbench.refusals import Conflict, Forbidden
-from fullconv.workbench.security.archives import refuse_size, unpack
+from fullconv.workbench.security.archives import unpack
 from fullconv.workbench.security.uploads import Dropped, Form, received
 from fullconv.workbench.services.model_views import ModelFacts
 from fullconv.workbench.services.models import files_of, model_facts
@@ -29,7 +27,9 @@ from fullconv.workbench.workbench import Workbench
 from fullconv.workbench.zipping import zipped
 from fullconv.workspace import checked_name
 
-WEIGHT_KINDS = (".safetensors", *PICKLES)
+WEIGHTS_KIND = ".safetensors"
+CONVERTED = "safetensors.torch.save_file(fullconv.surgery.weight_files.read_weights('net.pth'), 'net.safetensors')"
+"""How a state dict that torch.save wrote becomes such a file, on the machine of whoever has it."""
 _KEPT = (CARD, WEIGHTS, COPY)
 Content = Form | Dropped | AsyncIterable[bytes]
 
@@ -62,7 +62,7 @@ async def upload_package(bench: Workbench, content: Content, *, name: str | None
 async def upload_weights(
     bench: Workbench, content: Content, *, file_name: str, name: str | None = None
 ) -> WeightsFacts:
-    """Take a weight file as start values for runs: safetensors, or a pickle of tensors alone; no code in it is run.
+    """Take a weight file as start values for runs: safetensors alone, since a pickle can hold programs.
 
     Args:
         content: of the file. file_name: what the visitor calls it, for its kind.
@@ -70,13 +70,13 @@ async def upload_weights(
 
     Raises:
         Conflict: the name is taken.
-        DataError: no kind of weight file. NetworkError, PackageError: it holds no weights that can be read.
+        DataError: another kind of file. PackageError: it holds no weights that can be read.
     """
     bench.must_be_writable()
     suffix = Path(file_name).suffix.lower()
-    if suffix not in WEIGHT_KINDS:
-        remedy = f"give one of these: {', '.join(WEIGHT_KINDS)}"
-        raise DataError("is no kind of weight file that is read", where=file_name[:100], remedy=remedy)
+    if suffix != WEIGHTS_KIND:
+        remedy = f"make one of it in Python: {CONVERTED}"
+        raise DataError(f"is no {WEIGHTS_KIND} file", where=file_name[:100], remedy=remedy)
     chosen = name or name_from(file_name)
     _refuse_taken(bench, chosen)
     folder = bench.scratch.folder("uploads")
@@ -168,10 +168,6 @@ def _own_name(card: ModelCard) -> str:
 
 
 def _kept(bench: Workbench, path: Path, name: str, source: str) -> None:
-    if zipfile.is_zipfile(path):  # what torch.save writes
-        with zipfile.ZipFile(path) as opened:
-            size = sum(entry.file_size for entry in opened.filelist)
-        refuse_size(size, path.stat().st_size, bench.settings.limits)
     try:
         keep_weights(bench.home.model(name), path, source=source[:200])
     except FullconvError as problem:

@@ -114,6 +114,41 @@ class NetworkGeometry(BaseModel):
         summary: the same in sentences. layers: in their order.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "name": "fcn32s-vgg16",
+                "input_size": [224, 224],
+                "channels": 3,
+                "parameters": 134364693,
+                "multiply_adds": 31540000000,
+                "total_stride": [32, 32],
+                "is_local": True,
+                "reach": {"up": 217, "down": 217, "left": 217, "right": 217},
+                "obstacles": [],
+                "summary": ["An output reads 217 pixels in every direction from its own place."],
+                "layers": [
+                    {
+                        "name": "features.0",
+                        "operation": "Conv2d",
+                        "shape": [64, 224, 224],
+                        "kernel": [3, 3],
+                        "own_stride": [1, 1],
+                        "padding": [1, 1],
+                        "dilation": [1, 1],
+                        "stride": [1, 1],
+                        "offset": [0, 0],
+                        "receptive_field": [3, 3],
+                        "start": [-1, -1],
+                        "parameters": 1792,
+                        "multiply_adds": 86704128,
+                        "activation_bytes": 12845056,
+                    }
+                ],
+            }
+        }
+    )
+
     name: str
     input_size: tuple[int, int]
     channels: int

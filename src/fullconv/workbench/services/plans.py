@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from fullconv.data.pictures import Picture, colorize, overlay
 from fullconv.data.statistics import Commonest
@@ -21,6 +21,7 @@ from fullconv.training.rate_preview import rate_curve
 from fullconv.training.seen_samples import seen_samples
 from fullconv.training.settings.experiment import Experiment, Plan
 from fullconv.workbench.mistakes import as_wrong_fields
+from fullconv.workbench.services.experiment_schema import ExperimentFields
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.plan_parts import Parts, assumed_transfer, file_name, parts_of, start_of
 from fullconv.workbench.services.plan_settings import Asked, asked
@@ -37,16 +38,16 @@ Source = Mapping[str, Any] | str
 
 
 class PlanRequest(BaseModel):
-    """A plan to look at.
+    """A plan to look at, or to train.
 
     Args:
         experiment: fields of an experiment, or the same as YAML text; a list where one value belongs makes a run of
-            each of its values.
+            each of its values, as folds do.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"experiment": EXAMPLE}})
 
-    experiment: dict[str, Any] | str = Field(max_length=100_000)
+    experiment: ExperimentFields
 
 
 class BatchMemory(BaseModel):
@@ -190,6 +191,26 @@ class Samples(BaseModel):
     Args:
         epoch: from 1. seed: of the plan. samples: from the place asked for.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "epoch": 1,
+                "seed": 0,
+                "samples": [
+                    {
+                        "key": "train/scene_00017",
+                        "place": 0,
+                        "width": 320,
+                        "height": 256,
+                        "picture": "data:image/jpeg;base64,/9j/4AAQ…",
+                        "labels": "data:image/png;base64,iVBORw0K…",
+                        "overlay": "data:image/jpeg;base64,/9j/4AAQ…",
+                    }
+                ],
+            }
+        }
+    )
 
     epoch: int
     seed: int

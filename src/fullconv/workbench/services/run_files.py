@@ -57,6 +57,10 @@ class Checkpoint(BaseModel):
         name: "last" or "best". bytes: of the file. written: ISO 8601, UTC.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"name": "best", "bytes": 52428800, "written": "2026-01-02T10:12:00+00:00"}}
+    )
+
     name: str
     bytes: int
     written: str

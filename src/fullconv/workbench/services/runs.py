@@ -182,6 +182,17 @@ class ChartFacts(BaseModel):
         ceiling: best mean IoU that the network's stride allows on the dataset.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "classes": [{"name": "road", "color": [128, 64, 128]}],
+                "baselines": {"pixel_accuracy": 0.34, "mean_iou": 0.03},
+                "commonest": "road",
+                "ceiling": 0.93,
+            }
+        }
+    )
+
     classes: list[ClassColor]
     baselines: dict[str, float]
     commonest: str | None

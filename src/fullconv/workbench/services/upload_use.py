@@ -14,6 +14,7 @@ from fullconv.errors import DataError
 from fullconv.files import read_document
 from fullconv.plain_yaml import refuse_references
 from fullconv.workbench.security.descriptions import LARGEST
+from fullconv.workbench.stored import StoredPrediction, all_stored
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 
@@ -40,6 +41,7 @@ def used_uploads(bench: Workbench) -> set[Path] | None:
         None where something cannot be read: it may use any of them.
     """
     try:
+        bench.catalogue.refresh()
         return uploads_among(bench, _used(bench))
     except Exception:  # whatever is wrong with a file, what it names may not be deleted
         return None
@@ -61,10 +63,14 @@ def _used(bench: Workbench) -> Iterator[Path]:
     for entry in bench.catalogue.entries("run"):
         if entry.problem is not None:
             raise DataError(entry.problem, where=entry.name, remedy="mend or delete it")
-        yield from _named(entry.dataset)
+        for path in (entry.dataset, entry.facts.get("weights")):
+            yield from _named(path)
     for job in bench.queue.jobs(states=OPEN, limit=10_000):
         for text in _texts(job.payload):
             yield from _named(text)
+    for _, asked in all_stored(bench.home, StoredPrediction):
+        if not asked.done:
+            yield from _named(asked.source)
 
 
 def _datasets(bench: Workbench) -> Iterator[Path]:

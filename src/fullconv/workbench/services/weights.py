@@ -29,7 +29,7 @@ class WeightsFacts(BaseModel):
         json_schema_extra={
             "example": {
                 "name": "vgg16-imagenet",
-                "source": "vgg16-397923af.pth",
+                "source": "vgg16-397923af.safetensors",
                 "added": "2026-01-02T09:00:00+00:00",
                 "tensors": 32,
                 "values": 138357544,
