@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fullconv.training.status import read_status, write_status
+from fullconv.workbench.settings import ServerSettings, Slots
+from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from workbench.conftest import QUICK
 
@@ -41,6 +43,16 @@ def copied(home: Workspace, name: str, score: float) -> Path:
     return run
 
 
+def failed(home: Workspace) -> None:
+    """A job that failed."""
+    queue = Workbench(ServerSettings(home)).queue
+    queue.add("dataset", title="Dataset new", payload={}, subject="dataset:new", device="aside")
+    claimed = queue.claim(Slots(cpu=0, aside=1))
+    assert claimed is not None
+    queue.end(claimed.id or 0, claimed.claim or "", "failed", error="images: no such folder.")
+    queue.engine.dispose()
+
+
 def names(page: Page) -> list[str]:
     return page.locator("tbody td a[href^='/runs/']").all_inner_texts()
 
@@ -56,9 +68,18 @@ def act(page: Page, action: str) -> None:
 def test_a_running_job_is_watched_aborted_done_again_and_forgotten(page: Page, serve: Serve, home: Workspace) -> None:
     from playwright.sync_api import expect
 
+    failed(home)
     url = serve(home)
     page.goto(url)
     expect(page.get_by_text("Nothing runs.")).to_be_visible()
+    ended = page.get_by_role("list", name="Jobs that ended lately")
+    expect(page.get_by_text("Ended lately: 1, 1 failed")).to_be_visible()
+    expect(ended.locator(".bad")).to_have_text(
+        "failed just now: images: no such folder."
+    )  # it is open, since one failed
+    expect(ended.get_by_role("button", name="Retry Dataset new")).to_be_visible()
+    ended.get_by_role("button", name="Forget Dataset new").click()
+    expect(ended).to_be_hidden()
     name = ask(url, "/runs", {"experiment": {"dataset": "streets", **QUICK, "epochs": 400}})["runs"][0]
     jobs = page.get_by_role("list", name="Jobs", exact=True)
     expect(jobs.get_by_role("link", name="fcn8s-squeezenet1_1 on streets")).to_have_attribute("href", f"/runs/{name}")
@@ -77,20 +98,12 @@ def test_a_running_job_is_watched_aborted_done_again_and_forgotten(page: Page, s
     expect(log).to_have_count(0)
     stop.press("Enter")
     expect(page.get_by_text("Nothing runs.")).to_be_visible()
-    page.get_by_text(re.compile("Ended lately: 1$")).click()
-    ended = page.get_by_role("list", name="Jobs that ended lately")
+    expect(page.get_by_text("Ended lately: 1", exact=True)).to_be_visible()
     expect(ended).to_contain_text("aborted just now")
     ended.get_by_role("button", name="Retry fcn8s-squeezenet1_1 on streets").click()
     expect(jobs.get_by_role("listitem")).to_have_count(1)
     expect(ended.get_by_role("button", name="Retry fcn8s-squeezenet1_1 on streets")).to_have_count(0)
     ask(url, f"/runs/{name}/abort", {})
-
-    ask(url, "/datasets", {"name": "new", "images": str(home.dataset("streets"))})
-    expect(ended.get_by_role("button", name="Retry Dataset new")).to_be_visible()
-    expect(page.get_by_text("1 failed", exact=False)).to_be_visible()
-    expect(ended.locator(".bad")).to_contain_text("failed just now: ")
-    ended.get_by_role("button", name="Forget Dataset new").click()
-    expect(page.get_by_text("1 failed", exact=False)).to_have_count(0)
 
 
 def test_tables_are_sorted_searched_and_acted_on(page: Page, serve: Serve, home: Workspace) -> None:
@@ -143,6 +156,7 @@ def test_tables_are_sorted_searched_and_acted_on(page: Page, serve: Serve, home:
     chosen(page, "second").click()
     act(page, "Delete")
     page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert home.run("second").is_dir()
     act(page, "Delete")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -164,6 +178,7 @@ def test_tables_are_sorted_searched_and_acted_on(page: Page, serve: Serve, home:
     expect(page.get_by_role("dialog")).to_contain_text("first belongs to its run, and is deleted with it under Runs.")
     expect(page.get_by_role("dialog").get_by_role("button", name="Delete")).to_be_disabled()
     page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     chosen(page, "stored").click()
     act(page, "Compare")
     page.wait_for_url(re.compile(r"/compare\?models=(first,stored|stored,first)"))

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 class Actions:
-    """A row of buttons for what is chosen in a table; not there while nothing is.
+    """A row of buttons for what is chosen in a table, or what could be done, while nothing is.
 
     Args:
         kind: of the table.
@@ -33,23 +33,25 @@ class Actions:
         self.kind: Shown = kind
         self._acted = acted
         self._rows: list[Row] = []
-        with ui.row().classes("items-center").style("gap: .3rem") as self.row:
-            self.count = ui.label().props('role="status"')
-            if kind != "dataset":
-                self.compare = ui.button("Compare", on_click=self._compare).props("flat dense no-caps")
-            if not bench().settings.read_only:
-                ui.button("Tag", on_click=self._tag).props("flat dense no-caps")
-                if kind == "run":
-                    ui.button("Abort", on_click=self._abort).props("flat dense no-caps")
-                ui.button("Delete", on_click=self._delete).props("flat dense no-caps").style(
-                    "color: var(--bad) !important"
-                )
-        self.row.visible = False
+        writable = not bench().settings.read_only
+        with ui.row().classes("items-center").style("gap: .3rem; min-height: 2.2rem"):
+            self.hint = ui.label(_hint(kind, writable=writable)).classes("faint")
+            with ui.row().classes("items-center").style("gap: .3rem") as self.row:
+                self.count = ui.label().props('role="status"')
+                if kind != "dataset":
+                    self.compare = ui.button("Compare", on_click=self._compare).props("flat dense no-caps")
+                if writable:
+                    ui.button("Tag", on_click=self._tag).props("flat dense no-caps")
+                    if kind == "run":
+                        ui.button("Abort", on_click=self._abort).props("flat dense no-caps")
+                    delete = ui.button("Delete", on_click=self._delete).props("flat dense no-caps")
+                    delete.style("color: var(--bad) !important")
+        self.show([])
 
     def show(self, rows: Sequence[Row]) -> None:
         """For these rows."""
         self._rows = list(rows)
-        self.row.visible = bool(rows)
+        self.row.visible, self.hint.visible = bool(rows), not rows
         self.count.text = f"{len(rows)} chosen"
         if self.kind != "dataset":
             possible = 2 <= len(rows) <= MOST_MODELS
@@ -101,6 +103,8 @@ class Actions:
     async def _do(self, rows: Sequence[Row], action: str, tag: str | None = None) -> None:
         """Do it, kind by kind, and say what was refused."""
         refused: list[Outcome] = []
+        if len(rows) > MOST_TOLD:
+            self.count.text = f"{len(rows)} chosen, at work …"
         for kind in dict.fromkeys(row["of"] for row in rows):
             names = [row["name"] for row in rows if row["of"] == kind]
             selection = Selection.model_validate({"kind": kind, "names": names, "action": action, "tag": tag})
@@ -111,6 +115,21 @@ class Actions:
         for sentence in said:
             ui.notify(sentence, type="negative", multi_line=True, close_button="Close", timeout=12_000)
         await self._acted()
+
+
+def _hint(kind: Shown, *, writable: bool) -> str:
+    """What can be done.
+
+    >>> _hint("run", writable=True)
+    'Choose runs to compare, tag, abort or delete them.'
+    """
+    verbs = [] if kind == "dataset" else ["compare"]
+    if writable:
+        verbs += ["tag", *(["abort"] if kind == "run" else []), "delete"]
+    if not verbs:
+        return ""
+    told = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} or {verbs[-1]}"
+    return f"Choose {kind}s to {told} them."
 
 
 def _told(rows: Sequence[Row]) -> str:

@@ -146,7 +146,9 @@ class _Line:
         self.bar.visible = job.state in ACTIVE
         self.bar.value = job.progress
         if job.ended is None:
-            self.course.props["points"] = drawn(course)
+            points = drawn(course)
+            if self.course.props.get("points") != points:
+                self.course.props["points"] = points
             if not bench().settings.read_only:
                 self.stop.set_enabled(not job.stopping)
 
@@ -200,7 +202,8 @@ def ago(seconds: float) -> str:
 
 def _button(icon: str, verb: str, job: JobView, act: Callable[[], object]) -> ui.button:
     button = ui.button(icon=icon, on_click=act).props("flat dense round")
-    button.props["aria-label"] = f"{verb} {job.title}"
+    name = (job.subject or "").partition(":")[2]
+    button.props["aria-label"] = f"{verb} {job.title}" + (f", {name}" if name and name not in job.title else "")
     with button:
         ui.tooltip(verb.removesuffix(" of").removesuffix(":")).props("aria-hidden=true")
     return button

@@ -27,8 +27,8 @@ class Machine:
             ("Memory", *_share(system.memory_used, system.memory)),
             ("Disk", *_share(system.disk_used, system.disk)),
         ]
-        for card in system.cards:
-            parts += _card(card)
+        for number, card in enumerate(system.cards):
+            parts += _card(card, card.name if len(system.cards) == 1 else f"{card.name} {number}")
         if [name for name, _, _ in self._gauges] != [name for name, _, _ in parts]:
             self.place.clear()
             with self.place:
@@ -46,9 +46,11 @@ def _gauge(name: str) -> tuple[str, ui.linear_progress, ui.label]:
         return name, bar, ui.label()
 
 
-def _card(card: Card) -> list[tuple[str, float, str]]:
-    memory = (card.name if card.load is None else f"{card.name}, memory", *_share(card.memory_used, card.memory))
-    return [memory] if card.load is None else [(card.name, card.load, f"{card.load:.0%} busy"), memory]
+def _card(card: Card, name: str) -> list[tuple[str, float, str]]:
+    memory = _share(card.memory_used, card.memory)
+    if card.load is None:
+        return [(name, *memory)]
+    return [(name, card.load, f"{card.load:.0%} busy"), (f"{name}, memory", *memory)]
 
 
 def _share(used: int, total: int) -> tuple[float, str]:

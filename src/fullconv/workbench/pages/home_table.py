@@ -13,6 +13,12 @@ from fullconv.workbench.pages.theme import bench
 from fullconv.workbench.services.listing import Listing, Page, listed, listed_packages, values_of, values_of_packages
 
 PER_PAGE = (25, 50, 100)
+FILTERS = {"search", "state", "dataset", "group", "tag"}
+NOTHING: dict[Shown, str] = {
+    "run": "No run yet. New run begins one.",
+    "dataset": "No dataset yet. New dataset makes one of a folder of images and labels.",
+    "model": "No model yet. A run makes one when it is done.",
+}
 
 
 class HomeTable:
@@ -43,7 +49,7 @@ class HomeTable:
                 multiple=True,
             )
             columns.props('dense options-dense display-value="Columns" aria-label="Columns"').mark("columns")
-        self.actions = Actions(self.kind, self._acted)
+        self.actions = Actions(self.kind, self._load)
         selects = self.kind != "dataset" or not bench().settings.read_only
         self.table = ui.table(
             columns=[column(name) for name in COLUMNS[self.kind]],
@@ -53,6 +59,7 @@ class HomeTable:
             pagination={"rowsPerPage": PER_PAGE[0], "sortBy": "created", "descending": True, "rowsNumber": 0},
         ).classes("w-full bg-transparent")
         self.table.props(f"flat bordered dense binary-state-sort :rows-per-page-options='{list(PER_PAGE)}'")
+        self.table.props("hide-selected-banner")
         self.table.props["visible-columns"] = chosen
         for name, template in SLOTS.items():
             self.table.add_slot(name, template)
@@ -65,8 +72,14 @@ class HomeTable:
         """Show what has changed; what was chosen stays chosen."""
         wanted = self.wanted
         page = await asked(self._page)
-        if wanted is self.wanted:
-            await self._show(page)
+        if wanted is not self.wanted:
+            return
+        if page.total and not page.entries:  # the last part of the list is gone
+            last = (page.total - 1) // wanted.limit
+            self.wanted = wanted.model_copy(update={"offset": last * wanted.limit})
+            self.table.pagination = {**self.table.pagination, "page": last + 1}
+            page = await asked(self._page)
+        await self._show(page)
 
     def _add_filter(self, name: str) -> None:
         select = ui.select([], label=name.capitalize(), clearable=True, with_input=True)
@@ -112,9 +125,6 @@ class HomeTable:
         self.wanted = self.wanted.model_copy(update=changes)
         await self._load()
 
-    async def _acted(self) -> None:
-        await self._load()
-
     async def _load(self) -> None:
         """Another part of the list: nothing in it is chosen yet."""
         self.table.selected = []
@@ -122,6 +132,11 @@ class HomeTable:
         self.actions.show([])
 
     async def _show(self, page: Page) -> None:
+        if not page.total:
+            filtered = any(self.wanted.model_dump(include=FILTERS).values())
+            told = "Nothing fits." if filtered else NOTHING[self.kind]
+            if self.table.props.get("no-data-label") != told:
+                self.table.props["no-data-label"] = told
         rows = [row(entry, self.kind) for entry in page.entries]
         if rows == self.table.rows and page.total == self.table.pagination["rowsNumber"]:
             return

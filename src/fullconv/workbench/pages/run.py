@@ -73,8 +73,9 @@ class _RunPage:
                 heading(view.name)
                 with ui.row().style("gap: .2rem .5rem"):
                     self._dataset(view.dataset)
-                    group = "" if view.group is None else f", group {view.group}"
-                    ui.label(f"{view.network}, weights {view.weights}, seed {view.seed}{group}").classes("faint")
+                    ui.label(f"{view.network}, weights {view.weights}, seed {view.seed}").classes("faint")
+                    if view.group is not None:
+                        ui.link(f"group {view.group}", f"/groups/{quote(view.group, safe='')}")
                 self.state = ui.label().classes("text-weight-medium").props('role="status"').mark("run-state")
                 self.error = ui.label().classes("bad").style("overflow-wrap: anywhere").mark("run-error")
             ui.link("JSON", f"/api/v1/runs/{quote(view.name)}").classes("faint")

@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from fullconv.workbench.catalogue import Kind
 from fullconv.workbench.database import reading
+from fullconv.workbench.storable import storable
 from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workbench.workbench import Workbench
 
@@ -231,11 +232,13 @@ def _conditions(which: ColumnElement[bool], wanted: Listing) -> Sequence[ColumnE
     for name in ("state", "dataset", "group"):
         value = getattr(wanted, name)
         if value is not None:
-            conditions.append(col(getattr(CatalogueEntry, name)) == value)
+            conditions.append(col(getattr(CatalogueEntry, name)) == storable(value))
     if wanted.tag is not None:
         conditions.append(col(CatalogueEntry.tags).contains(f"\n{wanted.tag}\n", autoescape=True))
     if wanted.search:
         fields = ("name", "dataset", "network", "group", "tags")
-        searched = [col(getattr(CatalogueEntry, name)).icontains(wanted.search, autoescape=True) for name in fields]
+        searched = [
+            col(getattr(CatalogueEntry, name)).icontains(storable(wanted.search), autoescape=True) for name in fields
+        ]
         conditions.append(or_(*searched))
     return conditions

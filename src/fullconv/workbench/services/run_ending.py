@@ -12,11 +12,10 @@ from pathlib import Path
 from fullconv.errors import FullconvError
 from fullconv.files import disk_errors
 from fullconv.store.package import read_card
-from fullconv.training.runs import list_runs
 from fullconv.training.status import Status, process_lives, read_status
 from fullconv.workbench.refusals import Conflict, Forbidden
 from fullconv.workbench.services.jobs import abort_job
-from fullconv.workbench.services.runs import RunView, directory_of, job_of_run, plan_of, run_of
+from fullconv.workbench.services.runs import RunView, directory_of, job_of_run, run_of
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 
@@ -58,6 +57,7 @@ def delete_run(bench: Workbench, name: str) -> None:
         alive = False
     if alive or (job is not None and job.state in OPEN):
         raise Conflict("the run is going on or waits in the queue", where=name, remedy="abort it first")
+    bench.catalogue.refresh()
     needed = needed_by(bench, name)
     if needed:
         what = ", ".join(needed[:3]) + (f" and {len(needed) - 3} more" if len(needed) > 3 else "")
@@ -71,7 +71,7 @@ def delete_run(bench: Workbench, name: str) -> None:
 
 
 def needed_by(bench: Workbench, name: str) -> list[str]:
-    """Runs that start from this one's weights and are not done, and runs and models whose history names it.
+    """Runs that start from this one's weights, as far as the catalogue knows them, and models whose history names it.
 
     >>> from fullconv.workbench.settings import ServerSettings
     >>> from fullconv.workspace import Workspace
@@ -81,14 +81,10 @@ def needed_by(bench: Workbench, name: str) -> list[str]:
     """
     directory = bench.home.run(name)
     found = []
-    for other in list_runs(bench.home):
-        if other == directory:
-            continue
-        try:
-            if Path(plan_of(other).weights).is_relative_to(directory):
-                found.append(f"run {other.name}")
-        except FullconvError:
-            continue
+    for other in bench.catalogue.entries("run"):
+        weights = other.facts.get("weights")
+        if other.name != name and isinstance(weights, str) and Path(weights).is_relative_to(directory):
+            found.append(f"run {other.name}")
     models = sorted(bench.home.models.glob("[!.]*")) if bench.home.models.is_dir() else []
     found += [f"model {model.name}" for model in models if _comes_from(model, name)]
     return found
