@@ -34,6 +34,8 @@ from fullconv.workspace import Workspace
 from workbench.conftest import QUICK
 
 STEP = LONGEST_PAUSE / 2
+NOBODY = 2**22 + 1
+"""Greater than any number of a process."""
 
 
 @dataclass
@@ -110,13 +112,33 @@ def waiting_run(bench: Workbench) -> Path:
     return directory
 
 
-def test_a_claim_that_came_to_nothing_goes_back_to_the_queue(bench: Workbench, observer: Observer) -> None:
-    job = claimed(bench.queue)  # and then its server is killed
-    observer.looks(module.START_SECONDS - 2 * STEP)
-    assert found(bench, job).state == "claimed"  # it may still be starting
-    observer.looks(3 * STEP)
+def claimed_by(bench: Workbench, job: Job, process: int, host: str) -> None:
+    with writing(bench.engine) as session:
+        row = session.get(Job, job.id)
+        assert row is not None
+        row.process, row.host = process, host
+        session.add(row)
+
+
+def test_a_claim_of_a_killed_server_goes_back_to_the_queue_at_once(bench: Workbench, observer: Observer) -> None:
+    job = claimed(bench.queue)
+    observer.looks(0)
+    assert found(bench, job).state == "claimed"  # its server, this process, is about to launch it
+    claimed_by(bench, job, NOBODY, bench.queue.host)
+    observer.looks(0)
     assert found(bench, job).state == "queued"
     assert bench.queue.begin(job.id or 0, job.claim or "", process=1, started=1.0) is None
+
+
+def test_a_claim_on_another_machine_that_comes_to_nothing_goes_back_after_a_while(
+    bench: Workbench, observer: Observer
+) -> None:
+    job = claimed(bench.queue)
+    claimed_by(bench, job, NOBODY, "there")
+    observer.looks(module.START_SECONDS - 2 * STEP)
+    assert found(bench, job).state == "claimed"
+    observer.looks(3 * STEP)
+    assert found(bench, job).state == "queued"
 
 
 def test_a_process_that_dies_before_it_begins_is_found_at_once(
@@ -137,9 +159,19 @@ def test_the_number_of_a_dead_process_given_to_another_is_not_taken_for_it(
     bench: Workbench, observer: Observer, sleeper: subprocess.Popen[bytes]
 ) -> None:
     job = running(bench.queue, sleeper.pid, started=12345.0)
-    observer.looks(0)
+    observer.looks(module.STRANGER_SECONDS + STEP)
     assert found(bench, job).state == "failed"
     assert process_lives(sleeper.pid, psutil.Process(sleeper.pid).create_time())
+
+
+def test_a_process_is_not_taken_for_another_one_when_the_clock_is_set(
+    bench: Workbench, observer: Observer, sleeper: subprocess.Popen[bytes]
+) -> None:
+    job = running(bench.queue, sleeper.pid, started=psutil.Process(sleeper.pid).create_time() - 3600.0)
+    for _ in range(10):
+        bench.queue.beat(job.id or 0, job.claim or "")
+        observer.looks(0)
+    assert found(bench, job).state == "running"
 
 
 def test_what_a_killed_process_started_is_killed_too(
@@ -231,7 +263,7 @@ def test_a_machine_that_is_silent_counts_as_dead_whatever_its_clock_shows(
 
 def test_a_run_that_is_done_makes_its_job_done(bench: Workbench, observer: Observer) -> None:
     """Its process was killed after the last word to the run and before that to the queue."""
-    job = running(bench.queue, 2**22 + 1, 1.0, kind="train", payload={"run": "first"}, subject="run:first")
+    job = running(bench.queue, NOBODY, 1.0, kind="train", payload={"run": "first"}, subject="run:first")
     observer.looks(0)
     ended = found(bench, job)
     assert (ended.state, ended.error, ended.progress) == ("done", None, 1.0)

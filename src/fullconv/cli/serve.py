@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,10 @@ def serve(
     allow_code: Annotated[bool, typer.Option("--allow-code", help="Allow networks from Python files.")] = False,
     cpu_jobs: Annotated[int, typer.Option("--cpu-jobs", help="Jobs on the processor at the same time.", min=0)] = 1,
     gpu_jobs: Annotated[
-        int | None, typer.Option("--gpu-jobs", help="Graphics cards that take a job each; all if not given.", min=0)
+        int | None,
+        typer.Option(
+            "--gpu-jobs", help="Graphics cards that take a job each; all if not given, 0 leaves them alone.", min=0
+        ),
     ] = None,
     aside_jobs: Annotated[
         int, typer.Option("--aside-jobs", help="Short jobs on the processor beside these at the same time.", min=1)
@@ -81,6 +85,8 @@ def serve(
 
         loopback = host in ("127.0.0.1", "localhost", "::1")
         secret = token or (None if loopback else secrets.token_urlsafe(24))
+        if gpu_jobs == 0:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before anybody counts them
         cards = Slots.of_this_machine().gpu
         if gpu_jobs is not None and gpu_jobs > cards:
             has = f"sees {cards}" if cards else "sees no graphics card"

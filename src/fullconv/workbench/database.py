@@ -62,6 +62,8 @@ def connect(url: str) -> Engine:
         raise StorageError(f"cannot be made ({problem})", where="--database", remedy="choose another place") from None
     if engine.dialect.name == "sqlite":
         _as_sqlite_should_be(engine)
+    else:
+        _as_postgresql_should_be(engine)
     try:
         with writing(engine) as session:
             SQLModel.metadata.create_all(session.connection(), checkfirst=True)
@@ -122,6 +124,16 @@ def _as_sqlite_should_be(engine: Engine) -> None:
     def _begun(connection: Any) -> None:
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _as_postgresql_should_be(engine: Engine) -> None:
+    """Nobody waits for ever for a writer that hangs."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
+        connection.commit()
 
 
 def schema() -> str:

@@ -37,8 +37,9 @@ class Job(SQLModel, table=True):
         state: where it stands.
         host, slot_kind, slot: which machine works on it, and on which of its slots: "cpu", "gpu" or "aside", from 0.
         claim: known to the process that may work on it, and nobody else.
-        claimed_at, heartbeat, created, begun, ended: seconds since 1970.
-        process, started: who works on it, and since when that process exists; none while nobody was started for it.
+        claimed_at, launched, heartbeat, created, begun, ended: seconds since 1970.
+        process, started: who works on it, and since when that process exists; until one is launched for it, the server
+            that claimed it.
         abort_at: when it was told to stop.
         progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
         error: the sentence that ended it. tail: last lines of its log, where it died without a sentence.
@@ -60,6 +61,7 @@ class Job(SQLModel, table=True):
     slot: int | None = None
     claim: str | None = None
     claimed_at: float | None = None
+    launched: float | None = None
     heartbeat: float | None = None
     process: int | None = None
     started: float | None = None

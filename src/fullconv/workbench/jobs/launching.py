@@ -85,11 +85,12 @@ def kill_leftovers(process: int) -> None:
     Its number is not given to another process while one of its group lives. So if there is a process of that number,
     the group has died long ago, and that one is somebody else's.
     """
-    if not psutil.pid_exists(process) or _is_zombie(process):
+    if is_gone(process):
         kill_session(process)
 
 
-def _is_zombie(process: int) -> bool:
+def is_gone(process: int) -> bool:
+    """Whether no process of that number lives."""
     try:
         return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 from sqlalchemy import CursorResult, Engine, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
@@ -73,6 +74,9 @@ class Queue:
         Returns:
             The job in the state "claimed" with a new `claim`; none where nothing waits or all slots are taken.
         """
+        with reading(self.engine) as session:  # which keeps no writer waiting
+            if session.exec(select(Job.id).where(Job.state == "queued").limit(1)).first() is None:
+                return None
         for kind, count in (("gpu", slots.gpu), ("cpu", slots.cpu), ("aside", slots.aside)):
             try:
                 job = self._claim_on(kind, count)
@@ -83,6 +87,7 @@ class Queue:
         return None
 
     def _claim_on(self, kind: str, count: int) -> Job | None:
+        own = psutil.Process()
         with writing(self.engine) as session:
             active = col(Job.state).in_(ACTIVE)
             taken = session.exec(select(Job.slot).where(active, Job.host == self.host, Job.slot_kind == kind)).all()
@@ -94,7 +99,8 @@ class Queue:
                 return None
             job.state, job.host, job.slot_kind, job.slot = "claimed", self.host, kind, free
             job.claim, job.claimed_at = secrets.token_hex(8), time.time()
-            job.process = job.started = job.heartbeat = None
+            job.process, job.started = own.pid, own.create_time()
+            job.launched = job.heartbeat = None
             session.add(job)
         return job
 
@@ -120,7 +126,7 @@ class Queue:
         """Say which process was started for a claimed job, so that its death is seen before it begins, too."""
         with writing(self.engine) as session:
             mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
-            return _changed(session, mine.values(process=process, started=started))
+            return _changed(session, mine.values(process=process, started=started, launched=time.time()))
 
     def begin(self, job: int, claim: str, *, process: int, started: float) -> Job | None:
         """Turn a claimed job into a running one; None where it was given to somebody else meanwhile."""
@@ -311,7 +317,9 @@ class Queue:
 
 _FOR = {"gpu": ("gpu", "either"), "cpu": ("cpu",), "aside": ("aside", "either")}
 """Kind of slot → jobs that it takes, by what they want."""
-_NOBODYS: dict[str, Any] = dict.fromkeys(("host", "slot_kind", "slot", "claim", "claimed_at", "process", "started"))
+_NOBODYS: dict[str, Any] = dict.fromkeys(
+    ("host", "slot_kind", "slot", "claim", "claimed_at", "process", "started", "launched")
+)
 
 
 def _changed(session: Session, statement: Any) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError
 from fullconv.training.status import process_lives
-from fullconv.workbench.jobs.launching import is_held, kill_leftovers, kill_session, launch
+from fullconv.workbench.jobs.launching import is_gone, is_held, kill_leftovers, kill_session, launch
 from fullconv.workbench.jobs.logs import last_lines, log_path
 from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.jobs.queue import Queue
@@ -24,11 +24,13 @@ from fullconv.workbench.tables import ACTIVE, Job
 
 LOOK_SECONDS = 0.5
 START_SECONDS = 90.0
-"""How long a claimed job may be without a process before it goes back into the queue: its server was killed."""
+"""How long a server that cannot be looked at may take to launch a process for a job that it claimed."""
 SILENT_SECONDS = 180.0
 """How long a running job may be silent, wherever it runs, before that is told."""
 TOLD_SECONDS = 30.0
 """How long it may go on being silent after that, before it counts as dead."""
+STRANGER_SECONDS = 5.0
+"""How long a job may be silent when another process seems to have its number."""
 _TROUBLE = (SQLAlchemyError, FullconvError, OSError, psutil.Error)
 
 log = logging.getLogger(__name__)
@@ -100,40 +102,49 @@ class Starter:
         self.queue.launched(job.id, job.claim, process=child.pid, started=psutil.Process(child.pid).create_time())
 
     def _check(self, job: Job) -> None:
-        """Close a job whose process is gone; kill one that does not stop; give back one that never began."""
+        """Close a job whose process is gone; kill one that does not stop or hangs; give back one that never began."""
+        process = job.process
         if job.state == "claimed":
             self._check_claimed(job)
         elif job.host != self.queue.host:
             if self._is_silent(job):
                 self._close(job, "failed", f"nothing was heard of it on {job.host} for {_minutes()}")
-        elif job.process is None or not process_lives(job.process, job.started or 0.0):
+        elif process is None or self._is_gone(job, process):
             said = "its process ended without a word: killed, or out of memory"
             self._close(job, "failed", self._killed.pop(job.claim or "", said))
         elif self._must_end(job):
-            kill_session(job.process)
-        elif self._is_silent(job) and not is_held(job.process):
+            kill_session(process)
+        elif self._is_silent(job) and not is_held(process):
             self._killed[job.claim or ""] = f"it hung: nothing was heard of it for {_minutes()}, and it was killed"
-            kill_session(job.process)
+            kill_session(process)
 
     def _check_claimed(self, job: Job) -> None:
         assert job.id is not None
         assert job.claim is not None
         waited = self.watch.unchanged(("claimed", job.id), job.claim)
-        child, here = _children.get(job.claim), job.host == self.queue.host
-        if child is not None:
-            ended = child.poll() is not None
-        else:
-            ended = here and job.process is not None and not process_lives(job.process, job.started or 0.0)
-        if ended:
-            self._close(job, "failed", "its process ended before it began")
-        elif here and job.process is not None:
-            if self._must_end(job):
-                kill_session(job.process)
-        elif child is None and waited > START_SECONDS:
+        child, here, process = _children.get(job.claim), job.host == self.queue.host, job.process
+        gone = here and (process is None or not process_lives(process, job.started or 0.0))
+        if child is not None or job.launched is not None:
+            if gone if child is None else child.poll() is not None:
+                self._close(job, "failed", "its process ended before it began")
+            elif here and job.launched is not None and process is not None and self._must_end(job):
+                kill_session(process)
+        elif gone or waited > START_SECONDS:
             if job.abort_at is not None:
                 self._close(job, "aborted", None)
             else:
                 self.queue.give_back(job.id, job.claim)
+
+    def _is_gone(self, job: Job, process: int) -> bool:
+        """Whether the process of a running job of this machine is.
+
+        One of that number that began at another time is another one; but beginnings are told by the clock, which may
+        have been set since. So it is taken for the same while the job's heart beats.
+        """
+        if is_gone(process):
+            return True
+        silent = self.watch.unchanged(("heartbeat", job.claim), job.heartbeat)
+        return silent > STRANGER_SECONDS and not process_lives(process, job.started or 0.0)
 
     def _must_end(self, job: Job) -> bool:
         """Whether a job was told to stop, and has had more than its time to do so."""
@@ -158,7 +169,8 @@ class Starter:
         """Write down how a job ended: as its files say, if they do."""
         assert job.id is not None
         assert job.claim is not None
-        if job.host == self.queue.host and job.process is not None:
+        launched = job.state == "running" or job.launched is not None
+        if launched and job.host == self.queue.host and job.process is not None:
             kill_leftovers(job.process)
         found = outcome_of(self.settings.home, job)
         if found is None:

@@ -23,7 +23,9 @@ class JobView(BaseModel):
         id: its number. kind: "dataset", "train", "group", "evaluate", "predict". title: for people.
         state: "queued", "claimed" (a process is being started), "running", "done", "failed" or "aborted".
         stopping: it was told to stop and has not yet.
-        device: "cpu", "gpu" or "aside". after: jobs that it waits for.
+        device: where it wants to run: "cpu", "gpu", "aside" (the processor beside trainings), or "either" of the last
+            two.
+        after: jobs that it waits for.
         subject: what it works on, as "run:NAME".
         progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
         error: the sentence that ended it. tail: the last lines of its log, where it failed.
