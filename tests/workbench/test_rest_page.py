@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,11 @@ def test_the_pages_code_works(serve: Callable[..., str], home: Workspace, folder
     ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert Image.open(folder / "labels.png").size == Image.open(folder / "photo.jpg").size
-    assert Image.open(folder / "overlay.png").mode == "RGB"
+    names = ("labels.png", "photo.jpg", "overlay.png")
+    with ExitStack() as stack:
+        labels, photo, overlay = (stack.enter_context(Image.open(folder / name)) for name in names)
+        assert labels.size == photo.size
+        assert overlay.mode == "RGB"
     for name, entries in (("labels.zip", 3), ("predictions.zip", 3)):
         with zipfile.ZipFile(folder / name) as archive:
             assert len(archive.namelist()) == entries

@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Optimiser": ("optimization",),
     "Augmentation": ("augmentation",),
     "Several runs": ("group", "folds", "fold", "group_by"),
-    "More": ("resize", "replacement", "heads", "precision", "device", "devices", "workers", "loggers"),
+    "More": ("resize", "replacement", "heads", "precision", "checkpointing", "device", "devices", "workers", "loggers"),
 }
 """Which field of an experiment stands where."""
 LEFT_OUT = ("format", "nodes")
