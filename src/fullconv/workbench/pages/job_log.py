@@ -15,6 +15,7 @@ MOST_LINES = 1000
 STYLE = """
 .job-log { font-family: ui-monospace, monospace; font-size: .82rem; height: min(24rem, 50vh); background: var(--soft);
   border-radius: 6px; border: 0 !important; color: var(--text); width: 100% }
+.job-log * { white-space: pre-wrap !important; overflow-wrap: anywhere }
 .job-log-card { width: 60rem; max-width: 95vw !important }
 """
 
