@@ -2,7 +2,8 @@
 
 A visitor never stops asking for runs, groups of runs, datasets, evaluations, resumptions, and ends of jobs, by REST.
 Meanwhile servers (`fullconv serve`, one or two on the same workspace), processes of jobs, or both at once are killed
-with SIGKILL: at any moment, while a request is being answered, while a job begins, or while a run comes to its end.
+with SIGKILL: at any moment, while a request is being answered, while a job begins, while a run learns, or while one
+comes to its end.
 Killed servers are started again, at times two. Then they are left alone until nothing is open any more.
 
 Looked for: jobs that an answer promised and that are not there; jobs that were begun more than once (each process that
@@ -18,16 +19,18 @@ writes benchmarks/results/workbench_kills.md.
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import signal
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from busy_visitors import Server, Visitor
@@ -35,7 +38,7 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
 from fullconv.training.fit import train_as
 from fullconv.training.runs import list_runs
-from fullconv.training.status import read_status
+from fullconv.training.status import process_lives, read_status
 from fullconv.workbench.database import check_integrity, connect
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.tables import ACTIVE, Job
@@ -49,7 +52,7 @@ PLAN: dict[str, Any] = {
     "dataset": "tiny",
     "network": "fcn8s-compact",
     "weights": "random",
-    "epochs": 6,
+    "epochs": 12,
     "views": 1,
     "batch_size": 4,
     "crop": [64, 64],
@@ -57,8 +60,10 @@ PLAN: dict[str, Any] = {
     "precision": "fp32",
     "device": "cpu",
 }
-MOMENTS = ("any", "a request is answered", "a job begins", "a run comes to its end")
+MOMENTS = ("any", "a request is answered", "a job begins", "a run learns", "a run comes to its end")
 TARGETS = {"server": 4, "job": 5, "both": 2}
+NEARLY = 0.7
+LONGEST_WAIT = 60.0
 END_SECONDS = 1200.0
 POLL_SECONDS = 0.02
 
@@ -135,7 +140,7 @@ class Killer:
     def kill(self, visitor: Visitor) -> Kill:
         """Wait for a moment, then kill what was chosen for it."""
         moment = self.rng.choice(MOMENTS)
-        self._wait(moment, visitor)
+        learning = self._wait(moment, visitor)
         target = self.rng.choices(list(TARGETS), list(TARGETS.values()))[0]
         active = [job for job in self.queue.jobs(states=ACTIVE) if job.state == "running" or job.launched is not None]
         if target != "server" and not active:
@@ -147,7 +152,7 @@ class Killer:
             self.ready = [other for other in self.ready if other is not server]
             server.kill()
         if target != "server":
-            during.append(self._kill_job(self.rng.choice(active)))
+            during.append(self._kill_job(learning or self.rng.choice(active)))
         done = Kill(moment, target, len(living), tuple(during))
         self.kills.append(done)
         integrity = check_integrity(self.queue.engine)
@@ -157,31 +162,38 @@ class Killer:
 
     def _kill_job(self, job: Job) -> str:
         assert job.process is not None
-        self.killed.add(job.process)
-        try:
-            psutil.Process(job.process).kill()
-        except psutil.NoSuchProcess:
+        if not process_lives(job.process, job.started or 0.0):
             return f"{job.kind}: ended just then"
-        return f"{job.kind}: {'starting' if job.state == 'claimed' else 'at work'}"
+        self.killed.add(job.process)
+        with suppress(ProcessLookupError):
+            os.kill(job.process, signal.SIGKILL)
+        if job.state == "claimed":
+            return f"{job.kind}: starting"
+        return f"{job.kind}: {'at the end' if job.progress > NEARLY else 'at work' if job.progress else 'begun'}"
 
-    def _wait(self, moment: str, visitor: Visitor) -> None:
+    def _wait(self, moment: str, visitor: Visitor) -> Job | None:
+        """Until the moment has come; the training that it is a moment of."""
         known = {job.id for job in self.queue.jobs(states=ACTIVE)}
         if moment == "a request is answered":
             visitor.asks.clear()
-            visitor.asks.wait(timeout=10)
+            visitor.asks.wait(timeout=LONGEST_WAIT)
             time.sleep(self.rng.choice((self.rng.uniform(0, 0.1), self.rng.uniform(0, 2.0))))
         elif moment == "a job begins":
-            _until(lambda: any(job.id not in known for job in self.queue.jobs(states=ACTIVE)), 20)
+            _until(lambda: any(job.id not in known for job in self.queue.jobs(states=ACTIVE)), LONGEST_WAIT)
             time.sleep(self.rng.choice((self.rng.uniform(0, 0.2), self.rng.uniform(0, 8.0))))
-        elif moment == "a run comes to its end":
-            _until(self._nearly_done, 20)
-            time.sleep(self.rng.uniform(0, 3.0))
-        else:
+        elif moment == "any":
             time.sleep(self.rng.uniform(0, 6.0))
+        else:
+            progress = NEARLY if moment == "a run comes to its end" else 0.0
+            _until(lambda: self._learning(progress) is not None, LONGEST_WAIT)
+            time.sleep(self.rng.uniform(0, 2.0))
+            found = self._learning(progress)
+            return None if found is None else self.queue.get(found.id or 0)
+        return None
 
-    def _nearly_done(self) -> bool:
+    def _learning(self, progress: float) -> Job | None:
         active = [job for job in self.queue.jobs(states=ACTIVE) if job.kind == "train"]
-        return any(job.progress > 0.7 for job in active)
+        return next((job for job in active if job.progress > progress), None)
 
     def stop(self) -> None:
         """Kill all servers."""
