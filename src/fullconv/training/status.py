@@ -32,6 +32,8 @@ class Status(BaseModel):
         warnings: said during the run.
         data: fingerprint of the dataset it began with.
         error: the sentence that ended it.
+        zero_score_loss: the loss where all scores are zero, which is what a network says that has learnt nothing; None
+            where it depends on the labels.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +52,7 @@ class Status(BaseModel):
     warnings: tuple[str, ...] = ()
     data: str | None = None
     error: str | None = None
+    zero_score_loss: float | None = None
 
     @classmethod
     def now(cls, state: State, previous: Status | None = None, **changes: object) -> Status:
