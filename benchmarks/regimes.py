@@ -28,8 +28,7 @@ from fullconv.data.scenes import write_scenes
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training.fit import train
 from fullconv.workspace import Workspace
-from provenance import provenance
-from records import recorded
+from records import recorded, stamps, whole
 
 HERE = Path(__file__).parent
 RATE = 1e-3
@@ -145,8 +144,9 @@ def main() -> None:
         for way in ways(crop):
             for seed in range(chosen.seeds):
                 record = out / "curves" / f"{name}-{way.label}-{seed}.json".replace(" ", "_")
-                made_with = common | {"weights": Path(chosen.weights).name}
-                found = recorded(record, made_with, partial(curve, way, common, home, seed))
+                made_with = whole(common | {"seed": seed}) | {"way": way.label}
+                measure = partial(curve, way, common, home, seed)
+                found = recorded(record, made_with, measure, "torch", "torchvision", "lightning")
                 curves.setdefault(way.label, []).append(found)
                 print(f"{way.label}, seed {seed}: {curves[way.label][-1]['mean_iou'][-1]:.3f}", flush=True)
     text = page(curves, name, network, data, chosen.epochs)
@@ -184,7 +184,9 @@ def page(curves: dict[str, list[dict[str, list[float]]]], name: str, network: st
         )
     command = f"python benchmarks/regimes.py --epochs {epochs} --seeds {len(base)}"
     command += " --camvid FOLDER --weights FILE" if name == "camvid" else ""
-    return "\n".join([*lines, "", provenance("torch", "torchvision", "lightning") + f". Command: `{command}`.", ""])
+    return "\n".join(
+        [*lines, "", f"{stamps(run for runs in curves.values() for run in runs)}. Command: `{command}`.", ""]
+    )
 
 
 def spread(values: list[float]) -> str:
