@@ -54,7 +54,7 @@ class Way:
 
 
 def ways(crop: tuple[int, int]) -> list[Way]:
-    """Whole image, samples of its loss, and patches of a third of its sides."""
+    """Whole image, samples of its loss, patches of a third of its sides, and large ones that each tell of one cell."""
     patch = [max(32, side // 3 // 32 * 32) for side in crop]
     share = patch[0] * patch[1] / (crop[0] * crop[1])
     sampled = [
@@ -77,6 +77,10 @@ def ways(crop: tuple[int, int]) -> list[Way]:
         Way("whole image, classes weighted", {"class_weights": "inverse-log"}),
         Way(f"patches of {size}", {"regime": patches}, share),
         Way(f"patches of {size}, balanced", {"regime": patches | {"around": "class-balanced"}}, share),
+        Way(
+            f"patches of {crop[0]}×{crop[1]}, loss at the centre",
+            {"regime": {"kind": "patchwise", "size": list(crop), "loss_at": "center"}},
+        ),
     ]
 
 
