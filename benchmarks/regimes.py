@@ -28,7 +28,7 @@ from fullconv.data.scenes import write_scenes
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training.fit import train
 from fullconv.workspace import Workspace
-from records import recorded, stamps, whole
+from records import Result, recorded, stamps, whole
 
 HERE = Path(__file__).parent
 RATE = 1e-3
@@ -144,7 +144,7 @@ def main() -> None:
                 "ema": EMA,
             },
         }
-        curves: dict[str, list[dict[str, list[float]]]] = {}
+        curves: dict[str, list[Result]] = {}
         for way in ways(crop):
             for seed in range(chosen.seeds):
                 record = out / "curves" / f"{name}-{way.label}-{seed}.json".replace(" ", "_")
@@ -159,7 +159,7 @@ def main() -> None:
     print(text)
 
 
-def page(curves: dict[str, list[dict[str, list[float]]]], name: str, network: str, data: Dataset, epochs: int) -> str:
+def page(curves: dict[str, list[Result]], name: str, network: str, data: Dataset, epochs: int) -> str:
     """The table: each regime at the end, at equal time, and after as many steps."""
     base = curves["whole image"]
     seconds = min(found["seconds"][-1] for runs in curves.values() for found in runs)
@@ -199,7 +199,7 @@ def spread(values: list[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
 
-def figure(curves: dict[str, list[dict[str, list[float]]]]) -> Figure:
+def figure(curves: dict[str, list[Result]]) -> Figure:
     """Mean IoU against images, time and steps."""
     drawn = Figure(figsize=(12, 4), layout="constrained")
     FigureCanvasAgg(drawn)
