@@ -97,7 +97,9 @@ def lovasz_softmax(
     probabilities = pixels.softmax(1)
     if across:
         probabilities, ids = rows_of_all(probabilities), rows_of_all(ids[:, None] + 1)[:, 0] - 1  # -1: of nobody
-    present = ids[ids >= 0].bincount().nonzero()[:, 0]  # a class that is not there would be sorted for nothing
+    classes = scores.shape[1]
+    there = (ids + 1).bincount(minlength=classes + 1)[1:] > 0
+    present = torch.arange(classes, device=ids.device)[there]  # what is not there would be sorted for nothing
     truth = (ids[:, None] == present).to(probabilities.dtype)
     errors, order = (truth - probabilities[:, present]).abs().sort(dim=0, descending=True)
     with torch.no_grad():
