@@ -27,12 +27,12 @@ from fullconv.training.finished import finished_run
 from fullconv.training.fit import resume, train_as
 from fullconv.training.status import read_status
 from fullconv.workspace import Workspace
-from provenance import provenance
-from records import Result, recorded
+from records import Result, recorded, stamps, whole
 
 HERE = Path(__file__).parent
 RESULT, OUT = HERE / "results" / "camvid.md", HERE.parent / "build" / "camvid"
 TARGET = 0.63
+PACKAGES = ("torch", "torchvision", "lightning")
 TRIED = "## Recipes tried"
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("what `fullconv train` does by itself", {}),
@@ -89,7 +89,6 @@ def one_run(recipe: str, seed: int, chosen: argparse.Namespace, home: Workspace)
         "epochs": run.experiment.epochs,
         "plan": f"{run.experiment.network}, {run.experiment.epochs} epochs of {run.experiment.crop[1]}×"
         f"{run.experiment.crop[0]} views, batch {run.experiment.batch_size}, {run.experiment.precision}",
-        "provenance": provenance("torch", "torchvision", "lightning"),
     }
 
 
@@ -150,7 +149,7 @@ def default_part(runs: list[Result], names: tuple[str, ...], chosen: argparse.Na
         )
         lines.append(f"| {name} | {iou} | {accuracy} | {precision} | {scores[0].shares[index]:.1%} |")
     command = f"python benchmarks/camvid.py --camvid FOLDER --weights FILE --seeds {chosen.seeds}"
-    return [*lines, "", f"{runs[-1]['provenance']}. Command: `{command}`.", ""]
+    return [*lines, "", f"{stamps(runs)}. Command: `{command}`.", ""]
 
 
 def recipes_part(results: dict[str, list[Result]]) -> list[str]:
@@ -176,7 +175,7 @@ def recipes_part(results: dict[str, list[Result]]) -> list[str]:
             f"| {recipe} | {RECIPES[recipe][0]} | {len(runs)} | {validation} | {spread(mean_iou)} | {gain} "
             f"| {accuracy} | {minutes(runs)} |"
         )
-    return [*lines, "", f"{next(iter(results.values()))[-1]['provenance']}.", ""]
+    return [*lines, "", f"{stamps(run for runs in results.values() for run in runs)}.", ""]
 
 
 def page(results: dict[str, list[Result]], written: str, names: tuple[str, ...], chosen: argparse.Namespace) -> str:
@@ -215,8 +214,8 @@ def main() -> None:
     for seed in range(chosen.seeds):
         for recipe in chosen.recipe:
             record = chosen.out / "results" / f"{recipe}-{seed}.json"
-            made_with = settings_of(recipe, chosen, seed) | {"weights": Path(chosen.weights).name}
-            recorded(record, made_with, partial(one_run, recipe, seed, chosen, home))
+            made_with = whole(settings_of(recipe, chosen, seed))
+            recorded(record, made_with, partial(one_run, recipe, seed, chosen, home), *PACKAGES)
             written = chosen.page.read_text(encoding="utf-8") if chosen.page.is_file() else ""
             chosen.page.write_text(page(gathered(chosen.out), written, names, chosen), encoding="utf-8")
     print(chosen.page.read_text(encoding="utf-8"))

@@ -23,8 +23,7 @@ from fullconv.evaluation.scores import Scores
 from fullconv.training.fit import train
 from fullconv.training.forecast.forecasting import forecast
 from fullconv.workspace import Workspace
-from provenance import provenance
-from records import Result, recorded
+from records import Result, recorded, stamps, whole
 
 HERE = Path(__file__).parent
 RESULT, OUT = HERE / "results" / "on_gpu.md", HERE.parent / "build" / "on_gpu"
@@ -62,7 +61,6 @@ def measured(network: str, weights: str, chosen: argparse.Namespace, home: Works
         "epochs": epochs,
         "minutes": (time.monotonic() - began) / 60,
         "scores": run.scores.as_dict(),
-        "provenance": provenance("torch", "torchvision", "lightning"),
     }
 
 
@@ -86,8 +84,8 @@ def page(results: dict[str, tuple[str, Result]], card: str) -> str:
             f"{found['precision']} | {found['rate']:.1f} | {peak} ({told}) | {found['epochs']}, {found['minutes']:.1f} "
             f"| **{scores.mean_iou:.3f}** | {scores.pixel_accuracy:.3f} |"
         )
-    last = next(reversed(results.values()))[1]["provenance"]
-    return "\n".join([*lines, "", f"{card}; {last}. Command: `python benchmarks/on_gpu.py --camvid FOLDER`.", ""])
+    stamp = stamps(found for _, found in results.values())
+    return "\n".join([*lines, "", f"{card}; {stamp}. Command: `python benchmarks/on_gpu.py --camvid FOLDER`.", ""])
 
 
 def main() -> None:
@@ -111,9 +109,10 @@ def main() -> None:
     results: dict[str, tuple[str, Result]] = {}
     for network in chosen.networks:
         weights = weights_of(network, chosen.weights)
-        made_with = {"weights": Path(weights).name, "minutes": chosen.minutes, "card": card}
+        record = chosen.out / f"{network}.json"
+        made_with = whole({"network": network, "weights": weights}) | {"minutes": chosen.minutes, "card": card}
         measure = partial(measured, network, weights, chosen, home)
-        results[network] = weights, recorded(chosen.out / f"{network}.json", made_with, measure)
+        results[network] = weights, recorded(record, made_with, measure, "torch", "torchvision", "lightning")
         chosen.page.write_text(page(results, card), encoding="utf-8")
     print(chosen.page.read_text(encoding="utf-8"))
 

@@ -15,6 +15,7 @@ from typing import Any
 import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
+from fullconv.evaluation.metrics_table import read_rows
 from fullconv.workspace import Workspace
 from provenance import provenance
 
@@ -40,11 +41,15 @@ def main() -> None:
             assert expected is not None
             loads = f"{before:.1f} → {os.getloadavg()[0]:.1f}"
             began = time.monotonic()
-            fc.train("streets", network, workspace=home, quiet=True, **common)
+            run = fc.train("streets", network, workspace=home, quiet=True, **common)
             took = time.monotonic() - began
             loads += f" → {os.getloadavg()[0]:.1f}"
+            metrics = read_rows(run.directory / "metrics.csv")
+            spent = [float(row["seconds"]) for row in metrics if row["split"] == "train" and row["seconds"]]
+            epoch = sum(spent) / len(spent)
             rows.append(
-                f"| {network} | {settings['epochs']} | {expected.epoch:.1f} | {expected.run:.0f} | {took:.0f} "
+                f"| {network} | {settings['epochs']} | {expected.epoch:.1f} | {epoch:.1f} "
+                f"| {expected.epoch / epoch - 1:+.0%} | {expected.run:.0f} | {took:.0f} "
                 f"| {expected.run / took - 1:+.0%} | {loads} |"
             )
             print(rows[-1], flush=True)
@@ -53,8 +58,8 @@ def main() -> None:
         f"{SCENES} scenes of {SIZE[0]}×{SIZE[1]} pixels, 70/15/15; views of 224×160. Expected by `fc.forecast` from a "
         "few steps, taken by `fc.train` right after it, evaluation and packing included. Load: of the machine before "
         "the forecast, between the two, and after the run.\n\n"
-        "| network | epochs | expected s per epoch | expected s | taken s | error | load |\n"
-        "|---|---:|---:|---:|---:|---:|---|\n"
+        "| network | epochs | s per epoch, expected | taken | error | s in all, expected | taken | error | load |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
         + "\n".join(rows)
         + f"\n\n{provenance('torch', 'torchvision', 'lightning')}. Command: `python benchmarks/plan_time.py`.\n"
     )

@@ -28,8 +28,7 @@ from fullconv.data.scenes import write_scenes
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training.fit import train
 from fullconv.workspace import Workspace
-from provenance import provenance
-from records import recorded
+from records import Result, recorded, stamps, whole
 
 HERE = Path(__file__).parent
 RATE = 1e-3
@@ -55,7 +54,7 @@ class Way:
 
 
 def ways(crop: tuple[int, int]) -> list[Way]:
-    """Whole image, samples of its loss, and patches of a third of its sides."""
+    """Whole image, samples of its loss, patches of a third of its sides, and large ones that each tell of one cell."""
     patch = [max(32, side // 3 // 32 * 32) for side in crop]
     share = patch[0] * patch[1] / (crop[0] * crop[1])
     sampled = [
@@ -78,6 +77,10 @@ def ways(crop: tuple[int, int]) -> list[Way]:
         Way("whole image, classes weighted", {"class_weights": "inverse-log"}),
         Way(f"patches of {size}", {"regime": patches}, share),
         Way(f"patches of {size}, balanced", {"regime": patches | {"around": "class-balanced"}}, share),
+        Way(
+            f"patches of {crop[0]}×{crop[1]}, loss at the centre",
+            {"regime": {"kind": "patchwise", "size": list(crop), "loss_at": "center"}},
+        ),
     ]
 
 
@@ -141,12 +144,13 @@ def main() -> None:
                 "ema": EMA,
             },
         }
-        curves: dict[str, list[dict[str, list[float]]]] = {}
+        curves: dict[str, list[Result]] = {}
         for way in ways(crop):
             for seed in range(chosen.seeds):
                 record = out / "curves" / f"{name}-{way.label}-{seed}.json".replace(" ", "_")
-                made_with = common | {"weights": Path(chosen.weights).name}
-                found = recorded(record, made_with, partial(curve, way, common, home, seed))
+                made_with = whole(common | {"seed": seed}) | {"way": way.label}
+                measure = partial(curve, way, common, home, seed)
+                found = recorded(record, made_with, measure, "torch", "torchvision", "lightning")
                 curves.setdefault(way.label, []).append(found)
                 print(f"{way.label}, seed {seed}: {curves[way.label][-1]['mean_iou'][-1]:.3f}", flush=True)
     text = page(curves, name, network, data, chosen.epochs)
@@ -155,7 +159,7 @@ def main() -> None:
     print(text)
 
 
-def page(curves: dict[str, list[dict[str, list[float]]]], name: str, network: str, data: Dataset, epochs: int) -> str:
+def page(curves: dict[str, list[Result]], name: str, network: str, data: Dataset, epochs: int) -> str:
     """The table: each regime at the end, at equal time, and after as many steps."""
     base = curves["whole image"]
     seconds = min(found["seconds"][-1] for runs in curves.values() for found in runs)
@@ -184,7 +188,9 @@ def page(curves: dict[str, list[dict[str, list[float]]]], name: str, network: st
         )
     command = f"python benchmarks/regimes.py --epochs {epochs} --seeds {len(base)}"
     command += " --camvid FOLDER --weights FILE" if name == "camvid" else ""
-    return "\n".join([*lines, "", provenance("torch", "torchvision", "lightning") + f". Command: `{command}`.", ""])
+    return "\n".join(
+        [*lines, "", f"{stamps(run for runs in curves.values() for run in runs)}. Command: `{command}`.", ""]
+    )
 
 
 def spread(values: list[float]) -> str:
@@ -193,7 +199,7 @@ def spread(values: list[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
 
-def figure(curves: dict[str, list[dict[str, list[float]]]]) -> Figure:
+def figure(curves: dict[str, list[Result]]) -> Figure:
     """Mean IoU against images, time and steps."""
     drawn = Figure(figsize=(12, 4), layout="constrained")
     FigureCanvasAgg(drawn)

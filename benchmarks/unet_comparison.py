@@ -4,9 +4,10 @@ The U-Net is trained in a plain loop, in batches of the same size, by a schedule
 same files and splits, validate on whole images after every epoch, within their time, keep the best epoch by validation
 mean IoU, and are scored once on the test images by the same confusion matrix (the U-Net's images are padded to
 multiples of 32). "example" is trained as in smp's notebooks: its views, Adam at 2e-4 with a cosine, Dice. "tuned" has
-all that FullConv's recipe has but the network: the very same views with the same changes of colour, class weights,
-AdamW with a warm-up, bfloat16 and channels-last, cross-entropy + Dice, and the best of three learning rates, chosen by
-validation after a fifth of the time each, which is not counted.
+all that FullConv's recipe has but the network: the very same views with the same changes of colour, the same loss with
+the same class weights, AdamW with a warm-up and a cosine, the encoder at a tenth of the rate, no decay of biases and
+normalisation, bfloat16 and channels-last, and the best of three learning rates, chosen by validation after a fifth of
+the time each, which is not counted.
 
 Run: python benchmarks/unet_comparison.py --camvid FOLDER --weights mobilenet_v2-imagenet.safetensors [--minutes 25]
      [--sides fullconv example tuned] [--seeds 3] [--out FOLDER]
@@ -21,11 +22,12 @@ import argparse
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,19 +47,21 @@ from fullconv.networks.normalization import Normalization
 from fullconv.networks.score_grid import ScoreGrid
 from fullconv.networks.weights import load_classifier
 from fullconv.surgery.transplant import transplant
+from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.fit import train
 from fullconv.training.loaders import training_loader
+from fullconv.training.objective import Objective
 from fullconv.training.plan import TrainingSet, default_workers, resolve
 from fullconv.training.settings.class_weights import inverse_log_weights
 from fullconv.training.settings.experiment import DEFAULT_NETWORK, Experiment, Plan
 from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 from other_loops import SmpViews, loader_of
-from provenance import provenance
-from records import Result, recorded
+from records import Result, recorded, stamps, whole
 
 HERE = Path(__file__).parent
 RESULT, OUT = HERE / "results" / "unet_comparison.md", HERE.parent / "build" / "unet_comparison"
+PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch")
 ENCODER, MULTIPLE = "mobilenet_v2", 32
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
@@ -70,7 +74,7 @@ class Way:
         optimizer: class of it.
         rates: peaks; of several the best by validation is taken.
         warmup: share of the time until the peak.
-        tuned: with FullConv's views, colours and class weights, cross-entropy beside Dice, autocast and channels-last.
+        tuned: with FullConv's views, colours, loss and class weights, groups of parameters, autocast and channels-last.
     """
 
     optimizer: type[torch.optim.Optimizer]
@@ -87,14 +91,16 @@ class Way:
 
 WAYS = {
     "example": Way(torch.optim.Adam, (2e-4,)),
-    "tuned": Way(torch.optim.AdamW, (3e-4, 1e-3, 3e-3), warmup=0.1, tuned=True),
+    "tuned": Way(torch.optim.AdamW, (1e-3, 3e-3, 6e-3), warmup=0.1, tuned=True),
 }
+ENCODER_SHARE = 0.1
+"""Of the rate, as FullConv's transferred parameters get."""
 TRIAL = 0.2
 """Of the time, for each of several learning rates."""
 LABELS = {
     "fullconv": f"FullConv, {DEFAULT_NETWORK}, default recipe",
     "example": "smp U-Net, as in its examples",
-    "tuned": "smp U-Net, in all but the network as FullConv",
+    "tuned": "smp U-Net, trained as FullConv",
 }
 
 
@@ -135,16 +141,21 @@ def scored(net: nn.Module, data: Dataset, way: Way) -> Scores:
             image = normalization.apply(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].float())
             height, width = image.shape[-2:]
             image = F.pad(image, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-            with arithmetic(way):
+            with arithmetic(way, net):
                 scores = net(image)[..., :height, :width]
             confusion.update(scores.float().contiguous(), torch.from_numpy(labels.astype(np.int64))[None])
     net.train()
     return Scores.from_confusion(confusion.compute(), names)
 
 
-def arithmetic(way: Way) -> Any:
-    """Autocast where the way has it."""
-    return torch.autocast("cpu", dtype=torch.bfloat16) if way.tuned else nullcontext()
+@contextmanager
+def arithmetic(way: Way, net: nn.Module) -> Iterator[None]:
+    """Autocast, and what FullConv does beside it on a processor, where the way has it."""
+    if not way.tuned:
+        yield
+        return
+    with torch.autocast("cpu", dtype=torch.bfloat16), strided_depthwise_in_float32(net):
+        yield
 
 
 def batches_of(
@@ -186,6 +197,21 @@ def unet(data: Dataset, home: Workspace, way: Way, chosen: argparse.Namespace, s
     }
 
 
+def groups_of(net: nn.Module, way: Way) -> Iterator[dict[str, Any]]:
+    """Parameters with the share of the rate and the decay that they get."""
+    if not way.tuned:
+        yield {"params": list(net.parameters()), "share": 1.0}
+        return
+    for encoder, decayed in product((True, False), repeat=2):
+        chosen = [
+            parameter
+            for name, parameter in net.named_parameters()
+            if name.startswith("encoder.") == encoder and (parameter.ndim > 1) == decayed
+        ]
+        decay = {} if decayed else {"weight_decay": 0.0}
+        yield {"params": chosen, "share": ENCODER_SHARE if encoder else 1.0} | decay
+
+
 def trained(
     data: Dataset, home: Workspace, way: Way, chosen: argparse.Namespace, seed: int, budget: float, peak: float
 ) -> tuple[list[tuple[float, float]], nn.Module, dict[str, torch.Tensor], int]:
@@ -193,13 +219,18 @@ def trained(
     torch.manual_seed(seed)
     net = unet_with(chosen.weights, len(data.classes)).train()
     plan = resolve(Experiment(dataset="camvid", seed=seed), TrainingSet(data.train.sizes, data.val.sizes))
-    weights = None
+    ignore = data.classes.ignore_index
     if way.tuned:
         net = net.to(memory_format=torch.channels_last)
         weights = inverse_log_weights(data.statistics.pixels("train").tolist())
-    ignore = data.classes.ignore_index
-    dice = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=ignore)
-    optimizer = way.optimizer(net.parameters(), lr=peak)  # type: ignore[call-arg]
+        pixels_of = ScoreGrid.of(build_network(plan.network, classes=len(data.classes)))  # not asked at pixels
+        objective = Objective(
+            plan.loss, plan.regime, pixels_of, classes=len(data.classes), ignore=ignore, weights=weights
+        )
+        loss_of: Callable[..., torch.Tensor] = lambda scores, labels: objective.part(scores, labels).loss  # noqa: E731
+    else:
+        loss_of = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=ignore)
+    optimizer = way.optimizer(list(groups_of(net, way)), lr=peak)  # type: ignore[call-arg]
     loader, ready = batches_of(data, plan, way, home)
     began = time.monotonic()
     curve: list[tuple[float, float]] = []
@@ -211,14 +242,11 @@ def trained(
         epoch += 1
         for batch in loader:
             for group in optimizer.param_groups:
-                group["lr"] = way.rate_at(spent / budget, peak)
+                group["lr"] = way.rate_at(spent / budget, peak) * group["share"]
             pixels, labels = ready(batch)
-            with arithmetic(way):
+            with arithmetic(way, net):
                 scores = net(pixels)
-            scores = scores.float()
-            loss = dice(scores, labels)
-            if way.tuned:
-                loss = loss + F.cross_entropy(scores, labels, weight=weights, ignore_index=ignore)
+            loss = loss_of(scores.float(), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -326,8 +354,8 @@ def page(results: dict[str, list[Result]], data: Dataset, chosen: argparse.Names
     command = f"python benchmarks/unet_comparison.py --camvid FOLDER --weights FILE --minutes {chosen.minutes:g}"
     command += f" --sides {' '.join(results)} --seeds {chosen.seeds}"
     command += "" if chosen.epochs is None else f" --epochs {chosen.epochs}"
-    versions = provenance("torch", "torchvision", "lightning", "segmentation-models-pytorch")
-    return "\n".join([*lines, "", f"{versions}. Command: `{command}`.", ""])
+    stamp = stamps(run for runs in results.values() for run in runs)
+    return "\n".join([*lines, "", f"{stamp}. Command: `{command}`.", ""])
 
 
 def spread(values: list[float]) -> str:
@@ -360,13 +388,13 @@ def main() -> None:
         budget = chosen.minutes * 60
         for side in sorted(chosen.sides, key=list(LABELS).index):
             print(f"{side}, seed {seed}", flush=True)
-            made_with = {"weights": Path(chosen.weights).name}
+            made_with = whole({"weights": chosen.weights, "seed": seed})
             if side == "fullconv":
                 made_with["epochs"], measure = chosen.epochs, partial(fullconv, data, home, chosen, seed)
             else:
                 made_with["minutes"] = chosen.minutes
                 measure = partial(unet, data, home, WAYS[side], chosen, seed, budget)
-            result = recorded(chosen.out / f"{side}-{seed}.json", made_with, measure)
+            result = recorded(chosen.out / f"{side}-{seed}.json", made_with, measure, *PACKAGES)
             budget = max(budget, result["seconds"]) if side == "fullconv" else budget
             results.setdefault(side, []).append(result)
             chosen.page.write_text(page(results, data, chosen), encoding="utf-8")

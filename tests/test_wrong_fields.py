@@ -105,7 +105,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "loss.label_smoothing: is for cross-entropy, which is not among the terms; leave it out",
     ),
     ({"loss": {"focal_gamma": 3}}, "loss.focal_gamma: is for focal, which is not among the terms; leave it out"),
-    ({"loss": {"lovasz_stride": 1}}, "loss.lovasz_stride: is for lovasz, which is not among the terms; leave it out"),
+    (
+        {"loss": {"terms": "dice", "lovasz_stride": 1}},
+        "loss.lovasz_stride: is for lovasz, which is not among the terms; leave it out",
+    ),
     ({"loss": {"terms": "dice", "boundary": {}}}, "loss.boundary: is for cross-entropy or focal, which is not among"),
     ({"group_by": "(.*)"}, "group_by: is for folds; say folds, or leave it out"),
     (

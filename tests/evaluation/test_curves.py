@@ -59,7 +59,10 @@ def test_a_file_that_is_no_text_or_missing_is_refused(tmp_path: Path) -> None:
 
 def test_training_and_validation_stand_in_one_figure_with_the_baseline(metrics_csv: Path) -> None:
     figures = curve_figures(
-        read_metrics(metrics_csv), classes=11, baselines={"pixel_accuracy": 0.3, "mean_iou": 0.03}, commonest="$road$"
+        read_metrics(metrics_csv),
+        nothing_learnt=math.log(11),
+        baselines={"pixel_accuracy": 0.3, "mean_iou": 0.03},
+        commonest="$road$",
     )
     assert list(figures) == ["loss", "learning_rate", "pixel_accuracy", "mean_iou"]
     lines = {line.get_label(): line for line in figures["pixel_accuracy"].axes[0].lines}

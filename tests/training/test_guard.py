@@ -117,7 +117,10 @@ def test_a_frozen_network_is_refused_in_one_sentence(
 def test_scores_that_stay_at_zero_are_told(dataset: Dataset, tiny: Any) -> None:
     run = fc.train(dataset, quiet=True, **tiny(ZERO, bias=False, epochs=20, validate_every=20))
     (text,) = [text for text in warnings_of(run.directory) if "the loss stays at" in text]
-    assert f"the loss stays at {math.log(len(dataset.classes)):.4f}" in text
+    flat, lost = math.log(len(dataset.classes)), 1 - 1 / len(dataset.classes)
+    assert f"the loss stays at {flat + lost:.4f}" in text
+    assert f"(of it cross-entropy ln {len(dataset.classes)} = {flat:.4f})" in text
+    assert read_status(run.directory).zero_score_loss == pytest.approx(flat + lost)
 
 
 def test_a_rare_class_that_nothing_shows_leaves_one_class(tmp_path: Path, tiny: Any) -> None:

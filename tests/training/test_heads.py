@@ -73,7 +73,7 @@ def test_the_loss_is_the_sum_over_the_heads(reduction: Any) -> None:
     net = net_of_two_heads()
     images, labels = torch.randn(2, 3, 64, 48), torch.randint(0, 4, (2, 64, 48), dtype=torch.uint8)
     labels[:, :9] = 255
-    part = objective(WholeImage(), net, Loss(reduction=reduction))(net, images, labels).part
+    part = objective(WholeImage(), net, Loss(terms="cross-entropy", reduction=reduction))(net, images, labels).part
     lookup = lookups_of(HEADS, CLASSES)
     expected = sum(
         F.cross_entropy(scores, table[labels.long()], ignore_index=255, reduction=reduction)
@@ -85,9 +85,9 @@ def test_the_loss_is_the_sum_over_the_heads(reduction: Any) -> None:
 def test_cells_and_samples_are_read_for_every_head() -> None:
     net = net_of_two_heads()
     images, labels = torch.randn(2, 3, 64, 48), torch.randint(0, 4, (2, 64, 48), dtype=torch.uint8)
-    whole = objective(WholeImage(loss_at="cells"), net, Loss())(net, images, labels)
+    whole = objective(WholeImage(loss_at="cells"), net, Loss(terms="cross-entropy"))(net, images, labels)
     assert whole.scores.shape[-2:] == whole.labels.shape[-2:] == (8, 6)
-    sampled = objective(LossSampling(keep=0.5), net, Loss(denominator="pixels"))
+    sampled = objective(LossSampling(keep=0.5), net, Loss(terms="cross-entropy", denominator="pixels"))
     part = sampled(net, images, labels, torch.tensor([1, 2])).part
     assert part.count.shape == (2,)
     assert (part.count < torch.tensor([2 * 64 * 48, 2 * 64 * 48])).all()

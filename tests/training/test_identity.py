@@ -24,7 +24,7 @@ from fullconv.training.settings.loss_settings import Loss
 from fullconv.training.settings.regimes import LossSampling, Patchwise, WholeImage
 
 CLASSES, IGNORE = 3, 255
-SUM = Loss(reduction="sum")
+SUM = Loss(terms="cross-entropy", reduction="sum")
 Gradients = list[torch.Tensor]
 
 
@@ -222,7 +222,7 @@ def expected_gradients(net: nn.Module, images: torch.Tensor, labels: torch.Tenso
 def test_the_mean_over_all_samples_is_the_whole_image() -> None:
     net = ready(unpadded())
     images, labels = scene(31, 27)
-    loss = Loss(denominator="all")
+    loss = Loss(terms="cross-entropy", denominator="all")
     whole = objective(WholeImage(loss_at="cells"), net, loss)(net, images, labels)
     odds = torch.full(cells_of(net, images), 0.4, dtype=torch.float64)
     assert odds.numel() <= 12
@@ -238,7 +238,7 @@ def test_weighting_classes_is_sampling_them_as_often_if_the_denominator_is_fixed
     truth = ScoreGrid.of(net).labels(labels, size, ignore=IGNORE)
     odds = 0.4 * torch.cat([weights, torch.zeros(253)])[truth.long()].double()
     for denominator, equal in (("all", True), ("weights", False)):
-        loss = Loss(denominator=denominator)
+        loss = Loss(terms="cross-entropy", denominator=denominator)
         weighted = objective(WholeImage(loss_at="cells"), net, loss, weights=weights)(net, images, labels)
         found = expected_gradients(net, images, labels, odds, loss)
         assert (differ(found, gradients(net, weighted.part.loss)) < 1e-6) == equal
@@ -273,3 +273,20 @@ def test_patches_padded_with_zeros_break_the_identity() -> None:
     size = differ(gradients(net, torch.stack(halves).sum()), whole)
     print(f"with zeros inside the image gradients differ by {size:.2f} of the largest")
     assert size == pytest.approx(told("No zeros from padding inside."), abs=0.01)
+
+
+def test_a_loss_that_is_no_sum_over_cells_breaks_the_identity() -> None:
+    net = ready(unpadded())
+    images, labels = scene(47, 39)
+    left, right = labels.clone(), labels.clone()
+    left[..., 20:], right[..., :20] = IGNORE, IGNORE
+
+    def size(loss: Loss) -> float:
+        reader = objective(WholeImage(loss_at="cells"), net, loss)
+        totals = [reader(net, images, truth).part.total for truth in (labels, left, right)]
+        return differ(gradients(net, totals[1] + totals[2]), gradients(net, totals[0]))
+
+    assert size(SUM) < 1e-12
+    broken = size(Loss(reduction="sum"))
+    print(f"with Lovász loss gradients differ by {broken:.2f} of the largest")
+    assert broken == pytest.approx(told("A loss that is a sum."), abs=0.005)

@@ -70,7 +70,7 @@ def joined(several: list[Batch]) -> Batch:
 def task_of(net: nn.Module, plan: Optimization, *, pretrained: bool = True, loss: Loss | None = None, steps: int = 9):
     pixels = Field(stride=Fraction(1), center=Fraction(0), lows=(0,), highs=(0,))
     grid = ScoreGrid(pixels, pixels, True, (1, 1))
-    objective = Objective(loss or Loss(), WholeImage(), grid, classes=CLASSES, ignore=IGNORE)
+    objective = Objective(loss or Loss(terms="cross-entropy"), WholeImage(), grid, classes=CLASSES, ignore=IGNORE)
     return SegmentationTask(
         net,
         Normalization.imagenet(),
@@ -154,7 +154,7 @@ def test_steps_of_the_reference_recipe_by_hand() -> None:
     settings = {"optimizer": "sgd", "learning_rate": rate, "momentum": momentum, "weight_decay": decay}
     plan = Optimization(**settings, bias_factor=2.0, policy="fixed", backbone="free")
     net, data = Tiny(normed=False), batches(3, images=1)
-    task = task_of(copy.deepcopy(net), plan, loss=Loss(reduction="sum"))
+    task = task_of(copy.deepcopy(net), plan, loss=Loss(terms="cross-entropy", reduction="sum"))
     weights = dict(task.net.named_parameters())
     velocity = {name: torch.zeros_like(value) for name, value in weights.items()}
     for batch in data:
@@ -168,7 +168,7 @@ def test_steps_of_the_reference_recipe_by_hand() -> None:
                 bias = name.endswith("bias")
                 velocity[name] = momentum * velocity[name] + gradient + (0.0 if bias else decay) * value
                 value -= (2 * rate if bias else rate) * velocity[name]
-    found = trained(net, plan, data, loss=Loss(reduction="sum"))
+    found = trained(net, plan, data, loss=Loss(terms="cross-entropy", reduction="sum"))
     for name, value in found.named_parameters():
         torch.testing.assert_close(value, weights[name], rtol=1e-5, atol=1e-7)
 
@@ -207,7 +207,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_learns_its_factors() -> None
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_accumulated_batches_are_one_large_batch(reduction: str, accumulate: int) -> None:
-    loss = Loss(reduction=reduction)
+    loss = Loss(terms="cross-entropy", reduction=reduction)
     rate = 0.05 if reduction == "mean" else 0.05 / 96
     plan = Optimization(optimizer="sgd", learning_rate=rate, batch_norm="frozen", policy="fixed")
     data = batches(9)  # nine: the last step has fewer batches, of which the mean is taken

@@ -48,17 +48,12 @@ def checkpoint(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return state
 
 
-PARTED = 1e-3
-"""In validation Lovász loss is that of the batches of each process, which lie otherwise than those of one."""
-
-
-def same_rows(one: Path, other: Path, *, within: float, terms: str = "cross-entropy+lovasz") -> None:
+def same_rows(one: Path, other: Path, *, within: float) -> None:
     """Rows of metrics.csv, which has six digits: losses within a bound, all else but the times exactly."""
     for first, second in zip(read_rows(one / "metrics.csv"), read_rows(other / "metrics.csv"), strict=True):
         for column in first.keys() - {*TIMES}:
             if column == "loss":
-                most = PARTED if "lovasz" in terms and first["split"] == "val" else within
-                assert float(first[column]) == pytest.approx(float(second[column]), abs=most, rel=5e-6)
+                assert float(first[column]) == pytest.approx(float(second[column]), abs=within, rel=5e-6)
             else:
                 assert first[column] == second[column], column
 
@@ -73,7 +68,7 @@ def test_two_processes_train_as_one(dataset: Dataset, steady: dict[str, Any], te
     assert expected.keys() == found.keys()
     for name, weights in expected.items():
         torch.testing.assert_close(found[name], weights, atol=1e-5, rtol=1e-5)
-    same_rows(one.directory, two.directory, within=1e-5, terms=terms)
+    same_rows(one.directory, two.directory, within=1e-5)
     assert two.scores.confusion.tolist() == one.scores.confusion.tolist()
     status = read_status(two.directory)
     assert (status.state, status.process) == ("done", os.getpid())

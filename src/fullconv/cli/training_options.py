@@ -30,7 +30,9 @@ Regime = Annotated[
 LossName = Annotated[
     str | None,
     typer.Option(
-        "--loss", help="cross-entropy, focal, dice or lovasz, or a sum, as cross-entropy+dice.", rich_help_panel=LOSS
+        "--loss",
+        help="cross-entropy, focal, dice or lovasz, or a sum; cross-entropy+lovasz if not given.",
+        rich_help_panel=LOSS,
     ),
 ]
 ClassWeights = Annotated[

@@ -63,7 +63,7 @@ def read_metrics(path: Path) -> dict[tuple[str, str], Series]:
 def curve_figures(
     metrics: Mapping[tuple[str, str], Series],
     *,
-    classes: int | None = None,
+    nothing_learnt: float | None = None,
     baselines: Mapping[str, float] | None = None,
     commonest: str = "commonest class",
 ) -> dict[str, Figure]:
@@ -71,7 +71,7 @@ def curve_figures(
 
     Args:
         metrics: from `read_metrics`.
-        classes: draws the loss of equal scores for all classes, ln(classes).
+        nothing_learnt: draws this loss, that of equal scores for all classes.
         baselines: "pixel_accuracy" and "mean_iou" of always saying the commonest class.
         commonest: what that line is called.
 
@@ -89,8 +89,8 @@ def curve_figures(
             continue
         level = (baselines or {}).get(column)
         line = None if level is None else (level, f"{commonest} alone")
-        if column == "loss" and classes and classes > 1:
-            line = (math.log(classes), f"nothing learnt: ln {classes}")
+        if column == "loss" and nothing_learnt:
+            line = (nothing_learnt, f"nothing learnt: {nothing_learnt:.2f}")
         figures[column] = _curve(column, title, present, line)
     return figures
 

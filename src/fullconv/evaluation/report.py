@@ -57,6 +57,7 @@ def write_report(
     warnings: Sequence[str] = (),
     heads: Sequence[HeadScores] = (),
     dataset_classes: ClassTable | None = None,
+    nothing_learnt: float | None = None,
 ) -> Path:
     """Write scores.json, report.html and figures/*.png; what an earlier evaluation left there is replaced.
 
@@ -75,6 +76,7 @@ def write_report(
         warnings: said during the training.
         heads: of a network with several heads all that were scored, first the one that the rest is of.
         dataset_classes: those of the statistics, where they are not `classes`.
+        nothing_learnt: the loss of equal scores for all classes, drawn beside the curve.
 
     Returns:
         The path of report.html. It is one file that loads nothing from elsewhere.
@@ -112,7 +114,7 @@ def write_report(
     figures |= {f"confusion_{head.name}": confusion_figure(head.scores) for head in heads[1:]}
     curves: dict[str, Figure] = {}
     if metrics_csv is not None and metrics_csv.is_file():
-        curves = curve_figures(read_metrics(metrics_csv), classes=len(classes), **curve_baselines(statistics))
+        curves = curve_figures(read_metrics(metrics_csv), nothing_learnt=nothing_learnt, **curve_baselines(statistics))
     page = _page(
         title=title,
         split=split,

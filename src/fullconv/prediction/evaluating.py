@@ -163,17 +163,19 @@ def _write(
         facts=_facts(model, dataset, run),
         statistics=dataset.statistics,
         evaluated=_today(),
-        warnings=_warnings(run),
+        warnings=_status(run).get("warnings", ()),
+        nothing_learnt=_status(run).get("zero_score_loss"),
         heads=heads,
         dataset_classes=dataset.classes,
     )
 
 
-def _warnings(run: Path | None) -> list[str]:
-    """What was said during the training."""
+def _status(run: Path | None) -> dict[str, Any]:
+    """What the training said of itself."""
     if run is None or not (run / "status.json").is_file():
-        return []
-    return [str(said) for said in json.loads((run / "status.json").read_text(encoding="utf-8"))["warnings"]]
+        return {}
+    said: dict[str, Any] = json.loads((run / "status.json").read_text(encoding="utf-8"))
+    return said
 
 
 def _today() -> str:

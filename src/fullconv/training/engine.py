@@ -91,6 +91,7 @@ def fit_network(job: Job, status: Status, processes: Processes) -> None:
         measured=recorder.measured,
         heads=recorder.measured_heads,
     )
+    recorder.status = recorder.status.model_copy(update={"zero_score_loss": guard.expected})
     checkpoints = job.directory / "checkpoints"
     with quiet_lightning(), _stop_on_signals(recorder):
         if processes.first:

@@ -124,10 +124,12 @@ class HeadsObjective(nn.Module):
         first, *further = readings
         return Reading(first.scores, first.labels, _together([one.part for one in readings]), tuple(further))
 
-    def part(self, scores: Sequence[torch.Tensor], labels: torch.Tensor, *, keep: float | None = None) -> Part:
-        """The losses of the scores of all heads against labels of the dataset's classes."""
+    def part(
+        self, scores: Sequence[torch.Tensor], labels: torch.Tensor, *, keep: float | None = None, single: bool = False
+    ) -> Part:
+        """The losses of the scores of all heads against labels of the dataset's classes; see `Objective.part`."""
         pairs = zip(self.each, scores, self.labels(labels), strict=True)
-        return _together([head.part(found, truth, keep=keep) for head, found, truth in pairs])
+        return _together([head.part(found, truth, keep=keep, single=single) for head, found, truth in pairs])
 
     def labels(self, labels: torch.Tensor) -> list[torch.Tensor]:
         """(N, H, W) class indices of the dataset → of every head."""

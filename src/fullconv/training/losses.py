@@ -93,10 +93,15 @@ def lovasz_softmax(
     0.0
     """
     rows, columns = (slice((step - 1) // 2, None, step) for step in (min(stride, size) for size in labels.shape[-2:]))
-    probabilities, truth = _counted(scores[..., rows, columns], labels[..., rows, columns], ignore)
+    pixels, ids = _rows(scores[..., rows, columns], labels[..., rows, columns], ignore)
+    probabilities = pixels.softmax(1)
     if across:
-        probabilities, truth = rows_of_all(probabilities), rows_of_all(truth)
-    errors, order = (truth - probabilities).abs().sort(dim=0, descending=True)
+        probabilities, ids = rows_of_all(probabilities), rows_of_all(ids[:, None] + 1)[:, 0] - 1  # -1: of nobody
+    classes = scores.shape[1]
+    there = (ids + 1).bincount(minlength=classes + 1)[1:] > 0
+    present = torch.arange(classes, device=ids.device)[there]  # what is not there would be sorted for nothing
+    truth = (ids[:, None] == present).to(probabilities.dtype)
+    errors, order = (truth - probabilities[:, present]).abs().sort(dim=0, descending=True)
     with torch.no_grad():
         found = truth.gather(0, order).cumsum(0)
         total = truth.sum(0)
@@ -104,7 +109,7 @@ def lovasz_softmax(
         union = total + torch.arange(1, len(found) + 1, dtype=found.dtype, device=found.device)[:, None] - found
         jaccard = 1 - intersection / union.clamp_min(1)
         steps = torch.diff(jaccard, dim=0, prepend=jaccard.new_zeros(1, jaccard.shape[1]))
-    return _mean_of_classes((errors * steps).sum(0), total > 0, weight)
+    return _mean_of_classes((errors * steps).sum(0), total > 0, None if weight is None else weight[present])
 
 
 def near_boundary(labels: torch.Tensor, *, width: int, ignore: int) -> torch.Tensor:
@@ -126,11 +131,16 @@ def _wide(scores: torch.Tensor) -> torch.Tensor:
     return (scores if scores.dtype == torch.float64 else scores.float()).contiguous()
 
 
+def _rows(scores: torch.Tensor, labels: torch.Tensor, ignore: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores and class ids of the pixels that count: (pixels, classes) and (pixels,)."""
+    counted = labels != ignore
+    return _wide(scores).permute(0, 2, 3, 1)[counted], labels[counted].long()
+
+
 def _counted(scores: torch.Tensor, labels: torch.Tensor, ignore: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities and one-hot truth of the pixels that count, (pixels, classes)."""
-    counted = labels != ignore
-    rows = _wide(scores).permute(0, 2, 3, 1)[counted]
-    return rows.softmax(1), F.one_hot(labels[counted].long(), scores.shape[1]).to(rows.dtype)
+    rows, ids = _rows(scores, labels, ignore)
+    return rows.softmax(1), F.one_hot(ids, scores.shape[1]).to(rows.dtype)
 
 
 def _mean_of_classes(losses: torch.Tensor, present: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

@@ -138,7 +138,9 @@ class Objective(nn.Module):
         kept = self._kept(scores, truth, image, seeds)
         used = truth if kept is None else truth.masked_fill(kept == 0, self.ignore)
         more = kept if kept is not None and kept.is_floating_point() else None
-        return Reading(scores, truth, self.part(scores, used, near=near, more=more, across=self.across))
+        cells = self.regime.loss_at != "pixels"
+        part = self.part(scores, used, near=near, more=more, cells=cells, across=self.across)
+        return Reading(scores, truth, part)
 
     def part(
         self,
@@ -148,7 +150,9 @@ class Objective(nn.Module):
         near: torch.Tensor | None = None,
         more: torch.Tensor | None = None,
         keep: float | None = None,
+        cells: bool = False,
         across: bool = False,
+        single: bool = False,
     ) -> Part:
         """The loss of what is not ignored.
 
@@ -156,12 +160,14 @@ class Objective(nn.Module):
             scores: (N, classes, h, w).
             labels: (N, h, w).
             near: (N, h, w), bool: what is near a boundary; as the labels tell if not given.
-            more: (N, h, w), factors of what was kept that belong to no class; 1 if not given.
+            more: (N, h, w), factors of what was kept that belong to no class, in losses per pixel; 1 if not given.
             keep: share of the labels that were kept; that of the regime if not given, 1 where none was left out.
+            cells: whether these are the cells of the score grid, of which Lovász loss leaves none out.
             across: whether all processes read their shares of one batch, and Lovász loss is that of the whole.
+            single: whether Dice and Lovász loss are those of each image, averaged by what counts: then the parts of any
+                two sets of images add up to that of both.
         """
         wide = torch.float64 if scores.dtype == torch.float64 else torch.float32
-        counted = labels != self.ignore
         factors = self._table("factors")[labels.long()].to(wide)
         near = self._near(labels) if near is None else near
         if self.loss.boundary is not None and near is not None:
@@ -169,19 +175,23 @@ class Objective(nn.Module):
         if more is not None:
             factors = factors * more
         if self.loss.denominator == "weights":
-            count = factors.sum()
+            counts = factors
         elif self.loss.denominator == "pixels":
-            count = counted.sum().to(wide)
+            counts = (labels != self.ignore).to(wide)
         else:
-            count = factors.new_tensor((self.keep if keep is None else keep) * labels.numel())
+            counts = torch.full_like(factors, self.keep if keep is None else keep)
         total = factors.new_zeros(())
         for name, share in self.loss.terms.items():
             if name in REGIONAL:
-                weight = self._table("factors")[: scores.shape[1]]
-                value = self._regional(name, across)(scores, labels, ignore=self.ignore, weight=weight) * count
+                regional = self._regional(name, cells=cells, across=across)
+                sets = zip(
+                    *(batch.chunk(len(labels) if single else 1) for batch in (scores, labels, counts)), strict=True
+                )
+                value = sum((regional(*pair) * count.sum() for *pair, count in sets), factors.new_zeros(()))
             else:
                 value = (self._per_pixel(name)(scores, labels, ignore=self.ignore) * factors).sum()
             total = total + share * value
+        count = counts.sum()
         return Part(total, count if self.loss.reduction == "mean" else torch.ones_like(count))
 
     def _near(self, labels: torch.Tensor) -> torch.Tensor | None:
@@ -190,12 +200,12 @@ class Objective(nn.Module):
             return None
         return near_boundary(labels, width=self.loss.boundary.width, ignore=self.ignore)
 
-    def _regional(self, name: str, across: bool):  # type: ignore[no-untyped-def]
+    def _regional(self, name: str, *, cells: bool, across: bool):  # type: ignore[no-untyped-def]
+        weight = self._table("factors")[: self.classes]
         if name == "dice":
-            return dice_loss
-        # Cells are as far apart as the network's scores: none is left out.
-        stride = self.loss.lovasz_stride if self.regime.loss_at == "pixels" else 1
-        return partial(lovasz_softmax, stride=stride, across=across)
+            return partial(dice_loss, ignore=self.ignore, weight=weight)
+        stride = 1 if cells else self.loss.lovasz_stride
+        return partial(lovasz_softmax, ignore=self.ignore, weight=weight, stride=stride, across=across)
 
     def _per_pixel(self, name: str):  # type: ignore[no-untyped-def]
         if name == "focal":

@@ -49,6 +49,8 @@ class Status(BaseModel):
         data: fingerprint of the dataset it began with.
         error: the sentence that ended it.
         history: its states, the first one first.
+        zero_score_loss: the loss where all scores are zero, which is what a network says that has learnt nothing; None
+            where it depends on the labels.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +70,7 @@ class Status(BaseModel):
     data: str | None = None
     error: str | None = None
     history: tuple[Change, ...] = ()
+    zero_score_loss: float | None = None
 
     @classmethod
     def now(cls, state: State, previous: Status | None = None, **changes: object) -> Status:

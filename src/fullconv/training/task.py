@@ -19,6 +19,9 @@ from fullconv.training.objective import Objective, Part
 from fullconv.training.settings.optimization import Optimization, follow_rates, make_optimizer
 from fullconv.training.settings.policies import rate_at
 
+MOST_TOGETHER = 8
+"""Processes up to which Lovász loss is that of the batch of all: every one sorts the pixels of all. Of more, each takes
+that of its share."""
 COUNTED_EVERY = 4
 """Training scores are taken from every so many steps: they only show the way, and counting costs time."""
 
@@ -110,9 +113,9 @@ class SegmentationTask(lightning.LightningModule):
     def on_train_start(self) -> None:
         """A checkpoint brings the rates that it was made with; the plan may have other ones by now."""
         self.train()  # Lightning leaves every module in the mode that it came in
-        several = self.trainer.world_size > 1
+        across = 1 < self.trainer.world_size <= MOST_TOGETHER
         for head in self.objective.each if isinstance(self.objective, HeadsObjective) else [self.objective]:
-            head.across = several
+            head.across = across
         follow_rates(self.trainer.optimizers[0], self.lr_schedulers(), self._rates)
 
     def _share(self, index: int) -> float:
@@ -128,7 +131,7 @@ class SegmentationTask(lightning.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Count a batch, and hand its scores (N, classes, H, W) on to those who look."""
         scores = self.net(self.network_input(batch))
-        part = self.objective.part(scores, batch.labels, keep=1.0)
+        part = self.objective.part(scores, batch.labels, keep=1.0, single=True)
         images = (batch.labels != self.objective.ignore).flatten(1).any(1).sum().to(part.total.dtype)
         self.losses["val"].append(torch.stack([part.total, part.count, images.expand_as(part.total)]).double())
         if isinstance(self.objective, HeadsObjective):

@@ -133,7 +133,8 @@ def _masked(values: torch.Tensor, indices: Any) -> Any:
         return NotImplemented
     (mask,) = masks
     before = next(place for place, index in enumerate(indices) if index is mask)
-    return values.new_empty((*values.shape[:before], mask.numel(), *values.shape[before + mask.ndim :]))
+    # Zeros, since what is indexed may be an index itself.
+    return values.new_zeros((*values.shape[:before], mask.numel(), *values.shape[before + mask.ndim :]))
 
 
 _STAND_INS: dict[Any, Callable[..., Any]] = {

@@ -190,7 +190,11 @@ def one_class(course: Course) -> Finding | None:
         remedies = ["larger batches (batch_size)", "a smaller learning rate", "optimization.batch_norm: frozen"]
     elif which == facts.commonest and facts.val_shares[which] >= 0.8:
         cause = "the other classes are so rare that never saying them costs little"
-        remedies = ["class_weights: median-frequency", "loss: cross-entropy+dice", "regime.around: class-balanced"]
+        remedies = [
+            "class_weights: median-frequency",
+            "loss: cross-entropy+dice+lovasz",
+            "regime.around: class-balanced",
+        ]
     elif not facts.transferred:
         cause = "from random weights a network first learns which class is commonest, and may stay there"
         remedies = ["weights trained elsewhere (weights)", "another learning rate", "class_weights: median-frequency"]
@@ -217,7 +221,7 @@ def commonest_plateau(course: Course) -> Finding | None:
         f"scores {facts.commonest_accuracy:.1%}"
     )
     start = [] if facts.transferred else ["weights trained elsewhere (weights)"]
-    remedies = [*start, "another learning rate", "class_weights: median-frequency", "loss: cross-entropy+dice"]
+    remedies = [*start, "another learning rate", "class_weights: median-frequency", "loss: cross-entropy+dice+lovasz"]
     return Finding("commonest-plateau", sentence, "nothing but the commonest class is learnt", in_order(remedies))
 
 

@@ -66,7 +66,9 @@ def zero_scores(
     if abs(math.fsum(recent) / RECENT - expected) > SAME_LOSS * expected:
         return None
     counts = [classes] if isinstance(classes, int) else list(classes)
-    logs = f"{' + '.join(f'ln {count}' for count in counts)} = {math.fsum(map(math.log, counts)):.4f}"
+    flat = math.fsum(map(math.log, counts))
+    logs = f"{' + '.join(f'ln {count}' for count in counts)} = {flat:.4f}"
+    logs = logs if math.isclose(flat, expected) else f"of it cross-entropy {logs}"
     which = "all scores of a pixel" if len(counts) > 1 else f"all {counts[0]} scores of a pixel"
     sentence = f"the loss stays at {expected:.4f}, as when {which} are zero ({logs})"
     cause = f"the learning rate ({rate:.1e}) is far too small, or no gradient passes a layer that is all zero"

@@ -72,8 +72,8 @@ class LossSampling(BaseModel):
         keep: share of the cells that are kept, on average.
         how: "uniform": each with the same probability; "class-balanced": with probabilities in proportion to the class
             weights, for a block of pixels to their mean over those that count, and what cannot be kept more often than
-            always has the rest of its weight in the loss; "hardest": those with the largest loss (online hard example
-            mining).
+            always has the rest of its weight in losses per pixel; "hardest": those with the largest loss (online hard
+            example mining).
         loss_at: "cells" of the score grid, or "pixels": a kept cell brings the pixels of its stride with it.
     """
 
