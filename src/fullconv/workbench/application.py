@@ -76,6 +76,7 @@ def _add_pages(app: FastAPI, bench: Workbench) -> None:
         title="FullConv",
         favicon=theme.FAVICON,
         dark=None,
+        language="en-US",
         storage_secret=_secret(storage / "secret"),
         session_middleware_kwargs={"same_site": "lax", "session_cookie": f"fullconv_session_{bench.settings.port}"},
         show_welcome_message=False,

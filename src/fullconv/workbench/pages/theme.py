@@ -36,6 +36,7 @@ body { --q-primary: var(--accent) !important }
 .faint { color: var(--faint) } .bad { color: var(--bad) } .good { color: var(--good) }
 .bar { border-bottom: 1px solid var(--line); background: var(--soft); color: var(--text) }
 .bar a { color: var(--text); text-decoration: none; padding: .35rem .6rem; border-radius: 6px; white-space: nowrap }
+.nicegui-link { color: var(--accent) }
 .bar a[aria-current=page] { background: var(--accent); color: #fff }
 .body--dark .bar a[aria-current=page] { color: #0b1220 }
 .bar nav { overflow-x: auto; flex-wrap: nowrap }
@@ -75,7 +76,7 @@ def frame(title: str, section: str) -> Iterator[None]:
                 if address == section:
                     link.props("aria-current=page")
         _mode_button(dark)
-    with ui.column().classes("page").props("id=content role=main tabindex=-1"):
+    with ui.column().classes("page").props("id=content tabindex=-1"):  # in the <main> that Quasar makes
         if bench().settings.read_only:
             ui.label("This workbench can only be looked at.").classes("faint")
         yield
