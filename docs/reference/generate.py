@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import inspect
 import sys
+import tempfile
 from pathlib import Path
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from fullconv.cli.main import app
@@ -35,8 +37,18 @@ from fullconv.training.settings.policies import (
     Step,
 )
 from fullconv.training.settings.regimes import LossSampling, Patchwise, WholeImage
+from fullconv.workbench.application import create_app
+from fullconv.workbench.settings import ServerSettings, Slots
+from fullconv.workbench.workbench import Workbench
+from fullconv.workspace import Workspace
 
 HERE = Path(__file__).parent
+REST_TITLE = """# REST
+
+Made by `make docs`. All routes lie under `/api/v1`. `/api/v1/openapi.json` has every field, bound and example.
+[Predict by REST and from Python](../how-to/rest.md) and [the workbench](../how-to/workbench.md) show how they are used,
+[security](security.md) who may. Errors are problem documents (RFC 9457). What takes long is a job, answered with 202.
+"""
 POLICIES = (Fixed, Step, MultiStep, Exponential, Inverse, Polynomial, Sigmoid, Cosine, OneCycle)
 
 
@@ -113,6 +125,23 @@ def networks() -> str:
     return "\n".join(rows) + "\n"
 
 
+def rest() -> str:
+    """Every route of the workbench."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Workbench(ServerSettings(Workspace(Path(folder)), slots=Slots()))
+        application = create_app(bench, pages=False)
+        document = TestClient(application, base_url=bench.settings.url).get("/api/v1/openapi.json").json()
+        bench.engine.dispose()
+    sections: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            told = " ".join(operation["description"].split("\n\n")[0].split())
+            row = f"| `{method.upper()} {path.removeprefix('/api/v1')}` | {told} |"
+            sections.setdefault(operation["tags"][0], []).append(row)
+    parts = [f"## {tag.capitalize()}\n\n| route | answer |\n|---|---|\n" + "\n".join(sections[tag]) for tag in sections]
+    return f"{REST_TITLE}\n" + "\n\n".join(parts) + "\n"
+
+
 def write_listing() -> None:
     """Work out every network of the catalogue anew; takes minutes."""
     entries = [describe(name) for name in track(network_names(), "Following images through networks")]
@@ -120,7 +149,7 @@ def write_listing() -> None:
     target.write_text(listing.as_json(entries), encoding="utf-8")
 
 
-PAGES = {"commands.md": commands, "experiment.md": experiment, "networks.md": networks}
+PAGES = {"commands.md": commands, "experiment.md": experiment, "networks.md": networks, "rest.md": rest}
 
 
 def main() -> None:

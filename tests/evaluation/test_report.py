@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from fullconv.evaluation.counting import count_confusion
 from fullconv.evaluation.gallery import ImageResult, longest_side, pictures_of, split_results, worst_and_best
 from fullconv.evaluation.report import write_report
 from fullconv.evaluation.scores import Scores
+from programs import chromium
 
 NAMES = ("road", "sky", "pole")
 
@@ -288,16 +288,13 @@ def test_more_images_are_shown_smaller() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_browser_shows_it_within_its_width_and_without_requests(tmp_path: Path, width: int, scheme: str) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
+    from playwright import sync_api as playwright
+
     file = write_report(tmp_path, **arguments(tmp_path))
     complaints: list[str] = []
     requests: list[str] = []
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=chromium, args=flags)
+        browser = chromium(engine)
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("request", lambda request: requests.append(request.url))

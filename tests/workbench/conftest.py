@@ -26,6 +26,7 @@ from fullconv.workbench.application import create_app
 from fullconv.workbench.settings import ServerSettings, Slots
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
+from programs import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -158,14 +159,11 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page of a browser; what it complains about fails the test."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    from playwright import sync_api as playwright
+
     complaints: list[str] = []
     with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=chromium, args=flags)
+        browser = chromium(engine)
         made = browser.new_page(viewport={"width": 1280, "height": 900})
         made.set_default_timeout(BROWSER_WAIT)
         playwright.expect.set_options(timeout=BROWSER_WAIT)
