@@ -65,6 +65,7 @@ EVIL_NAMES = (
     "/etc/passwd",
     "//etc/passwd",
 )
+_EVIL_NAMES = {repr(name[:40]): name for name in EVIL_NAMES}
 EVIL_NUMBERS = ("-1", "0x1", "1e9", "9" * 30, "1.5", "NaN", "one", "1;2", "1'--", "\u0661x", "1\0")
 
 
@@ -89,6 +90,11 @@ class Ground:
         """A value that exists; nothing where `examples` needs another line."""
         word = path.removeprefix("/api/v1/").split("/")[0]
         return self.examples.get(f"{word} {parameter}") or self.examples.get(parameter, "")
+
+    def good(self, method: str, path: str, field: str, operation: dict[str, Any]) -> Any:
+        """A good document for an operation, with a field if it has a place in a document of its own."""
+        known = self.bodies.get(f"{method} {path} {field}") or self.bodies.get(f"{method} {path}")
+        return known or example_body(operation, self.document)
 
     def filled(self, path: str, operation: dict[str, Any], **changes: str) -> str:
         """A path with what exists, or with something else."""
@@ -127,36 +133,38 @@ def parameters(operation: dict[str, Any], place: str) -> Iterator[tuple[str, dic
             yield found["name"], found["schema"]
 
 
-def text_fields(schema: dict[str, Any], document: dict[str, Any], name: str = "") -> set[str]:
-    """Names of the fields of a schema that take any text, at any depth; those with a pattern or choices do not."""
+def text_fields(
+    schema: dict[str, Any], document: dict[str, Any], name: str = "", *, patterned: bool = False
+) -> set[str]:
+    """Names of the fields of a schema that take any text, at any depth, or of those that take text of a pattern."""
     if name in EXPERIMENTS:  # what it holds is attacked as a plan
-        return {name}
+        return set() if patterned else {name}
     if "$ref" in schema:
         kind = schema["$ref"].rpartition("/")[2]
-        return _fields_of(kind, document)
-    if "enum" in schema or "const" in schema or "pattern" in schema or schema.get("format") == "binary":
+        return _fields_of(kind, document, patterned)
+    if "enum" in schema or "const" in schema or schema.get("format") == "binary":
         return set()
-    found = {name} if schema.get("type") == "string" else set()
+    found = {name} if schema.get("type") == "string" and patterned == ("pattern" in schema) else set()
     for part in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
-        found |= {field or name for field in text_fields(part, document, name)}
+        found |= {field or name for field in text_fields(part, document, name, patterned=patterned)}
     for inner in (schema.get("items"), schema.get("additionalProperties"), *schema.get("prefixItems", ())):
         if isinstance(inner, dict):
-            found |= text_fields(inner, document, name)
-        elif inner is True:
+            found |= text_fields(inner, document, name, patterned=patterned)
+        elif inner is True and not patterned:
             found.add(name)
     for field, inner in schema.get("properties", {}).items():
-        found |= text_fields(inner, document, field)
+        found |= text_fields(inner, document, field, patterned=patterned)
     return found
 
 
-_known: dict[str, set[str]] = {}
+_known: dict[tuple[str, bool], set[str]] = {}
 
 
-def _fields_of(kind: str, document: dict[str, Any]) -> set[str]:
-    if kind not in _known:
-        _known[kind] = set()  # of one that holds itself
-        _known[kind] = text_fields(document["components"]["schemas"][kind], document)
-    return _known[kind]
+def _fields_of(kind: str, document: dict[str, Any], patterned: bool) -> set[str]:
+    if (kind, patterned) not in _known:
+        _known[kind, patterned] = set()  # of one that holds itself
+        _known[kind, patterned] = text_fields(document["components"]["schemas"][kind], document, patterned=patterned)
+    return _known[kind, patterned]
 
 
 def json_schema(operation: dict[str, Any]) -> dict[str, Any] | None:
@@ -247,16 +255,18 @@ def evil_paths(place: Path) -> dict[str, str]:
 
 
 def evil_fields(ground: Ground) -> Iterator[Hostile]:
-    """Every field that holds a path, in bodies and queries, with every path that may not be used."""
+    """Every field that holds a path or a name, in bodies and queries, with all that may not be used."""
     for method, path, operation in operations(ground.document):
         filled = ground.filled(path, operation)
-        for field, _ in parameters(operation, "query"):
-            for name, value in _evil_for(field, ground.place).items() if field not in NAMED else ():
+        for field, schema in parameters(operation, "query"):
+            patterned = field in text_fields(schema, ground.document, field, patterned=True)
+            values = _EVIL_NAMES if patterned else _evil_for(field, ground.place) if field not in NAMED else {}
+            for name, value in values.items():
                 query = f"{field}=" + "".join(f"%{byte:02x}" for byte in value.encode("utf-8", "surrogatepass"))
                 yield Hostile(f"{method} {path}?{field}: {name}", filled, method, query)
         for field in attacked_fields(ground.document, operation):
-            good = ground.bodies.get(f"{method} {path} {field}") or ground.bodies.get(f"{method} {path}", {})
-            for name, value in _evil_for(field, ground.place).items():
+            good = ground.good(method, path, field, operation)
+            for name, value in (_evil_for(field, ground.place) or _EVIL_NAMES).items():
                 body = json.dumps(with_field(good, field, value)).encode()
                 yield Hostile(f"{method} {path} {field}: {name}", filled, method, headers=JSON, body=body)
 
@@ -266,7 +276,7 @@ def _evil_for(field: str, place: Path) -> dict[str, str]:
     if field in PATHS:
         return evil_paths(place)
     if field in NAMED:
-        return {repr(name[:40]): name for name in EVIL_NAMES}
+        return _EVIL_NAMES
     if field in PREFIXED:
         others = (
             "upload:../../secret/key.txt",
@@ -281,9 +291,12 @@ def _evil_for(field: str, place: Path) -> dict[str, str]:
 
 
 def attacked_fields(document: dict[str, Any], operation: dict[str, Any]) -> list[str]:
-    """Fields of an operation's document that hold paths or names."""
+    """Fields of an operation's document that hold paths or names; those with a pattern are names."""
     schema = json_schema(operation)
-    return sorted(text_fields(schema, document) & (PATHS | NAMED | set(PREFIXED))) if schema else []
+    if not schema:
+        return []
+    told = text_fields(schema, document) & (PATHS | NAMED | set(PREFIXED))
+    return sorted(told | text_fields(schema, document, patterned=True))
 
 
 def with_field(good: Any, field: str, value: str) -> Any:

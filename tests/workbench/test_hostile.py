@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +34,6 @@ from hostile_requests import (
     SECRET,
     Ground,
     Hostile,
-    attacked_fields,
     evil_bodies,
     evil_experiments,
     evil_fields,
@@ -57,6 +57,8 @@ FORGED = {
     "a picture on another site": (HOST, ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")),
     "another host by the way": (("Host", "evil.example"), ("X-Forwarded-Host", "127.0.0.1:8460")),
 }
+_ABSOLUTE = re.compile(r"(?<![\w.>/:-])/\w[\w.-]*/[\w./-]+")
+"""Paths of the machine, as they stand in sentences."""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def refused(app: Any, bench: Workbench, place: Path) -> Callable[[Iterable[Hosti
     """Sends requests and looks that each is refused without harm; gives how many there were."""
 
     def attack(requests: Iterable[Hostile]) -> int:
-        before, jobs = _files(place), _jobs(bench)
+        before, jobs = _tree(place), _jobs(bench)
         wrong, count = [], 0
         for request in requests:
             count += 1
@@ -100,7 +102,7 @@ def refused(app: Any, bench: Workbench, place: Path) -> Callable[[Iterable[Hosti
             )
             wrong += [f"{request.name}: {what}" for what in _wrong(request, answer, place)]
         assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong[:40])
-        assert _files(place) == before
+        assert _tree(place) == before
         assert _jobs(bench) == jobs
         return count
 
@@ -114,20 +116,34 @@ def _wrong(request: Hostile, answer: Answer, place: Path) -> Iterator[str]:
     if answer.headers.get("content-type") != "application/problem+json":
         yield f"answered as {answer.headers.get('content-type')}"
     said = request.path + unquote(request.query) + request.body.decode("utf-8", "replace")
+    said += "/tmp/evil.txt"  # in compressed archives
     for secret in (SECRET, "Traceback", 'File "', "site-packages", "root:x:", f"{place}/secret"):
         if secret in answer.body and secret not in said:
             yield f"told {secret!r}: {answer.body[:300]}"
+    for path in _ABSOLUTE.findall(answer.body):
+        if path not in said and not path.startswith((f"{place}/open", f"{place}/home", "/api/v1")):
+            yield f"told where {path!r} is: {answer.body[:300]}"
     if len(answer.body) > 20_000 or "x-evil" in answer.headers:
         yield "answered at length, or with headers of the visitor's"
 
 
-def _files(place: Path) -> dict[str, tuple[int, int]]:
-    """Every file with its size and time, but the database, which is looked at by `_jobs`."""
-    found = {}
+def _tree(place: Path) -> dict[str, Any]:
+    """Everything in the workspace and beside it, files with size and time; the database is looked at by `_jobs`.
+
+    Of folders above it, where other programs work, the names: of all there, or of what attacks would write.
+    """
+    found: dict[str, Any] = {
+        "above": sorted(path.name for path in place.parent.iterdir()),
+        "far": sorted(str(path) for folder in ("/tmp", Path.home(), "/") for path in Path(folder).glob("*evil*")),
+    }
     for path in place.rglob("*"):
-        if path.is_file() and not path.name.startswith("workbench.sqlite"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            found[str(path.relative_to(place))] = path.lstat().st_mode
+        elif path.is_file() and not path.name.startswith("workbench.sqlite"):
             state = path.stat()
             found[str(path.relative_to(place))] = (state.st_size, state.st_mtime_ns)
+        elif path.is_dir() and ".servers" not in path.parts:  # where uploads lie on their way, and are gone
+            found[str(path.relative_to(place))] = "folder"
     return found
 
 
@@ -163,14 +179,14 @@ def test_nothing_is_left_out_of_the_attacks(ground: Ground) -> None:
         ]
         schema = json_schema(operation)
         fields = text_fields(schema, ground.document) if schema else set()
+        if fields & (PATHS | NAMED | set(PREFIXED)) and f"{method} {path}" not in ground.bodies:
+            missing.append(f"{method} {path}: a good document (fixture `ground`)")
         for name, form in parameters(operation, "query"):
             fields |= text_fields(form, ground.document, name)
         missing += [
             f"{method} {path}: whether {field!r} holds a path (PATHS), a plan (EXPERIMENTS) or a word (PLAIN)"
             for field in sorted(fields - known)
         ]
-        if attacked_fields(ground.document, operation) and f"{method} {path}" not in ground.bodies:
-            missing.append(f"{method} {path}: a good document (fixture `ground`)")
         for kind in set(operation.get("requestBody", {}).get("content", {})) - {"application/json"}:
             if (method, path) not in UPLOADS:
                 missing.append(f"{method} {path}: what is uploaded as {kind} (UPLOADS)")
@@ -202,25 +218,25 @@ def _evil_headers() -> dict[str, bytes]:
 def test_selections_of_what_is_not_there_do_nothing(
     app: Any, bench: Workbench, place: Path, kind: str, action: str
 ) -> None:
-    before, jobs = _files(place), _jobs(bench)
+    before, jobs = _tree(place), _jobs(bench)
     names = [*EVIL_NAMES, *(str(path) for path in place.rglob("*.yaml"))]
     asked = {"kind": kind, "names": names, "action": action, "tag": "evil"}
     answer = send(app, "POST", "/api/v1/selections", asked)
     if action == "abort" and kind != "run":
-        assert answer.status == 422
-        return
-    assert answer.status == 200
-    assert all(found["problem"] for found in json.loads(answer.body))
-    assert (_files(place), _jobs(bench)) == (before, jobs)
+        assert (answer.status, f"{kind}s cannot be aborted; choose runs" in answer.body) == (422, True)
+    else:
+        assert answer.status == 200
+        assert all(found["problem"] for found in json.loads(answer.body))
+    assert (_tree(place), _jobs(bench)) == (before, jobs)
 
 
 @pytest.mark.parametrize("tag", ["a,b", "line\nbreak", " " * 3 + "\t", "x" * 41])
 def test_tags_that_are_none_are_refused(app: Any, place: Path, tag: str) -> None:
-    before = _files(place)
+    before = _tree(place)
     answer = send(app, "POST", "/api/v1/selections", {"kind": "run", "names": ["first"], "action": "tag", "tag": tag})
     assert answer.status in (200, 422)
     assert answer.status == 422 or json.loads(answer.body)[0]["problem"] or not tag.strip()
-    assert _files(place) == before or not tag.strip()
+    assert _tree(place) == before or not tag.strip()
 
 
 @pytest.fixture
@@ -248,7 +264,7 @@ CHANGES_NOTHING = {
 
 
 def test_read_only_refuses_everything_that_changes_something(ground: Ground, shown: Any, place: Path) -> None:
-    before, wrong = _files(place), []
+    before, wrong = _tree(place), []
     for method, path, operation in operations(ground.document):
         name = f"{method} {path}"
         if method == "GET" or name in CHANGES_NOTHING:
@@ -265,7 +281,7 @@ def test_read_only_refuses_everything_that_changes_something(ground: Ground, sho
         if answer.status != 403 or "looked at" not in answer.body:
             wrong.append(f"{name}: {answer.status} {answer.body[:200]}")
     assert not wrong, "\n".join(wrong)
-    assert _files(place) == before
+    assert _tree(place) == before
 
 
 def _zip_of_a_picture() -> bytes:

@@ -17,6 +17,7 @@ from PIL import Image
 
 import fullconv as fc
 from fullconv.workspace import Workspace
+from programs import program
 from workbench.conftest import QUICK
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "rest.md"
@@ -42,8 +43,7 @@ def code(language: str, url: str, folder: Path) -> str:
 
 
 def test_the_pages_code_works(serve: Callable[..., str], home: Workspace, folder: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    program("curl")
     shutil.copytree(home.run("first") / "model", home.model("streets"))
     url = serve(home, "--root", str(folder))
     environment = os.environ | {"PYTHONPATH": str(Path(fc.__file__).parents[1]), "OMP_NUM_THREADS": "1"}

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from attacked_workbench import ground_of, opened, prepared
 from fullconv.workbench.application import create_app
@@ -42,12 +43,26 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory, trained: Path, scenes: Path) -> Iterator[tuple[Any, Ground]]:
-    """REST of a workbench that has something of every kind, and the values that name it."""
+    """REST of a workbench that has something of every kind, and the values that name it; its jobs wait."""
     place = prepared(tmp_path_factory.mktemp("api"), trained, scenes)
     bench = opened(place)
     app = create_app(bench, pages=False)
-    yield app, ground_of(app, place)
+    yield _not_started(app), ground_of(app, place)
     bench.engine.dispose()
+
+
+def _not_started(app: ASGIApp) -> ASGIApp:
+    """An application that answers, and that nobody can start: the client would for every request, and with it jobs."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for step in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{step}.complete"})
+
+    return answered
 
 
 def test_every_answer_is_as_the_document_says(ground: tuple[Any, Ground]) -> None:
