@@ -111,7 +111,7 @@ def client(bench: Workbench) -> TestClient:
 def work(bench: Workbench) -> Callable[[int], None]:
     """Lets jobs run in processes of their own until one of them has ended."""
 
-    def until_ended(job: int, *, seconds: float = 120.0) -> None:
+    def until_ended(job: int, *, seconds: float = 300.0) -> None:
         end = time.monotonic() + seconds
         while bench.queue.get(job).state in ("queued", "claimed", "running"):
             assert time.monotonic() < end, bench.queue.get(job)

@@ -51,7 +51,7 @@ def test_the_pages_code_works(serve: Callable[..., str], home: Workspace, folder
         ["bash", "-euo", "pipefail", "-c", code("bash", url, folder)],
         [sys.executable, "-c", code("python", url, folder)],
     ):
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
     names = ("labels.png", "photo.jpg", "overlay.png")
     with ExitStack() as stack:
