@@ -31,7 +31,7 @@ from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from provenance import provenance
-from workbench_explorer import after, floor, serve
+from workbench_explorer import after, floor, serve, verdict
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -144,7 +144,7 @@ def visits(browser: Browser, url: str) -> list[float]:
 
 
 def in_the_browser(browser: Browser, url: str) -> list[str]:
-    """What a person waits for."""
+    """The verdict, then what a person waits for."""
     floors = [floor(browser, url) for _ in range(ROUNDS)]
     page, first = opened(browser, url)
     page.context.close()
@@ -160,6 +160,7 @@ def in_the_browser(browser: Browser, url: str) -> list[str]:
     typed = after(page, lambda: search.fill("000777"), "document.querySelectorAll('tbody tr td a').length <= 3")
     page.context.close()
     return [
+        verdict(first, statistics.median(later)),
         f"| empty page (the floor), median of {ROUNDS} | {statistics.median(floors):.0f} | {max(floors):.0f} |",
         f"| Home, first visit after the start of the server | {first:.0f} | |",
         f"| Home, later visits, median of {ROUNDS} | {statistics.median(later):.0f} | {max(later):.0f} |",
@@ -217,7 +218,7 @@ def main() -> None:
                 server.wait()
             server, url = serve(home)
             try:
-                rows = in_the_browser(browser, url)
+                told, *rows = in_the_browser(browser, url)
                 own = on_the_server(url, home, psutil.Process(server.pid))
             finally:
                 server.terminate()
@@ -227,7 +228,7 @@ def main() -> None:
         f"# Home of {count:,} runs\n\n"
         f"Run folders with the small files of one that was trained, {EPOCHS} epochs of {STEPS} logged steps in each "
         "metrics.csv. Milliseconds in Chromium on the same machine, with nothing cached, from the request until the "
-        f"first run stands in the table. Load of the machine before: {load:.1f}.\n\n"
+        f"first run stands in the table. Load of the machine before: {load:.1f}.\n\n{told}\n\n"
         "| what | ms | slowest, ms |\n|---|---:|---:|\n"
         + "\n".join(rows)
         + f"\n| Home of a workspace that no server has seen before | {unknown:.0f} | |\n\n"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import io
 import os
 import socket
 import statistics
@@ -50,12 +51,14 @@ class Load:
     """What so many clients got.
 
     Args:
-        rate: images per second. latencies: seconds of every answer. statuses: how often each came.
+        rate: images per second. latencies: seconds of every answer. statuses: how often each came, 0 for no answer.
+        refusals: what was said with all but label maps.
     """
 
     rate: float
     latencies: list[float]
     statuses: Counter[int]
+    refusals: set[str]
 
     def percentile(self, share: float) -> float:
         """Milliseconds that this share of the answers took at most."""
@@ -103,6 +106,7 @@ def load(port: int, contents: list[bytes], clients: int, seconds: float, *, once
     """So many clients, each asking again as soon as it has its answer; or each once, all at the same moment."""
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
+    refusals: set[str] = set()
     start, lock = threading.Barrier(clients + 1), threading.Lock()
     end = 0.0
 
@@ -116,13 +120,15 @@ def load(port: int, contents: list[bytes], clients: int, seconds: float, *, once
             try:
                 connection.request("POST", "/api/v1/models/bench/predict", contents[turn % len(contents)])
                 answer = connection.getresponse()
-                answer.read()
-                status = answer.status
-            except OSError:
-                status = 0
+                content, status = answer.read(), answer.status
+            except (OSError, http.client.HTTPException) as problem:
+                connection.close()
+                content, status = repr(problem).encode(), 0
             with lock:
                 latencies.append(time.perf_counter() - begun)
                 statuses[status] += 1
+                if status != 200:
+                    refusals.add(content.decode("utf-8", "replace"))
             turn += 1
             if once or time.perf_counter() > end:
                 connection.close()
@@ -136,7 +142,20 @@ def load(port: int, contents: list[bytes], clients: int, seconds: float, *, once
     start.wait()
     for visitor in visitors:
         visitor.join()
-    return Load(statuses[200] / (time.perf_counter() - began), latencies, statuses)
+    return Load(statuses[200] / (time.perf_counter() - began), latencies, statuses, refusals)
+
+
+def differing(port: int, model: Model, files: list[Path]) -> list[str]:
+    """Files of which the server says something else than the loop."""
+    found = []
+    for file in files:
+        prediction = model.predict(file)
+        wanted = label_png(prediction.labels, prediction.classes)
+        with urlopen(f"http://127.0.0.1:{port}/api/v1/models/bench/predict", file.read_bytes(), timeout=300) as answer:
+            pair = [np.asarray(Image.open(io.BytesIO(content))) for content in (wanted, answer.read())]
+        if not np.array_equal(*pair):
+            found.append(file.name)
+    return found
 
 
 def serve(home: Workspace) -> tuple[subprocess.Popen[bytes], int]:
@@ -169,6 +188,7 @@ def main() -> None:
         contents = [file.read_bytes() for file in files]
         server, port = serve(home)
         try:
+            others = differing(port, model, files)
             loop_rate(model, files, 2)
             load(port, contents, 2, 2)
             for _ in range(given.rounds):
@@ -202,6 +222,8 @@ def main() -> None:
         f"Target at {TARGET_CLIENTS} clients, {TARGET:.0%} of the loop: {verdict} ({reached:.0%}).",
         f"{CROWD} clients at the same moment: {answers}; the server "
         + ("answers afterwards." if alive else "no longer answers."),
+        *(f"Refused with: `{said}`." for said in sorted(crowd.refusals)),
+        f"Label maps of the server that are not those of the loop: {', '.join(others) or 'none'}.",
         "",
         f"{provenance('torch', 'torchvision', 'fastapi', 'uvicorn')}; {os.getloadavg()[0]:.1f} load. "
         "Command: `python benchmarks/workbench_predict.py`.",
