@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from fullconv._version import VERSION
 from fullconv.files import disk_errors
 from fullconv.workbench.api import problems, routes
+from fullconv.workbench.api.elsewhere import add_elsewhere
 from fullconv.workbench.security.bodies import BodyLimit
 from fullconv.workbench.security.gate import Gate
 from fullconv.workbench.security.sign_in import SIGN_IN, signed_in
@@ -54,6 +55,7 @@ def create_app(bench: Workbench, *, pages: bool = True) -> ASGIApp:
     async def _sign_in(request: Request) -> Response:
         return await signed_in(request, bench.settings)
 
+    add_elsewhere(app)
     if pages:
         _add_pages(app, bench)
     return Gate(BodyLimit(app, app, bench.settings.limits.upload), bench.settings)
@@ -66,13 +68,15 @@ def _add_pages(app: FastAPI, bench: Workbench) -> None:
     from nicegui import app as gui
     from nicegui import ui
 
-    from fullconv.workbench.pages import theme
+    from fullconv.workbench.pages import missing, theme
     from fullconv.workbench.pages.register import register_pages
 
     gui.state.bench = bench
     register_pages()
+    gui.on_page_exception(missing.failed_page)
     ui.run_with(
         app,
+        root=missing.missing_page,
         title="FullConv",
         favicon=theme.FAVICON,
         dark=None,

@@ -90,6 +90,7 @@ class _Result:
         self.images: list[ImageComparison] = []
         self.chosen: int | None = None
         self.panes: ImagePanes | None = None
+        self.drawn: ui.echart | None = None
         self._listed = 0
 
     async def build(self) -> None:
@@ -100,7 +101,7 @@ class _Result:
                 with ui.row().classes("items-center").style("gap: 1rem"):
                     ui.link("JSON", f"/api/v1/compare/{self.view.id}").classes("faint")
                     self.cancel = ui.button("Cancel", on_click=self._cancel).props("flat no-caps dense")
-            self.bar = ui.linear_progress(0, show_value=False).props("rounded")
+            self.bar = ui.linear_progress(0, show_value=False).props('rounded aria-label="Progress"')
         self.body = ui.column().classes("w-full").style("gap: 1.2rem")
         self.timer = ui.timer(LOOK_SECONDS, self._look, active=self.view.running)
         await self._show(self.view)
@@ -162,9 +163,8 @@ class _Result:
                 ui.label(f"{key}: {why}").classes("bad").style("overflow-wrap: anywhere")
 
     def _draw(self, view: CompareView) -> None:
-        self.chart.clear()
         with self.chart:
-            class_chart(view)
+            self.drawn = class_chart(view, self.drawn)
 
     async def _reorder(self, event: object) -> None:
         self.order = event.value  # type: ignore[attr-defined]

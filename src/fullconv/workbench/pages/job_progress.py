@@ -36,7 +36,7 @@ class JobProgress:
             with ui.row().classes("w-full items-center justify-between no-wrap"):
                 self.title = ui.label().classes("text-weight-medium")
                 self.abort = ui.button("Abort", on_click=self._abort).props("flat no-caps dense")
-            self.bar = ui.linear_progress(0, show_value=False).props("rounded")
+            self.bar = ui.linear_progress(0, show_value=False).props('rounded aria-label="Progress"')
             self.message = ui.label().classes("faint").style("overflow-wrap: anywhere")
         self.timer = ui.timer(LOOK_SECONDS, self._look)
 

@@ -32,7 +32,7 @@ export default {
         <figure v-for="pane in shown" :key="trial.id + pane">
           <figcaption>{{ titles[pane] }}</figcaption>
           <div class="viewer-frame" :style="{ aspectRatio: ratio }">
-            <div class="viewer-plane" :data-pane="pane" :aria-label="titles[pane] + ' of ' + trial.title"></div>
+            <div class="viewer-plane" :data-pane="pane" role="application" :aria-label="titles[pane] + ' of ' + trial.title"></div>
             <span class="viewer-cross" v-show="cross[pane]" :style="crossStyle(pane)"></span>
           </div>
         </figure>

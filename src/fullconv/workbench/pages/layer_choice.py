@@ -8,6 +8,7 @@ from nicegui import events, ui
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.held_images import LARGEST
+from fullconv.workbench.pages.accessible_names import name_uploader
 from fullconv.workbench.pages.asking import asked as ask
 from fullconv.workbench.pages.asking import refuse
 from fullconv.workbench.pages.layer_addresses import page_address
@@ -129,5 +130,6 @@ class LayerChoice:
                 return
             self._go(image=f"upload:{token}")
 
-        upload = ui.upload(label="Drop an image here", on_upload=uploaded, auto_upload=True, max_files=1)
+        upload = ui.upload(on_upload=uploaded, auto_upload=True, max_files=1)
         upload.props('accept="image/*,.tif,.tiff" flat bordered').classes("col")
+        name_uploader(upload, "Drop an image here")

@@ -11,6 +11,7 @@ from fullconv.errors import FullconvError
 from fullconv.geometry.tables import counted, shown
 from fullconv.workbench.layers.tiles import Sheet
 from fullconv.workbench.layers.views import Ends, LayersView, LayerView, Pair, SheetView, SheetWish, UnitsView, UnitView
+from fullconv.workbench.pages.accessible_names import name_picture
 from fullconv.workbench.pages.asking import refuse
 from fullconv.workbench.pages.layer_addresses import rest_address
 from fullconv.workbench.pages.layer_histogram import histogram
@@ -106,10 +107,11 @@ class LayerPanel:
             self.pages.visible = count > 1
             ui.link("JSON", rest_address(self.asked, "layers", layer.name, "activations")).classes("faint")
         self.tiles = ui.interactive_image(on_mouse=self._clicked, sanitize=False).classes("tiles").mark("tiles")
-        self.tiles.props("tabindex=0 role=group")
-        self.tiles.props["aria-label"] = (
+        self.tiles.props("tabindex=0")
+        name_picture(
+            self.tiles,
             f"Channels of {layer.name} as tiles. Click a cell, or move it with the arrow keys, to see what it reads; "
-            "page up and page down change the channel."
+            "page up and page down change the channel.",
         )
         steps = {"up": (0, -1, 0), "down": (0, 1, 0), "left": (0, 0, -1), "right": (0, 0, 1)}
         for key, step in {**steps, "page-up": (-1, 0, 0), "page-down": (1, 0, 0)}.items():
@@ -200,6 +202,7 @@ class _FilterTiles:
                 self.pages.props('max-pages=6 aria-label="Pages of filters"')
                 ui.link("JSON", rest_address(self.asked, "layers", self.layer.name, "filters")).classes("faint")
             self.tiles = ui.interactive_image(on_mouse=self._clicked, sanitize=False).classes("tiles").mark("filters")
+            name_picture(self.tiles)
         await self._show()
 
     async def _show(self) -> None:

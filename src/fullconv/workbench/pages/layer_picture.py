@@ -9,6 +9,7 @@ from typing import Literal
 from nicegui import events, ui
 
 from fullconv.workbench.layers.views import InfluenceView, LayersView, LayerView, UnitView
+from fullconv.workbench.pages.accessible_names import name_picture
 from fullconv.workbench.pages.layer_addresses import rest_address
 from fullconv.workbench.services.layers import Asked
 
@@ -61,10 +62,11 @@ class LayerPicture:
             self.image = ui.interactive_image(source, on_mouse=self._clicked, sanitize=False)
         self.image.classes("layers-picture")
         self.image.mark("layers-picture")
-        self.image.props("tabindex=0 role=group")
-        self.image.props["aria-label"] = (
+        self.image.props("tabindex=0")
+        name_picture(
+            self.image,
             f"The image, {view.columns}×{view.rows} pixels. Click a pixel, or move it with the arrow keys, to see "
-            "which units read it."
+            "which units read it.",
         )
         for key, step in (("up", (-1, 0)), ("down", (1, 0)), ("left", (0, -1)), ("right", (0, 1))):
             self.image.on(f"keydown.{key}.prevent", lambda event, by=step: self._moved(by, event), args=["shiftKey"])

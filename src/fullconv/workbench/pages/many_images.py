@@ -10,6 +10,7 @@ from urllib.parse import quote
 from nicegui import events, ui
 
 from fullconv.errors import FullconvError
+from fullconv.workbench.pages.accessible_names import name_uploader
 from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.folder_chooser import FolderChooser
 from fullconv.workbench.pages.job_progress import JobProgress
@@ -73,7 +74,6 @@ class ManyImages:
             self._follow(job)
 
         upload = ui.upload(
-            label="Drop images here, or choose files",
             multiple=True,
             auto_upload=True,
             max_files=MOST_FILES,
@@ -81,6 +81,7 @@ class ManyImages:
             on_rejected=lambda: ui.notify(f"Up to {MOST_FILES} images at a time.", type="negative"),
         )
         upload.props('accept="image/*,.tif,.tiff" flat').mark("drop-many")
+        name_uploader(upload, "Drop images here, or choose files", several=True)
 
     def _of_folder(self) -> None:
         chooser = FolderChooser()

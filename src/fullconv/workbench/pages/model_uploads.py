@@ -10,6 +10,7 @@ from nicegui import events, ui
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.api.uploads import plain_name
+from fullconv.workbench.pages.accessible_names import name_uploader
 from fullconv.workbench.pages.theme import bench
 from fullconv.workbench.services.model_files import WEIGHTS_KIND, upload_package, upload_weights
 from fullconv.workbench.services.models import NAME_PATTERN
@@ -50,9 +51,10 @@ def upload_card(done: Callable[[], Awaitable[None]]) -> ui.element:
                 ui.notify(said, type="positive")
                 await done()
 
-            place = ui.upload(label="Drop a .zip or a .safetensors file here", on_upload=uploaded, auto_upload=True)
+            place = ui.upload(on_upload=uploaded, auto_upload=True)
             place.props(f'accept=".zip,{WEIGHTS_KIND}" flat bordered').classes("col")
             place.style("min-width: min(20rem, 100%)")
+            name_uploader(place, f"Drop a .zip or a {WEIGHTS_KIND} file here")
             place.on("rejected", lambda: _reject(message))
     card.visible = False
     return card

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.folders import FolderRequest
+from fullconv.workbench.pages.accessible_names import name_uploader
 from fullconv.workbench.pages.asking import asked
 from fullconv.workbench.pages.check_view import CheckResult
 from fullconv.workbench.pages.class_editor import STYLE
@@ -67,7 +68,7 @@ class NewDataset:
             with ui.row().classes("w-full items-center justify-between no-wrap"):
                 self.message = ui.label().style("overflow-wrap: anywhere")
                 self.cancel = ui.button("Cancel", on_click=self._cancel).props("flat no-caps dense")
-            self.bar = ui.linear_progress(0, show_value=False).props("rounded")
+            self.bar = ui.linear_progress(0, show_value=False).props('rounded aria-label="Progress"')
             self.explanation = ui.label().classes("faint")
         self.status.visible = False
         self.result = CheckResult(self._choose, self._look)
@@ -100,9 +101,9 @@ class NewDataset:
         ui.label("A zip or tar file with images and labels; it is unpacked in the workspace.").classes("faint")
         uploader = ui.element("q-uploader").props("method=POST send-raw auto-upload flat bordered")
         uploader.props["url"] = "/api/v1/datasets/upload"
-        uploader.props["label"] = "Drop an archive here, or choose one with +"
         uploader.props["accept"] = ARCHIVES
         uploader.style("max-width: 100%; width: 30rem").mark("uploader")
+        name_uploader(uploader, "Drop an archive here")
         done = "(info) => emit(info.files[0].name, info.xhr.responseText)"
         uploader.on("uploaded", lambda event: self._uploaded(*event.args), js_handler=done)
         uploader.on("failed", lambda event: self._not_uploaded(*event.args), js_handler=done)

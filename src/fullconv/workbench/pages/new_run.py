@@ -13,6 +13,7 @@ from starlette.requests import Request
 from fullconv.errors import FullconvError
 from fullconv.training.settings.experiment import DEFAULT_NETWORK
 from fullconv.workbench.mistakes import WrongField, WrongFields
+from fullconv.workbench.pages.accessible_names import name_editor
 from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.network_choice import NetworkChoice
 from fullconv.workbench.pages.plan_draft import PlanDraft, line_of
@@ -34,9 +35,6 @@ STYLE = """
   align-items: start }
 .new-run .side { position: sticky; top: 4rem; max-height: calc(100vh - 5rem); overflow: auto }
 .new-run .nicegui-codemirror, .new-run .cm-editor { width: 100% }
-.cm-editor, .cm-gutters { background: var(--soft) !important; color: var(--text) !important }
-.cm-editor .cm-content { caret-color: var(--text) } .cm-editor .cm-activeLine { background: transparent !important }
-.cm-editor .cm-gutters { border: 0 !important; color: var(--faint) !important }
 .wrong-line { background: color-mix(in srgb, var(--bad) 22%, transparent) !important }
 .as-text { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .85rem;
   background: var(--soft); padding: .6rem; border-radius: 6px; width: 100%; max-height: 24rem; overflow: auto }
@@ -161,7 +159,7 @@ class _NewRun:
                 self.editor = ui.codemirror(self.draft.text, language="YAML", indent="  ", line_wrapping=True)
                 self.editor.style("height: auto; min-height: 9rem; max-height: 24rem").mark("plan-yaml")
                 self.editor.on_value_change(self._text_changed)
-                self.editor.props["aria-label"] = "The plan as YAML"
+                name_editor(self.editor, "The plan as YAML")
             with ui.tab_panel("whole").classes("q-pa-none q-pt-sm"):
                 self.whole = ui.label().classes("as-text").mark("plan-whole")
         if bench().settings.read_only:

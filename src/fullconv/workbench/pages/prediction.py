@@ -38,6 +38,7 @@ async def prediction_page(name: str) -> None:
         try:
             found = await asked(prediction_of, bench(), name, limit=PER_PAGE)
         except FullconvError as problem:
+            ui.status_code(404)
             heading("Predictions")
             nothing_yet(str(problem), "Predict images", "/test")
             return

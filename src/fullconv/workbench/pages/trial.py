@@ -150,7 +150,7 @@ class _Trial:
         self.result.clear()
         with self.result, ui.column().classes("card w-full").props("role=status"):
             ui.label(f"{trial.title}: {trial.width}×{trial.height} pixels, computed piece by piece.")
-            bar = ui.linear_progress(0, show_value=False).props("rounded")
+            bar = ui.linear_progress(0, show_value=False).props('rounded aria-label="Progress"')
 
         def look() -> None:
             if turn != self._turn:

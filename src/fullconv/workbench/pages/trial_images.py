@@ -9,6 +9,7 @@ from nicegui import events, ui
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.held_images import LARGEST
+from fullconv.workbench.pages.accessible_names import name_uploader
 from fullconv.workbench.pages.asking import asked, refuse
 from fullconv.workbench.pages.explorer import image_address
 from fullconv.workbench.pages.stacks import picture_address
@@ -29,7 +30,7 @@ STYLE = """
   background: transparent; color: var(--text) }
 .drop .q-uploader__header { background: transparent; color: var(--text) }
 .drop .q-uploader__subtitle, .drop .q-uploader__list { display: none }
-.drop .q-uploader__header-content { min-height: 6.4rem; justify-content: center; gap: .3rem }
+.drop .q-uploader__header-content { min-height: 6.4rem; flex-direction: column; justify-content: center }
 .drop .q-uploader__title { font-weight: 400; font-size: .95rem; white-space: normal; text-align: center }
 .drop .q-uploader__header-content .q-btn { color: var(--accent); transform: scale(1.3) }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr)); gap: .4rem; width: 100% }
@@ -80,14 +81,14 @@ class ImageChoice:
 
         with ui.element("div").classes("drop w-full"):
             upload = ui.upload(
-                label="Drop an image here, or choose a file",
                 on_upload=dropped,
                 on_rejected=refused,
                 auto_upload=True,
                 max_files=1,
                 max_file_size=LARGEST,
             )
-            upload.props('accept="image/*,.tif,.tiff" flat aria-label="An image to be tested"').mark("drop")
+            upload.props('accept="image/*,.tif,.tiff" flat').mark("drop")
+            name_uploader(upload, "Drop an image here, or choose a file")
         self.path = ui.input("Or its path on the server", value=path).props("dense maxlength=4000").classes("w-full")
         with self.path.add_slot("append"):
             ui.button("Test", on_click=self._path_given).props("flat dense no-caps")
