@@ -17,16 +17,25 @@ def chart(options: Options, *, height: str, label: str) -> ui.echart:
         height: as CSS.
         label: what screen readers say.
     """
-    base: Options = {
-        "animation": False,
-        "textStyle": {"fontFamily": "inherit", "color": "var(--text)"},
-        "tooltip": {"confine": True, "backgroundColor": "var(--soft)", "textStyle": {"color": "var(--text)"}},
-    }
-    tooltip = {**base["tooltip"], **options.get("tooltip", {})}
-    drawn = ui.echart({**base, **options, "tooltip": tooltip}, renderer="svg").style(f"height: {height}; width: 100%")
+    drawn = ui.echart(_completed(options), renderer="svg").style(f"height: {height}; width: 100%")
     drawn.props["role"] = "img"
     drawn.props["aria-label"] = label
     return drawn
+
+
+def redraw(drawn: ui.echart, options: Options, *, height: str | None = None) -> None:
+    """Show something else in the same place: a chart that is taken away before it was drawn makes the browser stumble.
+
+    Args:
+        drawn: by `chart`.
+        options: of ECharts.
+        height: as CSS; as it is if not given.
+    """
+    drawn.options.clear()
+    drawn.options.update(_completed(options))
+    if height is not None:
+        drawn.style(f"height: {height}")
+    drawn.update()
 
 
 def axis(kind: str, **more: Any) -> Options:
@@ -51,3 +60,12 @@ def axis(kind: str, **more: Any) -> Options:
 def legend(**more: Any) -> Options:
     """A legend in the colours of the page."""
     return {"textStyle": {"color": "var(--text)"}, "inactiveColor": "var(--faint)", **more}
+
+
+def _completed(options: Options) -> Options:
+    base: Options = {
+        "animation": False,
+        "textStyle": {"fontFamily": "inherit", "color": "var(--text)"},
+        "tooltip": {"confine": True, "backgroundColor": "var(--soft)", "textStyle": {"color": "var(--text)"}},
+    }
+    return {**base, **options, "tooltip": {**base["tooltip"], **options.get("tooltip", {})}}

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from fullconv.data.differences import COLORS, FIRST, SECOND
 from fullconv.prediction.comparison_facts import SCORES, signed
-from fullconv.workbench.pages.charts import Options, axis, chart, legend
+from fullconv.workbench.pages.charts import Options, axis, chart, legend, redraw
 from fullconv.workbench.services.compare_views import ClassComparison, CompareView, ImageComparison
 
 MODEL_COLORS = (COLORS[FIRST], COLORS[SECOND], (46, 160, 67), (163, 113, 247))
@@ -53,17 +53,26 @@ def class_rows(view: CompareView) -> list[dict[str, Any]]:
     ]
 
 
-def class_chart(view: CompareView) -> ui.echart | None:
-    """Differences per class between two models, in the colours of the classes; of more models, their values."""
+def class_chart(view: CompareView, drawn: ui.echart | None = None) -> ui.echart | None:
+    """Differences per class between two models, in the colours of the classes; of more models, their values.
+
+    Args:
+        view: the comparison.
+        drawn: when it was looked at before; it is drawn anew.
+    """
     entries = [entry for entry in view.classes if any(_values(entry))]
     if not entries:
-        return None
+        return drawn
     two = len(view.models) == 2
     what = "IoU" if view.with_truth else "share of the pixels"
     options = _gains(view, entries, what) if two else _values_of_all(view, entries, what)
     bars = len(entries) * (1 if two else len(view.models))
+    height = f"{max(9, 1.5 * bars + 4):.0f}rem"
+    if drawn is not None:
+        redraw(drawn, options, height=height)
+        return drawn
     said = f"Difference of the {what} per class" if two else f"{what} per class and model"
-    return chart(options, height=f"{max(9, 1.5 * bars + 4):.0f}rem", label=said)
+    return chart(options, height=height, label=said)
 
 
 class ImageList:

@@ -6,7 +6,7 @@ from math import floor, log10
 
 from nicegui import ui
 
-from fullconv.workbench.pages.charts import Options, axis, chart, legend
+from fullconv.workbench.pages.charts import Options, axis, chart, legend, redraw
 from fullconv.workbench.pages.stacks import swatch
 from fullconv.workbench.services.dataset_facts import ClassFacts, Facts
 
@@ -23,11 +23,7 @@ def class_chart(facts: Facts) -> None:
     drawn.mark("class-chart")
 
     def switch() -> None:
-        drawn.options.clear()
-        fresh = chart(_class_options(facts, logarithmic=bool(logarithmic.value)), height=height, label="")
-        drawn.options.update(fresh.options)
-        fresh.delete()
-        drawn.update()
+        redraw(drawn, _class_options(facts, logarithmic=bool(logarithmic.value)))
 
     logarithmic.on_value_change(switch)
 
