@@ -164,6 +164,19 @@ def list_checkpoints(bench: Bench, name: Name) -> list[Checkpoint]:
     return run_files.checkpoints_of(bench, name)
 
 
+@router.get(
+    "/{name}/checkpoints/{checkpoint}",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The file."}},
+)
+def download_checkpoint(
+    bench: Bench, name: Name, checkpoint: Annotated[str, Path(max_length=200, examples=["best"])]
+) -> FileResponse:
+    """A checkpoint as a file: weights, and what going on with the training takes."""
+    path = run_files.checkpoint_file(bench, name, checkpoint)
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{name}-{path.name}")
+
+
 @router.get("/{name}/progress")
 def read_progress(bench: Bench, name: Name) -> Progress:
     """Of which validation images and epochs there are predictions."""

@@ -27,7 +27,7 @@ from fullconv.workbench.services.folder_predictions import (
 from fullconv.workbench.services.jobs import JobView
 
 MOST_FILES = 500
-_COLUMNS = (("created", "Made"), ("model", "Model"), ("source", "Images from"), ("total", "Images"), ("state", ""))
+_COLUMNS = (("created", "Made"), ("model", "Model"), ("source", "Images from"), ("total", "Images"), ("state", "State"))
 _LINK = """<q-td :props="props"><a :href="props.row.link" style="color: var(--accent)">{{ props.value }}</a></q-td>"""
 Model = tuple[str, Literal["model", "run"], str | None]
 """Name, kind, head."""

@@ -127,7 +127,11 @@ class _NewRun:
                     choose = ui.button(icon="search", on_click=self._choose_network).props("flat round dense")
                     choose.props["aria-label"] = "Choose from the catalogue"
                     choose.mark("choose-network")
-                code = " Or a Python file, as /nets/my_net.py:build." if bench().settings.allow_code else ""
+                code = (
+                    " Or a Python file, as /nets/my_net.py:build."
+                    if bench().settings.allow_code
+                    else " One in a Python file needs a workbench that was started with --allow-code."
+                )
                 ui.label(f"Of the catalogue; several with commas make a run of each.{code}").classes("help")
             with ui.column().classes("plan-field"):
                 self.weights = ui.input(
@@ -161,7 +165,7 @@ class _NewRun:
                 self.editor.on_value_change(self._text_changed)
                 name_editor(self.editor, "The plan as YAML")
             with ui.tab_panel("whole").classes("q-pa-none q-pt-sm"):
-                self.whole = ui.label().classes("as-text").mark("plan-whole")
+                self.whole = ui.label().classes("as-text").props("tabindex=0").mark("plan-whole")
         if bench().settings.read_only:
             self.start.disable()
 

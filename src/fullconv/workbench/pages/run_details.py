@@ -129,7 +129,7 @@ async def plan_tab(name: str) -> None:
     clone = await tried(clone_of, bench(), name)
     if clone is not None:
         ui.label("What differs from the defaults; the run's folder has all of it in experiment.yaml.").classes("faint")
-        ui.label(clone.yaml).classes("as-text").mark("run-plan")
+        ui.label(clone.yaml).classes("as-text").props("tabindex=0").mark("run-plan")
 
 
 async def files_tab(name: str) -> None:
@@ -137,9 +137,13 @@ async def files_tab(name: str) -> None:
     found = await tried(checkpoints_of, bench(), name) or []
     if not found:
         ui.label("There is no checkpoint yet: one is written after every epoch.").classes("faint")
-    for checkpoint in found:
-        ui.label(f"{checkpoint.name}: {checkpoint.bytes / MIB:,.1f} MiB, written {when(checkpoint.written)}")
     address = f"/api/v1/runs/{quote(name)}"
+    with ui.element("ul").style("margin: 0; padding-left: 1.2rem"):
+        for checkpoint in found:
+            with ui.element("li"):
+                ui.link(f"{checkpoint.name}.ckpt", f"{address}/checkpoints/{quote(checkpoint.name)}")
+                said = f": {checkpoint.bytes / MIB:,.1f} MiB, written {when(checkpoint.written)}"
+                ui.label(said).style("display: inline")
     ui.link("Everything but checkpoints, as ZIP", f"{address}/download")
     ui.link("The numbers as JSON", f"{address}/metrics")
 

@@ -44,6 +44,7 @@ a:focus-visible, button:focus-visible, [tabindex]:focus-visible, input:focus-vis
   outline: 2px solid var(--accent); outline-offset: 2px }
 h1 { font-size: 1.45rem; font-weight: 600; line-height: 1.25; margin: 0; overflow-wrap: anywhere }
 h2 { font-size: 1.1rem; font-weight: 600; line-height: 1.3; margin: 0 }
+.q-loading-bar { display: none }
 .skip { position: absolute; left: -999px }
 .skip:focus { left: 1rem; top: .5rem; z-index: 9999; background: var(--soft) }
 @media (max-width: 600px) { .page { padding: .6rem } body { font-size: 14px } }

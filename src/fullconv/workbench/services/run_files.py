@@ -109,6 +109,22 @@ def checkpoints_of(bench: Workbench, name: str) -> list[Checkpoint]:
     ]
 
 
+def checkpoint_file(bench: Workbench, name: str, checkpoint: str) -> Path:
+    """A checkpoint of a run.
+
+    Args:
+        checkpoint: "last" or "best".
+
+    Raises:
+        NotThere: it has none of that name.
+    """
+    known = {found.name for found in checkpoints_of(bench, name)}
+    path = directory_of(bench, name) / "checkpoints" / f"{checkpoint}.ckpt"
+    if checkpoint not in known or not _is_plain(path):
+        raise NotThere("there is no such checkpoint", where=name, remedy="one is written after every epoch")
+    return path
+
+
 def report_file(bench: Workbench, name: str, file: str) -> tuple[Path, str]:
     """A file of a run's report, and its media type.
 
