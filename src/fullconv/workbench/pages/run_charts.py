@@ -23,6 +23,21 @@ STYLE = """
 .run-charts .card { min-width: 0; padding: .7rem; gap: .2rem } .run-charts .wide { grid-column: 1 / -1 }
 """
 
+_ADD = """
+const fresh = FRESH;
+const add = (tries) => {
+  const chart = getElement(CHART)?.chart;
+  if (!chart) return tries && setTimeout(add, 50, tries - 1);
+  const series = chart.getOption().series.map((curve, place) => ({
+    data: [...new Map([...curve.data, ...fresh[place]].map((point) => [point[0], point])).values()]
+      .sort((one, other) => one[0] - other[0]),
+  }));
+  chart.setOption({ series });
+};
+add(600);
+"""
+"""Adds points to the curves of a chart as soon as it is drawn; those of a step that is there already take its place."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -74,6 +89,7 @@ class LiveChart:
         height: str = "16rem",
     ) -> None:
         self.curves = tuple(curves)
+        self._known: list[list[list[float]]] = [[] for _ in self.curves]
         with ui.row().classes("w-full items-center justify-between no-wrap"):
             heading(title, 2)
             if log:
@@ -86,22 +102,24 @@ class LiveChart:
         fresh = [self._points(curve, rows) for curve in self.curves]
         if not any(fresh):
             return
-        for series, points in zip(self.chart.options["series"], fresh, strict=True):
-            series["data"].extend(points)  # for whoever asks for the whole chart again
-        present = f"getElement({self.chart.id}).chart.getOption().series"
-        added = json.dumps(fresh)
-        self.chart.run_chart_method(
-            ":setOption", f"{{series: {present}.map((one, place) => ({{data: one.data.concat({added}[place])}}))}}"
-        )
+        for known, points in zip(self._known, fresh, strict=True):
+            known.extend(points)
+        # The options stay as they were sent: every change of them would send all points once more.
+        self.chart.client.run_javascript(_ADD.replace("CHART", str(self.chart.id)).replace("FRESH", json.dumps(fresh)))
 
     def replace(self, rows: Sequence[Row]) -> None:
         """Show these rows and no others."""
-        for series, curve in zip(self.chart.options["series"], self.curves, strict=True):
-            series["data"] = self._points(curve, rows)
-        self.chart.update()
+        self._known = [self._points(curve, rows) for curve in self.curves]
+        self._send()
 
     def _set_log(self, on: bool) -> None:
         self.chart.options["yAxis"]["type"] = "log" if on else "value"
+        self._send()
+
+    def _send(self) -> None:
+        """The whole chart, with all of its points."""
+        for series, points in zip(self.chart.options["series"], self._known, strict=True):
+            series["data"] = list(points)
         self.chart.update()
 
     @staticmethod
