@@ -35,7 +35,7 @@ def prepared(place: Path, trained: Path, scenes: Path) -> Path:
     for name in ("first", "second"):
         shutil.copytree(trained / "runs/first/model", place / "home/models" / name)
     shutil.copytree(scenes, place / "open/streets")
-    for folder in ("secret", "open/.hidden", "home/workbench", "home/groups/two"):
+    for folder in ("secret", "open/.hidden", "home/workbench", "home/uploads", "home/groups/two"):
         (place / folder).mkdir(parents=True)
     (place / "home/groups/two/summary.json").write_text(json.dumps(_SUMMARY))
     for file in ("secret/key.txt", "open/.hidden/key.txt", "home/workbench/secret"):
@@ -97,6 +97,7 @@ def ground_of(app: Any, place: Path) -> Ground:
         "lists kind": "run",
         "number": "1",
         "epoch": "1",
+        "checkpoint": "best",
         "file": "report.html",
         "side": "truth",
         **dict.fromkeys(("place", "level", "row", "column", "channel"), "0"),

@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from attacked_workbench import prepared
 from fullconv.workspace import Workspace
 from hostile_requests import EVIL_NAMES, SECRET, evil_paths
+from workbench.conftest import start_server
 
 OWN = f"/_nicegui/{nicegui.__version__}"
 UPWARDS = ("../" * 12, "..%2f" * 12, "%2e%2e/" * 12, "..\\" * 12, "/", "%00/", "....//" * 12)
@@ -35,10 +36,15 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: Path, scenes: Path)
     return prepared(tmp_path_factory.mktemp("pages"), trained, scenes)
 
 
-@pytest.fixture
-def address(serve: Callable[..., str], place: Path) -> str:
+@pytest.fixture(scope="module")
+def address(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Host and port of a server."""
-    return urlsplit(serve(Workspace(place / "home"), "--root", str(place / "open"))).netloc
+    log = tmp_path_factory.mktemp("log") / "server.log"
+    server, url = start_server(Workspace(place / "home"), log, "--root", str(place / "open"))
+    yield urlsplit(url).netloc
+    server.terminate()
+    server.wait(timeout=60)
+    assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
 
 
 @pytest.fixture
