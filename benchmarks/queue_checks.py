@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError
 from fullconv.evaluation.metrics_table import read_rows
+from fullconv.process_identity import process_lives
 from fullconv.training.finished import finished_run
 from fullconv.training.runs import list_runs
-from fullconv.training.status import process_lives, read_status
+from fullconv.training.status import read_status
 from fullconv.workbench.database import check_integrity
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.worker import BEGINS, HOME
@@ -83,7 +84,7 @@ class Onlooker:
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
-            with suppress(SQLAlchemyError):
+            with suppress(SQLAlchemyError, FullconvError):
                 for job in self.queue.jobs(states=ACTIVE):
                     if job.process is not None:
                         self._known[job.process] = job.started or 0.0
@@ -152,9 +153,17 @@ def problems(
 
 
 def lost(jobs: dict[int, Job], answers: list[Answer]) -> list[str]:
-    """Jobs that a visitor was promised and that are not there."""
+    """Jobs that a visitor was promised and that are not there, and answers that are none."""
+    said = [
+        f"a request ({answer.request}) was answered with {answer.status}" for answer in answers if answer.status == 500
+    ]
+    said += [
+        f"a {answer.request} was granted, and no job is named"
+        for answer in answers
+        if 200 <= answer.status < 300 and not answer.jobs
+    ]
     promised = [(number, subject, answer) for answer in answers for number, subject in answer.jobs.items()]
-    return [
+    return said + [
         f"job {number} on {subject} was promised ({answer.request}) and is not there"
         for number, subject, answer in promised
         if number not in jobs or jobs[number].subject != subject

@@ -36,9 +36,10 @@ import torch
 from busy_visitors import Server, Visitor
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
+from fullconv.process_identity import process_lives
 from fullconv.training.fit import train_as
 from fullconv.training.runs import list_runs
-from fullconv.training.status import process_lives, read_status
+from fullconv.training.status import read_status
 from fullconv.workbench.database import check_integrity, connect
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.tables import ACTIVE, Job

@@ -265,7 +265,7 @@ def test_a_run_that_goes_on_is_not_resumed_twice(dataset: Dataset, quick: dict[s
     write_status(run.directory, Status.now("running"))
     with pytest.raises(StorageError, match="still going on"):
         fc.resume(run.directory)
-    gone = Status.now("running").model_copy(update={"started": 1.0})
+    gone = Status.now("running").model_copy(update={"identity": "another"})
     write_status(run.directory, gone)
     assert not read_status(run.directory).alive  # another process that once had this number
     with pytest.raises(StorageError, match="no such run"):

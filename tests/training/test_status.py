@@ -12,6 +12,7 @@ import pytest
 import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.errors import StorageError
+from fullconv.process_identity import identity_of
 from fullconv.training import fit
 from fullconv.training.status import Status, idle_status, read_status, write_status
 
@@ -19,11 +20,12 @@ from fullconv.training.status import Status, idle_status, read_status, write_sta
 def of_another_process() -> Status:
     """Of one that lives."""
     parent = psutil.Process(os.getppid())
-    return Status.now("running").model_copy(update={"process": parent.pid, "started": parent.create_time()})
+    who = {"process": parent.pid, "started": parent.create_time(), "identity": identity_of(parent.pid)}
+    return Status.now("running").model_copy(update=who)
 
 
 def test_a_run_is_idle_when_its_process_is_gone(tmp_path: Path) -> None:
-    gone = of_another_process().model_copy(update={"started": 1.0})
+    gone = of_another_process().model_copy(update={"identity": "another"})
     write_status(tmp_path, gone)
     assert idle_status(tmp_path) == gone
     write_status(tmp_path, of_another_process())

@@ -44,7 +44,7 @@ def test_a_run_whose_process_is_gone_is_shown_as_killed(bench: Workbench) -> Non
     write_status(directory, running)
     bench.catalogue.refresh()
     assert bench.catalogue.entries("run")[0].state == "running"
-    write_status(directory, running.model_copy(update={"started": 1.0}))
+    write_status(directory, running.model_copy(update={"identity": "another"}))
     bench.catalogue.refresh()
     assert bench.catalogue.entries("run")[0].state == "killed"
 

@@ -46,6 +46,19 @@ def test_a_model_in_an_upload_holds_no_references(client: TestClient, bench: Wor
     assert "references" in answer.text
 
 
+def test_a_model_of_the_store_holds_no_references(client: TestClient, bench: Workbench) -> None:
+    package = bench.home.models / "laughing"
+    shutil.copytree(bench.home.run("first") / "model", package)
+    card = package / "model.yaml"
+    card.write_text(LAUGHS + card.read_text())
+    bench.catalogue.refresh()
+    (entry,) = bench.catalogue.entries("model")
+    assert "references" in (entry.problem or "")
+    answer = client.get("/api/v1/models/laughing")
+    assert (answer.status_code, "references" in answer.text) == (422, True)
+    assert client.delete("/api/v1/runs/first").status_code == 204  # which looks into all of them
+
+
 def test_fields_of_a_form_hold_no_references() -> None:
     field = FormField(path="loss.terms", section="", label="", help="", kind="yaml")
     assert read_value(field, "a: 1") == {"a": 1}

@@ -17,12 +17,14 @@ import psutil
 import pytest
 
 from fullconv.data.dataset import Dataset
+from fullconv.process_identity import identity_of, process_lives
 from fullconv.training.fit import plan_run
-from fullconv.training.status import Status, process_lives, read_status, write_status
+from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench.database import writing
 from fullconv.workbench.jobs import starter as module
+from fullconv.workbench.jobs.endings import read_ending, write_ending
 from fullconv.workbench.jobs.launching import environment_of
-from fullconv.workbench.jobs.outcomes import outcome_of
+from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.starter import Starter
 from fullconv.workbench.jobs.watch import LONGEST_PAUSE, Watch
@@ -88,7 +90,8 @@ def running(queue: Queue, process: int, started: float | None = None, **fields: 
     """A job that this process works on."""
     job = claimed(queue, **fields)
     since = psutil.Process(process).create_time() if started is None else started
-    begun = queue.begin(job.id or 0, job.claim or "", process=process, started=since)
+    identity = identity_of(process) if started is None else None
+    begun = queue.begin(job.id or 0, job.claim or "", process=process, started=since, identity=identity)
     assert begun is not None
     return begun
 
@@ -172,6 +175,55 @@ def test_a_process_is_not_taken_for_another_one_when_the_clock_is_set(
         bench.queue.beat(job.id or 0, job.claim or "")
         observer.looks(0)
     assert found(bench, job).state == "running"
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_clock_that_is_set_ends_no_job_though_it_says_nothing_just_then(
+    bench: Workbench,
+    observer: Observer,
+    sleeper: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    hours: int,
+) -> None:
+    job, before = running(bench.queue, sleeper.pid), claimed(bench.queue)
+    since = psutil.Process(sleeper.pid).create_time()
+    identity = identity_of(sleeper.pid)
+    assert bench.queue.launched(
+        before.id or 0, before.claim or "", process=sleeper.pid, started=since, identity=identity
+    )
+    status = Status.now("running", read_status(bench.home.run("first")))
+    write_status(bench.home.run("first"), status)
+    set_the_clock(monkeypatch, hours)
+    assert abs(psutil.Process(sleeper.pid).create_time() - since) > 3600
+    observer.looks(module.STRANGER_SECONDS + 3 * STEP)
+    assert found(bench, job).state == "running"
+    assert found(bench, before).state == "claimed"
+    assert read_status(bench.home.run("first")).shown == "running"
+    assert bench.scratch.folder("uploads").is_dir()
+    assert bench.scratch.sweep() == 0
+    os.kill(sleeper.pid, signal.SIGKILL)
+    assert is_gone(sleeper.pid)
+    observer.looks(0)
+    assert found(bench, job).state == found(bench, before).state == "failed"
+
+
+def test_a_dead_job_is_found_though_the_clock_makes_another_process_look_like_its_own(
+    bench: Workbench, observer: Observer, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """The other one has its number, and began when the job's did, by a clock that was set in between."""
+    job = claimed(bench.queue)
+    since = psutil.Process(sleeper.pid).create_time()
+    number, claim = job.id or 0, job.claim or ""
+    assert bench.queue.begin(number, claim, process=sleeper.pid, started=since, identity="an-earlier-one.1")
+    observer.looks(0)
+    assert found(bench, job).state == "failed"
+    assert process_lives(sleeper.pid, since)
+
+
+def set_the_clock(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """What a system tells of its processes when its clock is set: all of them began earlier, or later."""
+    told = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: told(process) + 3600.0 * hours)
 
 
 def test_what_a_killed_process_started_is_killed_too(
@@ -261,6 +313,36 @@ def test_a_machine_that_is_silent_counts_as_dead_whatever_its_clock_shows(
     assert process_lives(os.getpid(), job.started or 0.0)  # no process here is touched
 
 
+def test_a_job_that_ended_while_the_database_was_away_is_found_with_its_result(
+    bench: Workbench, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process gives up after a while; what it wrote to disk tells the next server."""
+    job = running(bench.queue, NOBODY, 1.0, kind="forecast")
+    number, claim = job.id or 0, job.claim or ""
+    write_ending(bench.home, number, claim, Outcome("done", result={"seconds": 2.5}))
+    observer.looks(0)
+    ended = found(bench, job)
+    assert (ended.state, ended.error, ended.result) == ("done", None, {"seconds": 2.5})
+    assert read_ending(bench.home, number, claim) is None  # the database knows it now
+
+
+def test_the_ending_of_another_job_of_that_number_is_not_taken(bench: Workbench, observer: Observer) -> None:
+    """The database was moved away, and numbers began anew."""
+    job = running(bench.queue, NOBODY, 1.0, kind="forecast")
+    write_ending(bench.home, job.id or 0, "another", Outcome("done"))
+    observer.looks(0)
+    assert found(bench, job).state == "failed"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"claim": "CLAIM", "state": "running", "error": null}'])
+def test_a_damaged_ending_is_none(bench: Workbench, observer: Observer, content: str) -> None:
+    job = running(bench.queue, NOBODY, 1.0, kind="forecast")
+    bench.home.jobs.mkdir(exist_ok=True)
+    (bench.home.jobs / f"{job.id}.ended.json").write_text(content.replace("CLAIM", job.claim or ""))
+    observer.looks(0)
+    assert found(bench, job).state == "failed"
+
+
 def test_a_run_that_is_done_makes_its_job_done(bench: Workbench, observer: Observer) -> None:
     """Its process was killed after the last word to the run and before that to the queue."""
     job = running(bench.queue, NOBODY, 1.0, kind="train", payload={"run": "first"}, subject="run:first")
@@ -276,11 +358,11 @@ def test_a_run_tells_how_its_job_failed_if_that_job_said_so(bench: Workbench) ->
     directory = bench.home.run("first")
     status = Status.now("failed", read_status(directory), error="no space left on the disk")
     write_status(directory, status)
-    own = Job(kind="train", title="t", payload={"run": "first"}, process=status.process, started=status.started)
+    own = Job(kind="train", title="t", payload={"run": "first"}, process=status.process, identity=status.identity)
     said = outcome_of(bench.home, own)
     assert said is not None
     assert (said.state, said.error) == ("failed", "no space left on the disk")
-    own.process = status.process + 1  # an earlier job said it
+    own.identity = "an-earlier-one.1"  # said it
     assert outcome_of(bench.home, own) is None
 
 

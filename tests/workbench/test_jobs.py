@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +13,16 @@ from typing import Any
 
 import pytest
 
+from fullconv.process_identity import process_lives
 from fullconv.training.finished import finished_run
 from fullconv.training.fit import plan_run
-from fullconv.training.status import process_lives, read_status
+from fullconv.training.status import read_status
 from fullconv.workbench.jobs import starter as module
 from fullconv.workbench.jobs.kinds import KINDS
 from fullconv.workbench.jobs.logs import last_lines, log_path, read_from
 from fullconv.workbench.jobs.starter import Starter
 from fullconv.workbench.jobs.worker import BEGINS
+from fullconv.workbench.settings import ServerSettings, Slots
 from fullconv.workbench.tables import Job
 from fullconv.workbench.workbench import Workbench
 from workbench.conftest import QUICK
@@ -127,6 +131,49 @@ def test_a_job_that_does_not_listen_is_killed(bench: Workbench, monkeypatch: pyt
     assert not read_status(bench.home.run(job.payload["run"])).alive
 
 
+LOCKED_AT_ITS_END = """
+import sqlite3, sys, threading
+from pathlib import Path
+from fullconv.workbench import database
+from fullconv.workbench.jobs import worker
+from fullconv.workspace import Workspace
+
+number, claim, url, home, seconds = sys.argv[1:]
+database.WAIT_SECONDS, worker.INSIST_SECONDS = 0.1, 5.0
+lock = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+
+def locks(payload, context):
+    lock.execute("BEGIN IMMEDIATE")
+    threading.Timer(float(seconds), lock.rollback).start()
+    return {"seconds": 2.5}
+
+worker.KINDS = {"forecast": locks}
+try:
+    worker.work(int(number), database=url, claim=claim, home=Workspace(Path(home)))
+finally:
+    print("over")
+    sys.stdout.flush()
+    __import__("os")._exit(0)
+"""
+
+
+@pytest.mark.parametrize("seconds", [2.0, 600.0], ids=["for a moment", "for long"])
+def test_the_end_of_a_job_is_not_lost_where_the_database_is_locked_just_then(bench: Workbench, seconds: float) -> None:
+    job = bench.queue.add("forecast", title="t", payload={})
+    taken = bench.queue.claim(Slots(cpu=1))
+    assert taken is not None
+    assert taken.id == job.id
+    url = bench.settings.database_url
+    words = [str(job.id), taken.claim or "", url, str(bench.home.root), str(seconds)]
+    subprocess.run([sys.executable, "-c", LOCKED_AT_ITS_END, *words], check=True, timeout=300)
+    if seconds > 60:
+        assert bench.queue.get(job.id or 0).state == "running"  # it gave up
+        Starter(ServerSettings(bench.home), bench.queue).look()  # the next server
+    ended = bench.queue.get(job.id or 0)
+    assert (ended.state, ended.result, ended.error) == ("done", {"seconds": 2.5}, None)
+    assert not list(bench.home.jobs.glob("*.ended.json"))
+
+
 def test_every_kind_of_job_can_be_done() -> None:
     assert set(KINDS) >= {"dataset", "train", "group", "evaluate", "predict"}
     for kind in KINDS:
@@ -139,3 +186,22 @@ def test_the_end_of_a_log_is_whole_lines(tmp_path: Path) -> None:
     log.write_text("".join(f"line {number} {'x' * 100}\n" for number in range(1000)))
     found = last_lines(log, 3).splitlines()
     assert [line.split()[1] for line in found] == ["997", "998", "999"]
+
+
+def test_letters_of_a_log_are_never_cut(tmp_path: Path) -> None:
+    log, text = tmp_path / "1.log", "Straße → 猫 \U0001f409 done\n"
+    log.write_bytes(b"")
+    read, place = "", 0
+    for byte in text.encode():  # as a process writes it
+        with log.open("ab") as stream:
+            stream.write(bytes([byte]))
+        more, place = read_from(log, place)
+        read += more
+    assert read == text
+    read, place = "", 0
+    while place < log.stat().st_size:  # as a page reads it, piece by piece
+        more, place = read_from(log, place, limit=5)
+        read += more
+    assert read == text
+    log.write_bytes(b"\xff\xfe no text\n")
+    assert read_from(log, 0) == ("\ufffd\ufffd no text\n", 11)

@@ -4,14 +4,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
 from fullconv.errors import FullconvError, StorageError
+from fullconv.workbench import database as database_module
 from fullconv.workbench.database import check_integrity, connect, reading
 from fullconv.workbench.jobs.queue import Queue
-from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.refusals import Busy, NotThere
 from fullconv.workbench.settings import Slots
 from fullconv.workbench.tables import Job
 
@@ -173,6 +175,54 @@ def test_the_order_can_be_changed(queue: Queue) -> None:
     assert order() == [1, 3, 2, 4]
     with pytest.raises(StorageError):
         queue.move(1, before=99)
+
+
+@pytest.mark.parametrize("place", ["after the first", "before the first"])
+def test_the_order_can_be_changed_again_and_again(queue: Queue, place: str) -> None:
+    """Halving the way between two numbers ends after some fifty times."""
+    first, second, one, other = (add(queue) for _ in range(4))
+    before = second if place == "after the first" else first
+    expected = [first, other, one, second] if before is second else [other, one, first, second]
+    for _ in range(100):
+        for moved in (one, other):
+            queue.move(moved.id, before=before.id)  # type: ignore[arg-type]
+            before_it = one if moved is other else other
+            queue.move(before_it.id, before=moved.id)  # type: ignore[arg-type]
+    queue.move(one.id, before=before.id)  # type: ignore[arg-type]
+    queue.move(other.id, before=one.id)  # type: ignore[arg-type]
+    assert [job.id for job in queue.jobs(states=("queued",))] == [job.id for job in expected]
+    positions = [job.position for job in queue.jobs(states=("queued",))]
+    assert len(set(positions)) == len(positions)
+
+
+def test_a_claimed_job_goes_back_to_its_place_though_others_were_moved_often(queue: Queue) -> None:
+    first, second, third, fourth = (add(queue) for _ in range(4))
+    job = claimed(queue)
+    for _ in range(60):
+        queue.move(fourth.id, before=third.id)  # type: ignore[arg-type]
+        queue.move(second.id, before=fourth.id)  # type: ignore[arg-type]
+        queue.move(second.id, before=third.id)  # type: ignore[arg-type]
+    assert queue.give_back(first.id, job.claim)  # type: ignore[arg-type]
+    assert [job.id for job in queue.jobs(states=("queued",))] == [first.id, fourth.id, second.id, third.id]
+
+
+def test_the_number_of_a_job_is_never_given_again(queue: Queue) -> None:
+    """Its log, and what people remember of it, are not those of another job."""
+    add(queue)
+    last = add(queue)
+    queue.abort(last.id)  # type: ignore[arg-type]
+    queue.remove(last.id)  # type: ignore[arg-type]
+    assert add(queue).id == 3
+
+
+def test_a_database_that_is_locked_is_a_sentence_for_visitors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "WAIT_SECONDS", 0.1)
+    queue = Queue(connect(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
+    with database_module.writing(queue.engine), pytest.raises(Busy, match="cannot be used just now") as caught:
+        add(queue)
+    assert "locked" in str(caught.value)
+    assert add(queue).id == 1
+    queue.engine.dispose()
 
 
 def test_retry_makes_a_new_job_of_one_that_failed(queue: Queue) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from nicegui.elements.upload_files import SmallFileUpload
+from nicegui.elements.upload_files import SmallFileUpload, create_file_upload
 from starlette.datastructures import UploadFile
 
 from fullconv.errors import FullconvError
@@ -54,6 +55,21 @@ def test_nothing_is_left_of_an_upload_that_breaks_off(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError):
         asyncio.run(received(broken(), 100, folder=tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_of_what_a_large_upload_was_kept_in_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "on-its-way"))
+    (tmp_path / "on-its-way").mkdir()
+
+    async def dropped() -> Path:
+        upload = await create_file_upload(UploadFile(io.BytesIO(CONTENT), filename="photo.png"))
+        assert len(list((tmp_path / "on-its-way").iterdir())) == 1
+        return await received(upload, len(CONTENT), folder=tmp_path / "in")
+
+    assert asyncio.run(dropped()).read_bytes() == CONTENT
+    assert not list((tmp_path / "on-its-way").iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,18 +62,27 @@ class Trace:
         return tuple(first.shape), tuple(second.shape)
 
 
+_ONE_AT_A_TIME = threading.RLock()
+"""While torch.fx follows a network, it hears of every call of every module in the process."""
+
+
 class NetworkTracer(fx.Tracer):
-    """Follows a network into every module but those of torch.nn and those whose inside cannot be followed."""
+    """Follows a network into every module but those of torch.nn and those whose inside cannot be followed.
+
+    Other threads may follow networks, and compute with any, at the same time: the first wait, the others are let alone.
+    """
 
     def __init__(self, opaque: Mapping[type[nn.Module], str], answers: Sequence[bool | None] = ()) -> None:
         super().__init__(autowrap_modules=(math,))
         self.opaque = opaque
         self.failed: nn.Module | None = None
+        self._thread = threading.get_ident()
         self._inside: list[str] = []
         self._answers = list(answers)
 
     def trace(self, root: nn.Module | Callable[..., Any], concrete_args: dict[str, Any] | None = None) -> fx.Graph:
-        graph = super().trace(root, concrete_args)
+        with _ONE_AT_A_TIME:
+            graph = super().trace(root, concrete_args)
         follow_changes_in_place(graph, self.root)
         return graph
 
@@ -96,6 +106,8 @@ class NetworkTracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
         path = self.path_of_module(m)
         self._inside.append(path)
         try:
@@ -110,6 +122,11 @@ class NetworkTracer(fx.Tracer):
         if isinstance(result, fx.Proxy):
             result.node.meta.setdefault(ENDS, []).append(path)
         return result
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def create_node(self, *arguments: Any, **named: Any) -> fx.Node:
         node = super().create_node(*arguments, **named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +25,13 @@ from fullconv.networks.normalization import Normalization
 from fullconv.networks.own_file import COPY, OwnNetwork
 from fullconv.networks.reference import AnyFCN
 from fullconv.networks.several_heads import SeveralHeads
+from fullconv.plain_yaml import refuse_references
 from fullconv.store.recipe import NetworkRecipe
 
 CARD = "model.yaml"
 WEIGHTS = "model.safetensors"
+_LARGEST = 64 * 2**20
+"""Bytes of a description that holds the sign of references."""
 
 
 class PackageScores(BaseModel):
@@ -202,6 +206,9 @@ def read_card(directory: Path) -> ModelCard:
     """
     if not (directory / CARD).is_file():
         raise PackageError("is no model package", where=directory, remedy=f"name a folder that holds {CARD}")
+    with suppress(OSError):  # reading it says what is wrong
+        if b"&" in (directory / CARD).read_bytes():  # which every reference needs
+            refuse_references(directory / CARD, largest=_LARGEST, error=PackageError)
     return read_document(directory / CARD, ModelCard, PackageError)
 
 

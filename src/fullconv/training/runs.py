@@ -45,16 +45,23 @@ def new_run(
         StorageError: the workspace cannot be written.
     """
     stem = name or run_name(dataset, plan.network)
-    number = 1
-    while (directory := home.run(stem if number == 1 else f"{stem}-{number}")).exists():
-        number += 1
-    with staged_directory(directory) as partial:
-        write_document(partial / PLAN_FILE, plan)
-        if own is not None:
-            write_atomically(partial / COPY, own.content)
-        status = Status.waiting(epochs=plan.epochs) if waiting else Status.now("queued", epochs=plan.epochs)
-        write_status(partial, status)
-    return directory
+    for number in count(1):
+        directory = home.run(stem if number == 1 else f"{stem}-{number}")
+        if directory.exists():
+            continue
+        try:
+            with staged_directory(directory) as partial:
+                write_document(partial / PLAN_FILE, plan)
+                if own is not None:
+                    write_atomically(partial / COPY, own.content)
+                status = Status.waiting(epochs=plan.epochs) if waiting else Status.now("queued", epochs=plan.epochs)
+                write_status(partial, status)
+        except StorageError:
+            if not directory.exists():
+                raise
+        else:
+            return directory  # and else somebody made one of this name at the same moment
+    raise AssertionError("unreachable")
 
 
 def run_name(dataset: str, network: str) -> str:

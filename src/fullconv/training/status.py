@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fullconv.errors import StorageError
 from fullconv.files import write_atomically
+from fullconv.process_identity import identity_of, process_lives
 
 State = Literal["queued", "running", "done", "failed", "aborted"]
 FILE = "status.json"
@@ -39,7 +40,7 @@ class Status(BaseModel):
 
     Args:
         process, host, started: who runs it, and since when that process exists (seconds since 1970); process 0 while
-            it waits for one.
+            it waits for one. identity: of the process, see `identity_of`.
         heartbeat: when it last said so (ISO 8601, UTC).
         progress: share of the training steps done, 0 to 1.
         epoch, epochs: passes done and planned.
@@ -60,6 +61,7 @@ class Status(BaseModel):
     process: int
     host: str
     started: float = 0.0
+    identity: str | None = None
     heartbeat: str
     progress: float = 0.0
     epoch: int = 0
@@ -77,7 +79,8 @@ class Status(BaseModel):
         """A status of this process at this moment, with everything else as it was."""
         kept = {} if previous is None else previous.model_dump()
         own = psutil.Process()
-        fresh = {"state": state, "process": own.pid, "started": own.create_time(), "host": socket.gethostname()}
+        fresh: dict[str, object] = {"state": state, "process": own.pid, "host": socket.gethostname()}
+        fresh |= {"started": own.create_time(), "identity": identity_of(own.pid)}
         heartbeat = datetime.now(UTC).isoformat(timespec="milliseconds")
         history = () if previous is None else previous.history
         if not history or history[-1].state != state:
@@ -87,7 +90,11 @@ class Status(BaseModel):
     @classmethod
     def waiting(cls, previous: Status | None = None, **changes: object) -> Status:
         """The status of a run that nobody works on yet."""
-        return cls.now("queued", previous, **changes).model_copy(update={"process": 0, "started": 0.0})
+        return cls.now("queued", previous, **changes).of_nobody()
+
+    def of_nobody(self) -> Status:
+        """The same, without a process that works on the run."""
+        return self.model_copy(update={"process": 0, "started": 0.0, "identity": None})
 
     def with_its_end(self) -> Status:
         """The same, with the end in its history that a killed process could not write down."""
@@ -107,7 +114,7 @@ class Status(BaseModel):
             return False
         if self.host != socket.gethostname():
             return self.seconds_since_heartbeat < STALE_SECONDS
-        return process_lives(self.process, self.started)
+        return process_lives(self.process, self.started, self.identity)
 
     @property
     def shown(self) -> str:
@@ -115,23 +122,6 @@ class Status(BaseModel):
         if self.state in ("queued", "running") and self.process and not self.alive:
             return "killed"
         return self.state
-
-
-def process_lives(process: int, started: float) -> bool:
-    """Whether a process of this host is still the one that began then, and not another that was given its number.
-
-    Args:
-        process: its number. started: seconds since 1970.
-
-    >>> own = psutil.Process()
-    >>> process_lives(own.pid, own.create_time()), process_lives(own.pid, 12345.0)
-    (True, False)
-    """
-    try:
-        found = psutil.Process(process)
-        return abs(found.create_time() - started) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def write_status(run: Path, status: Status) -> None:

@@ -82,7 +82,7 @@ def sweep(
     axes, wanted = axes_of(asked), runs_asked_for(dataset, asked)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
-    name = checked_name(group or asked.get("group") or _group_name(dataset, axes))
+    name = group_name(dataset, asked, group=group)
     with launched() as processes:
         known = runs_of(home, name) if processes.first else []
         runs = tuple(_one(dataset, chosen | {"group": name}, known, home, processes, quiet=quiet) for chosen in wanted)
@@ -105,7 +105,7 @@ def plan_sweep(
     axes = axes_of(settings)
     if not axes:
         raise PlanError("nothing is given as a list of values", where="the sweep", remedy="give a list, or train once")
-    name = checked_name(group or settings.get("group") or _group_name(dataset, axes))
+    name = group_name(dataset, settings, group=group)
     known = runs_of(workspace, name)
     every = [chosen | {"group": name} for chosen in runs_asked_for(dataset, settings)]
     wanted = [(chosen, experiment_for(dataset, chosen, workspace)) for chosen in every]
@@ -122,6 +122,26 @@ def plan_sweep(
             shutil.rmtree(directory, ignore_errors=True)
         raise
     return PlannedSweep(name, axes, tuple(runs), tuple(made))
+
+
+def group_name(dataset: Dataset | str | Path, settings: Mapping[str, Any], *, group: str | None = None) -> str:
+    """What a sweep's group is called: as it is told, else by the dataset and what differs.
+
+    Args:
+        dataset, settings, group: as for `sweep`.
+
+    Raises:
+        StorageError: it cannot be a name.
+
+    >>> group_name("streets", {"seed": [1, 2], "optimization": {"learning_rate": [0.1, 0.2]}})
+    'streets-seed-learning_rate'
+    """
+    told = group or settings.get("group")
+    if told is None:
+        called = dataset.name if isinstance(dataset, Dataset) else Path(dataset).stem
+        parts = [called, *(path.rsplit(".", 1)[-1] for path in axes_of(settings))]
+        told = "-".join("".join(letter if letter.isalnum() else "_" for letter in part) for part in parts)[:90]
+    return checked_name(told)
 
 
 def runs_asked_for(dataset: Dataset | str | Path, settings: Mapping[str, Any]) -> list[Settings]:
@@ -190,9 +210,3 @@ def _one(
         return train(dataset, workspace=home, quiet=quiet, settings=chosen)
     directory, is_done = found
     return finished_run(directory) if is_done else resume(directory, workspace=home, quiet=quiet)
-
-
-def _group_name(dataset: Dataset | str | Path, axes: Mapping[str, Sequence[Any]]) -> str:
-    called = dataset.name if isinstance(dataset, Dataset) else Path(dataset).stem
-    parts = [called, *(path.rsplit(".", 1)[-1] for path in axes)]
-    return "-".join("".join(letter if letter.isalnum() else "_" for letter in part) for part in parts)[:90]

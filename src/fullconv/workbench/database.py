@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlmodel import Session, SQLModel, create_engine
 
 from fullconv.errors import StorageError
 from fullconv.workbench import tables
+from fullconv.workbench.refusals import Busy
 
 WAIT_SECONDS = 30
 """How long a writer waits for another one."""
@@ -71,29 +80,51 @@ def connect(url: str) -> Engine:
     except StorageError:
         engine.dispose()
         raise
-    except DBAPIError as problem:
+    except (DBAPIError, Busy) as problem:
         engine.dispose()
         where = make_url(url).render_as_string(hide_password=True)
-        said = " ".join(str(problem.orig).split())
+        cause = problem.__cause__ if isinstance(problem, Busy) else problem
+        said = " ".join(str(getattr(cause, "orig", cause)).split())
         raise StorageError(f"cannot be used ({said})", where=where, remedy="check the place and its rights") from None
     return engine
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session that reads; it sees one state of the database and blocks nobody."""
-    with Session(engine, expire_on_commit=False) as session:
+    """A session that reads; it sees one state of the database and blocks nobody.
+
+    Raises:
+        Busy: the database is locked for long, full, or away.
+    """
+    with _in_a_sentence(), Session(engine, expire_on_commit=False) as session:
         yield session
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """A session that writes: all or nothing, and no other writer in between."""
+    """A session that writes: all or nothing, and no other writer in between.
+
+    Raises:
+        Busy: as `reading`.
+    """
     exclusive = engine.execution_options(writes=True)
-    with Session(exclusive, expire_on_commit=False) as session, session.begin():
-        if engine.dialect.name == "postgresql":  # SQLite locks the whole file by itself
-            session.connection().execute(select(func.pg_advisory_xact_lock(_WRITERS)))
+    with _in_a_sentence(), Session(exclusive, expire_on_commit=False) as session, session.begin():
+        locking = session.connection()  # now, and not with the first statement; SQLite locks the whole file by itself
+        if engine.dialect.name == "postgresql":
+            locking.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
         yield session
+
+
+@contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    """A database that cannot be used for a while is nobody's mistake, and no reason for a traceback."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, TimeoutError) as problem:
+        said = getattr(problem, "orig", None)
+        why = f" ({said})" if isinstance(said, sqlite3.Error) else ""  # others tell of hosts and users
+        remedy = "ask again in a moment; if it stays so, look at the server's disk and database"
+        raise Busy(f"cannot be used just now{why}", where="the workbench's database", remedy=remedy) from problem
 
 
 def check_integrity(engine: Engine) -> str:

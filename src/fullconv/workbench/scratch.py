@@ -21,14 +21,14 @@ import psutil
 
 from fullconv.errors import StorageError
 from fullconv.files import disk_errors
-from fullconv.training.status import process_lives
+from fullconv.process_identity import identity_of, process_lives
 from fullconv.workspace import Workspace
 
 STAGED = re.compile(r"\..+\.[0-9a-f]{8}")
 """Folders that are being written or deleted: hidden, with the name that they will have or had."""
 STAGED_SECONDS = 24 * 3600
 """After this, nobody writes in them any more."""
-_OWNER = re.compile(r"(?P<host>.+)~(?P<process>\d+)~(?P<started>\d+\.\d+)~[0-9a-f]{8}")
+_OWNER = re.compile(r"(?P<host>.+)~(?P<process>\d+)~((?P<started>\d+\.\d+)|(?P<identity>[0-9a-f-]+\.\d+))~[0-9a-f]{8}")
 
 
 @dataclass
@@ -50,7 +50,8 @@ class Scratch:
 
     def __post_init__(self) -> None:
         own = psutil.Process()
-        self._name = f"{_host()}~{own.pid}~{own.create_time():.3f}~{secrets.token_hex(4)}"
+        began = identity_of(own.pid) or f"{own.create_time():.3f}"
+        self._name = f"{_host()}~{own.pid}~{began}~{secrets.token_hex(4)}"
 
     @property
     def root(self) -> Path:
@@ -73,6 +74,14 @@ class Scratch:
         Raises:
             StorageError: it cannot be moved.
         """
+        shutil.rmtree(self.set_aside(directory), ignore_errors=True)
+
+    def set_aside(self, directory: Path) -> Path:
+        """The first half of `discard`, which takes no time: where it lies now, to be deleted.
+
+        Raises:
+            StorageError: it cannot be moved.
+        """
         try:
             gone = self.folder("deleted") / secrets.token_hex(8)
             directory.rename(gone)
@@ -80,7 +89,7 @@ class Scratch:
             gone = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
             with disk_errors(directory):
                 directory.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        return gone
 
     def close(self) -> None:
         """Delete everything."""
@@ -103,7 +112,7 @@ class Scratch:
             owner = _OWNER.fullmatch(folder.name)
             if owner is None or owner["host"] != _host() or folder == self.root:
                 continue
-            if not process_lives(int(owner["process"]), float(owner["started"])):
+            if not process_lives(int(owner["process"]), float(owner["started"] or 0), owner["identity"]):
                 yield folder
 
     def _staged(self) -> Iterator[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import tempfile
+from contextlib import suppress
 
 import uvicorn
 
@@ -21,7 +23,10 @@ def serve(settings: ServerSettings) -> None:
     """
     listening = _listen(settings)
     keep_memory()
-    app = create_app(Workbench(settings))
+    bench = Workbench(settings)
+    with suppress(StorageError):
+        tempfile.tempdir = str(bench.scratch.folder("temporary"))  # uploads on their way go with the server
+    app = create_app(bench)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -39,7 +39,7 @@ class Job(SQLModel, table=True):
         claim: known to the process that may work on it, and nobody else.
         claimed_at, launched, heartbeat, created, begun, ended: seconds since 1970.
         process, started: who works on it, and since when that process exists; until one is launched for it, the server
-            that claimed it.
+            that claimed it. identity: of that process, see `identity_of`.
         abort_at: when it was told to stop.
         progress: 0 to 1. message: what is being done. seconds_left: as far as can be told.
         error: the sentence that ended it. tail: last lines of its log, where it died without a sentence.
@@ -65,6 +65,7 @@ class Job(SQLModel, table=True):
     heartbeat: float | None = None
     process: int | None = None
     started: float | None = None
+    identity: str | None = None
     abort_at: float | None = None
     progress: float = 0.0
     message: str = Field(default="", sa_type=Words)
@@ -95,6 +96,8 @@ class Job(SQLModel, table=True):
             sqlite_where=text("state IN ('queued', 'claimed', 'running')"),
             postgresql_where=text("state IN ('queued', 'claimed', 'running')"),
         ),
+        # Numbers of jobs that were removed are not given again; PostgreSQL gives none twice by itself.
+        {"sqlite_autoincrement": True},
     )
 
 

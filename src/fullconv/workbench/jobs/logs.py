@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def last_lines(path: Path, lines: int = TAIL_LINES) -> str:
 
 
 def read_from(path: Path, offset: int, limit: int = 1_000_000) -> tuple[str, int]:
-    """What a log holds from a place on, and the place where the next reading begins."""
+    """What a log holds from a place on, and the place where the next reading begins.
+
+    A letter of which only some bytes are there yet is left for the next time.
+    """
     try:
         with path.open("rb") as stream:
             end = stream.seek(0, os.SEEK_END)
@@ -38,4 +42,6 @@ def read_from(path: Path, offset: int, limit: int = 1_000_000) -> tuple[str, int
             content = stream.read(limit)
     except FileNotFoundError:
         return "", offset
-    return content.decode(errors="replace"), offset + len(content)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text = decoder.decode(content)
+    return text, offset + len(content) - len(decoder.getstate()[0])

@@ -51,7 +51,9 @@ def _training(home: Workspace, job: Job) -> Outcome | None:
     status = read_status(home.run(job.payload["run"]))
     if status.state == "done":
         return Outcome("done", result=trained(home, job.payload["run"]))
-    own = status.process == job.process and abs(status.started - (job.started or 0.0)) < 1.0
+    began = (status.identity, job.identity)
+    same = abs(status.started - (job.started or 0.0)) < 1.0 if None in began else status.identity == job.identity
+    own = status.process == job.process and same
     if status.state in ("failed", "aborted") and own:
         return Outcome(status.state, error=status.error)
     return None

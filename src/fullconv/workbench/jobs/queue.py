@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from fullconv.errors import StorageError
+from fullconv.process_identity import identity_of
 from fullconv.workbench.database import reading, writing
 from fullconv.workbench.jobs.adding import Adding, adding
 from fullconv.workbench.refusals import NotThere
@@ -99,7 +100,7 @@ class Queue:
                 return None
             job.state, job.host, job.slot_kind, job.slot = "claimed", self.host, kind, free
             job.claim, job.claimed_at = secrets.token_hex(8), time.time()
-            job.process, job.started = own.pid, own.create_time()
+            job.process, job.started, job.identity = own.pid, own.create_time(), identity_of(own.pid)
             job.launched = job.heartbeat = None
             session.add(job)
         return job
@@ -122,23 +123,27 @@ class Queue:
                 return job
         return None
 
-    def launched(self, job: int, claim: str, *, process: int, started: float) -> bool:
+    def launched(self, job: int, claim: str, *, process: int, started: float, identity: str | None = None) -> bool:
         """Say which process was started for a claimed job, so that its death is seen before it begins, too."""
         with writing(self.engine) as session:
             mine = update(Job).where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
-            return _changed(session, mine.values(process=process, started=started, launched=time.time()))
+            known = {"process": process, "started": started, "identity": identity}
+            return _changed(session, mine.values(launched=time.time(), **known))
 
-    def begin(self, job: int, claim: str, *, process: int, started: float) -> Job | None:
-        """Turn a claimed job into a running one; None where it was given to somebody else meanwhile."""
+    def begin(self, job: int, claim: str, *, process: int, started: float, identity: str | None = None) -> Job | None:
+        """Turn a claimed job into a running one; None where it was given to somebody else meanwhile.
+
+        Args:
+            process, started, identity: who works on it; see `Job`.
+        """
         now = time.time()
+        known = {"process": process, "started": started, "identity": identity}
         with writing(self.engine) as session:
             changed = _changed(
                 session,
                 update(Job)
                 .where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
-                .values(
-                    state="running", process=process, started=started, heartbeat=now, begun=now, tail=None, error=None
-                ),
+                .values(state="running", heartbeat=now, begun=now, tail=None, error=None, **known),
             )
             return session.get(Job, job) if changed else None
 
@@ -228,7 +233,7 @@ class Queue:
                 .where(Job.state == "queued", Job.id != job)
                 .order_by(col(Job.position), col(Job.id))
             ).all()
-            order = [number for number, _ in places]
+            order = [int(number or 0) for number, _ in places]
             if found.state != "queued" or (before is not None and before not in order):
                 remedy = "choose jobs that wait in the queue"
                 raise StorageError("does not wait any more", where=f"job {job}", remedy=remedy)
@@ -236,8 +241,11 @@ class Queue:
                 found.position = (places[-1][1] if places else 0.0) + 1.0
             else:
                 place = order.index(before)
-                lower = places[place - 1][1] if place else places[0][1] - 2.0
-                found.position = (lower + places[place][1]) / 2
+                upper = places[place][1]
+                lower = places[place - 1][1] if place else upper - 2.0
+                found.position = (lower + upper) / 2
+                if not lower < found.position < upper:  # no number is left between the two
+                    found.position = _spread(session, found, before)
             session.add(found)
             return found
 
@@ -315,10 +323,25 @@ class Queue:
         return found
 
 
+def _spread(session: Session, moved: Job, before: int) -> float:
+    """Number all jobs that have not ended anew, in their order; the number for one that goes before another."""
+    rows = session.exec(select(Job).where(col(Job.state).in_(OPEN)).order_by(col(Job.position), col(Job.id))).all()
+    position, found = 0.0, 0.0
+    for job in rows:
+        if job.id == moved.id:
+            continue
+        if job.id == before:
+            position = found = position + 1.0
+        position += 1.0
+        job.position = position
+        session.add(job)
+    return found
+
+
 _FOR = {"gpu": ("gpu", "either"), "cpu": ("cpu",), "aside": ("aside", "either")}
 """Kind of slot → jobs that it takes, by what they want."""
 _NOBODYS: dict[str, Any] = dict.fromkeys(
-    ("host", "slot_kind", "slot", "claim", "claimed_at", "process", "started", "launched")
+    ("host", "slot_kind", "slot", "claim", "claimed_at", "process", "started", "identity", "launched")
 )
 
 

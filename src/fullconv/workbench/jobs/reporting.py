@@ -7,15 +7,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from fullconv.errors import FullconvError
+from fullconv.errors import StorageError
 from fullconv.progress import told_to
 from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.refusals import Busy
 
 BEAT_SECONDS = 1.0
 GRACE_SECONDS = 30.0
@@ -84,14 +85,15 @@ class Reporter:
         stop_since: float | None = None
         while not self._over.wait(self.beat):
             said, self._said = self._said, {}
-            if self._standing is not None:
-                said |= self._standing()
+            if (standing := self._standing) is not None:
+                with suppress(Exception):  # what cannot be read now must not silence the heart
+                    said |= standing()
             try:
                 asked = self.queue.beat(self.job, self.claim, **said)
-            except FullconvError:
+            except StorageError:
                 self.lost = True
                 asked = time.time()
-            except SQLAlchemyError:  # a busy or vanished database: the next beat may do better
+            except (SQLAlchemyError, Busy):  # a busy or vanished database: the next beat may do better
                 self._said = said | self._said
                 continue
             if asked is None:

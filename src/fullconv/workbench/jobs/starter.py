@@ -11,13 +11,14 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError
-from fullconv.training.status import process_lives
+from fullconv.process_identity import identity_of, process_lives
+from fullconv.workbench.jobs.endings import forget_ending, read_ending
 from fullconv.workbench.jobs.launching import is_gone, is_held, kill_leftovers, kill_session, launch
 from fullconv.workbench.jobs.logs import last_lines, log_path
 from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.reporting import GRACE_SECONDS
-from fullconv.workbench.jobs.waiting_runs import settle, settle_forgotten
+from fullconv.workbench.jobs.waiting_runs import settle_ended, settle_forgotten
 from fullconv.workbench.jobs.watch import Watch
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.tables import ACTIVE, Job
@@ -99,7 +100,8 @@ class Starter:
             self.queue.give_back(job.id, job.claim)
             raise
         _children[job.claim] = child
-        self.queue.launched(job.id, job.claim, process=child.pid, started=psutil.Process(child.pid).create_time())
+        started, identity = psutil.Process(child.pid).create_time(), identity_of(child.pid)
+        self.queue.launched(job.id, job.claim, process=child.pid, started=started, identity=identity)
 
     def _check(self, job: Job) -> None:
         """Close a job whose process is gone; kill one that does not stop or hangs; give back one that never began."""
@@ -123,7 +125,7 @@ class Starter:
         assert job.claim is not None
         waited = self.watch.unchanged(("claimed", job.id), job.claim)
         child, here, process = _children.get(job.claim), job.host == self.queue.host, job.process
-        gone = here and (process is None or not process_lives(process, job.started or 0.0))
+        gone = here and (process is None or not process_lives(process, job.started or 0.0, job.identity))
         if child is not None or job.launched is not None:
             if gone if child is None else child.poll() is not None:
                 self._close(job, "failed", "its process ended before it began")
@@ -138,11 +140,13 @@ class Starter:
     def _is_gone(self, job: Job, process: int) -> bool:
         """Whether the process of a running job of this machine is.
 
-        One of that number that began at another time is another one; but beginnings are told by the clock, which may
-        have been set since. So it is taken for the same while the job's heart beats.
+        Where it has no identity, one of that number that began at another time is another one; but beginnings are told
+        by the clock, which may have been set since. So it is taken for the same while the job's heart beats.
         """
         if is_gone(process):
             return True
+        if job.identity is not None:
+            return not process_lives(process, job.started or 0.0, job.identity)
         silent = self.watch.unchanged(("heartbeat", job.claim), job.heartbeat)
         return silent > STRANGER_SECONDS and not process_lives(process, job.started or 0.0)
 
@@ -172,12 +176,14 @@ class Starter:
         launched = job.state == "running" or job.launched is not None
         if launched and job.host == self.queue.host and job.process is not None:
             kill_leftovers(job.process)
-        found = outcome_of(self.settings.home, job)
+        home = self.settings.home
+        found = read_ending(home, job.id, job.claim) or outcome_of(home, job)
         if found is None:
             found = Outcome("aborted") if job.abort_at is not None else Outcome(state, error)
-        tail = last_lines(log_path(self.settings.home, job.id)) if found.state == "failed" else None
+        tail = last_lines(log_path(home, job.id)) if found.state == "failed" else None
         if self.queue.end(job.id, job.claim, found.state, error=found.error, tail=tail, result=found.result):
-            settle(self.settings.home, job.subject, "failed" if found.state == "failed" else "aborted", found.error)
+            settle_ended(home, self.queue, job.subject, "failed" if found.state == "failed" else "aborted", found.error)
+        forget_ending(home, job.id)
 
 
 def _minutes() -> str:

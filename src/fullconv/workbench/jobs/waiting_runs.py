@@ -12,12 +12,14 @@ from pathlib import Path
 from sqlmodel import col, select
 
 from fullconv.errors import FullconvError
+from fullconv.files import disk_errors
 from fullconv.training.status import State, Status, read_status, write_status
 from fullconv.workbench.database import reading
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.watch import Watch
+from fullconv.workbench.refusals import Conflict
 from fullconv.workbench.tables import OPEN, CatalogueEntry, Job
-from fullconv.workspace import Workspace
+from fullconv.workspace import Workspace, checked_name
 
 LOCK = ".planning"
 FORGOTTEN_SECONDS = 5.0
@@ -39,10 +41,24 @@ def planning(home: Workspace) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(home: Workspace, how: int) -> Iterator[bool]:
+def planning_group(home: Workspace, group: str) -> Iterator[None]:
+    """Held while the runs of a group are planned: two who ask for the same group do not make its runs twice.
+
+    Raises:
+        Conflict: somebody plans it just now.
+    """
+    with _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB, f"{LOCK}-{checked_name(group)}") as alone:
+        if not alone:
+            raise Conflict("this group is being planned already", where=group, remedy="wait a moment, and look at it")
+        yield
+
+
+@contextmanager
+def _locked(home: Workspace, how: int, name: str = LOCK) -> Iterator[bool]:
     """Whether the lock was got; where the file system knows no locks, it always is."""
-    home.jobs.mkdir(parents=True, exist_ok=True)
-    lock = os.open(home.jobs / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with disk_errors(home.jobs):
+        home.jobs.mkdir(parents=True, exist_ok=True)
+        lock = os.open(home.jobs / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(lock, how)
@@ -59,6 +75,8 @@ def _locked(home: Workspace, how: int) -> Iterator[bool]:
 def settle(home: Workspace, subject: str | None, state: State, error: str | None) -> None:
     """Write into a run's folder how its job ended, if the run still waits there; nobody else would say so.
 
+    For the process of the job itself, whose run nobody else can take up.
+
     Args:
         home: the workspace.
         subject: of the job; anything but "run:NAME" is let alone.
@@ -71,8 +89,19 @@ def settle(home: Workspace, subject: str | None, state: State, error: str | None
         directory = home.run(name)
         status = read_status(directory)
         if _waits(status):
-            ended = Status.now(state, status, error=error)
-            write_status(directory, ended.model_copy(update={"process": 0, "started": 0.0}))
+            write_status(directory, Status.now(state, status, error=error).of_nobody())
+
+
+def settle_ended(home: Workspace, queue: Queue, subject: str | None, state: State, error: str | None) -> None:
+    """The same from outside, when the job has ended: unless another one was put into the queue meanwhile.
+
+    Args:
+        queue: held while it is written, so that nobody lets the run go on just then.
+        home, subject, state, error: see `settle`.
+    """
+    with queue.adding() as step:
+        if subject is None or not step.open_jobs([subject]):
+            settle(home, subject, state, error)
 
 
 def settle_forgotten(home: Workspace, queue: Queue, watch: Watch) -> list[str]:

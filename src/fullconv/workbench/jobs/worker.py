@@ -20,12 +20,17 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError, StorageError
+from fullconv.process_identity import identity_of
 from fullconv.training.recording import StopRequested
 from fullconv.workbench.database import connect
+from fullconv.workbench.jobs.endings import forget_ending, write_ending
 from fullconv.workbench.jobs.kinds import KINDS, JobContext
 from fullconv.workbench.jobs.logs import last_lines, log_path
+from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.reporting import Reporter
+from fullconv.workbench.refusals import Busy
+from fullconv.workbench.tables import Job
 from fullconv.workspace import Workspace
 
 DATABASE, CLAIM, HOME, CODE = "FULLCONV_DATABASE", "FULLCONV_CLAIM", "FULLCONV_HOME", "FULLCONV_ALLOW_CODE"
@@ -43,27 +48,40 @@ def work(job_number: int, *, database: str, claim: str, home: Workspace, allow_c
     """
     own = psutil.Process()
     queue = _insisting(lambda: Queue(connect(database)))
-    job = _insisting(lambda: queue.begin(job_number, claim, process=own.pid, started=own.create_time()))
+    job = _insisting(
+        lambda: queue.begin(
+            job_number, claim, process=own.pid, started=own.create_time(), identity=identity_of(own.pid)
+        )
+    )
     if job is None:
         return 3
     _say(f"{BEGINS} {job_number}: {job.kind}, {job.title}")
-    state, error, result = "done", None, None
     with Reporter(queue, job_number, claim) as reporter:
-        try:
-            result = KINDS[job.kind](job.payload, JobContext(home, reporter, allow_code=allow_code))
-        except (KeyboardInterrupt, StopRequested):
-            state, error = "aborted", None if reporter.aborted else "it was interrupted"
-        except FullconvError as problem:
-            print(problem, file=sys.stderr)
-            state, error = "failed", str(problem)
-        except Exception as problem:
-            traceback.print_exc()
-            state, error = "failed", f"{type(problem).__name__}: {problem}"
+        ended = _worked(job, JobContext(home, reporter, allow_code=allow_code))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what comes now must not be cut short
+        write_ending(home, job_number, claim, ended)
     sys.stderr.flush()
-    tail = last_lines(log_path(home, job_number)) if state == "failed" else None
-    _insisting(lambda: queue.end(job_number, claim, state, error=error, tail=tail, result=result))
-    return 0 if state == "done" else 1
+    tail = last_lines(log_path(home, job_number)) if ended.state == "failed" else None
+    _insisting(lambda: queue.end(job_number, claim, ended.state, error=ended.error, tail=tail, result=ended.result))
+    forget_ending(home, job_number)
+    return 0 if ended.state == "done" else 1
+
+
+def _worked(job: Job, context: JobContext) -> Outcome:
+    """Do it; whatever happens, this tells how it ended."""
+    try:
+        return Outcome("done", result=KINDS[job.kind](job.payload, context))
+    except (KeyboardInterrupt, StopRequested):
+        made = outcome_of(context.home, job)
+        if made is not None and made.state == "done":  # it was told to stop when all was written
+            return made
+        return Outcome("aborted", None if context.reporter.aborted else "it was interrupted")
+    except FullconvError as problem:
+        print(problem, file=sys.stderr)
+        return Outcome("failed", str(problem))
+    except Exception as problem:
+        traceback.print_exc()
+        return Outcome("failed", f"{type(problem).__name__}: {problem}")
 
 
 def _say(text: str) -> None:
@@ -79,7 +97,7 @@ def _insisting(act: Callable[[], Found]) -> Found:
     while True:
         try:
             return act()
-        except (SQLAlchemyError, StorageError):
+        except (SQLAlchemyError, StorageError, Busy):
             if time.monotonic() > end:
                 raise
             time.sleep(1.0)

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fullconv.workbench.jobs.endings import forget_ending
 from fullconv.workbench.jobs.logs import log_path, read_from
-from fullconv.workbench.jobs.waiting_runs import settle
+from fullconv.workbench.jobs.waiting_runs import settle_ended
 from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 
@@ -145,7 +146,7 @@ def abort_job(bench: Workbench, number: int) -> JobView:
     bench.must_be_writable()
     job = bench.queue.abort(number)
     if job.state == "aborted":
-        settle(bench.home, job.subject, "aborted", None)
+        settle_ended(bench.home, bench.queue, job.subject, "aborted", None)
     return JobView.of(job)
 
 
@@ -160,6 +161,7 @@ def remove_job(bench: Workbench, number: int) -> None:
     bench.must_be_writable()
     bench.queue.remove(number)
     log_path(bench.home, number).unlink(missing_ok=True)
+    forget_ending(bench.home, number)
 
 
 def log_of(bench: Workbench, number: int, offset: int = 0) -> Log:

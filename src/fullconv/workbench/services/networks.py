@@ -16,7 +16,7 @@ from fullconv.networks.catalogue import any_network
 from fullconv.networks.listing import NetworkEntry, list_networks
 from fullconv.networks.own_file import absolute_name, is_own_file
 from fullconv.workbench.figures import svg_of
-from fullconv.workbench.refusals import Forbidden
+from fullconv.workbench.own_code import refuse_code
 from fullconv.workbench.security.paths import allowed_path
 from fullconv.workbench.workbench import Workbench
 
@@ -210,10 +210,7 @@ def _checked(bench: Workbench, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise NetworkError(f"no network is named {name[:80]!r}", remedy="choose one of the catalogue")
         return name
-    if not bench.settings.allow_code:
-        raise Forbidden(
-            "networks from Python files are not allowed here", remedy="start the workbench with --allow-code"
-        )
+    refuse_code(name, allowed=bench.settings.allow_code)
     path, _, function = absolute_name(name).rpartition(":")
     return f"{allowed_path(bench.settings, path, kind='file')}:{function}"
 

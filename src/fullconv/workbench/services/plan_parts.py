@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -135,7 +136,9 @@ def shape_of(experiment: Experiment, data: Dataset) -> Shape:
         net: nn.Module = without_weights(partial(build_network, name, classes=classes, channels=channels))
         return Shape(net, ScoreGrid.of(net))  # type: ignore[arg-type]
 
-    return _shapes.get((name, classes, channels), made)
+    kept = _shapes.get((name, classes, channels), made)
+    # A copy, which costs little without weights: following a network changes it for a while, and others ask as well.
+    return Shape(deepcopy(kept.net), kept.grid)
 
 
 @dataclass(frozen=True)

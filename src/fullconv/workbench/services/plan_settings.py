@@ -25,7 +25,8 @@ from fullconv.store.stored_weights import find_weights
 from fullconv.training.axes import axes_of
 from fullconv.training.settings.experiment import Experiment
 from fullconv.workbench.mistakes import WrongField, WrongFields, wrong_fields
-from fullconv.workbench.refusals import Forbidden, NotThere
+from fullconv.workbench.own_code import refuse_code
+from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.security.descriptions import allowed_description
 from fullconv.workbench.security.paths import allowed_path
 from fullconv.workbench.workbench import Workbench
@@ -82,6 +83,8 @@ def asked(bench: Workbench, source: Mapping[str, Any] | str) -> Asked:
         raise WrongFields(errors)
     axes = axes_of(settings)
     errors += _bad_lists(settings, axes)
+    shared = [name for name in ("dataset", "group") if name in axes]
+    errors += [WrongField(field=name, message="all runs of a group share it; give one") for name in shared]
     first = _with_first_values(settings, axes)
     try:
         Experiment.model_validate(first)
@@ -236,10 +239,7 @@ def _network(bench: Workbench, value: str) -> str:
         if not re.fullmatch(r"[\w.-]{1,120}", value):
             raise NotThere(f"no network is named {value[:80]!r}", remedy="choose one of the catalogue")
         return value
-    if not bench.settings.allow_code:
-        raise Forbidden(
-            "networks from Python files are not allowed here", remedy="start the workbench with --allow-code"
-        )
+    refuse_code(value, allowed=bench.settings.allow_code)
     path, _, function = absolute_name(value).rpartition(":")
     return f"{allowed_path(bench.settings, path, kind='file')}:{function}"
 

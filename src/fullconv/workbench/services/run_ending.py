@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import socket
 from pathlib import Path
 
 from fullconv.errors import FullconvError
-from fullconv.files import disk_errors
+from fullconv.process_identity import process_lives
 from fullconv.store.package import read_card
-from fullconv.training.status import Status, process_lives, read_status
+from fullconv.training.status import Status, read_status
 from fullconv.workbench.refusals import Conflict, Forbidden
 from fullconv.workbench.services.jobs import abort_job
 from fullconv.workbench.services.runs import RunView, directory_of, job_of_run, run_of
@@ -50,22 +49,16 @@ def delete_run(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench, name)
-    job = job_of_run(bench, name)
-    try:
-        alive = read_status(directory).alive
-    except FullconvError:  # a damaged one can be removed
-        alive = False
-    if alive or (job is not None and job.state in OPEN):
-        raise Conflict("the run is going on or waits in the queue", where=name, remedy="abort it first")
     bench.catalogue.refresh()
     needed = needed_by(bench, name)
     if needed:
         what = ", ".join(needed[:3]) + (f" and {len(needed) - 3} more" if len(needed) > 3 else "")
         raise Conflict(f"the run is needed by {what}", where=name, remedy="delete these first")
-    aside = directory.with_name(f".{name}.{secrets.token_hex(4)}")
-    with disk_errors(directory):
-        directory.rename(aside)  # from here on it is gone for everybody else
-        shutil.rmtree(aside, ignore_errors=True)
+    with bench.queue.adding() as step:  # nobody lets it go on meanwhile
+        if _is_alive(directory_of(bench, name)) or step.open_jobs([f"run:{name}"]):
+            raise Conflict("the run is going on or waits in the queue", where=name, remedy="abort it first")
+        gone = bench.scratch.set_aside(directory)
+    shutil.rmtree(gone, ignore_errors=True)
     bench.feeds.forget(directory)
     bench.catalogue.refresh()
 
@@ -90,6 +83,13 @@ def needed_by(bench: Workbench, name: str) -> list[str]:
     return found
 
 
+def _is_alive(directory: Path) -> bool:
+    try:
+        return read_status(directory).alive
+    except FullconvError:  # a damaged one can be removed
+        return False
+
+
 def _comes_from(model: Path, run: str) -> bool:
     try:
         history = read_card(model).history
@@ -102,7 +102,7 @@ def _interrupt(name: str, status: Status) -> None:
     """Ctrl-C for the process of a run, if it still is the one that said its number."""
     if status.host != socket.gethostname():
         raise Conflict(f"the run goes on on {status.host}", where=name, remedy="stop it there with Ctrl-C")
-    if not process_lives(status.process, status.started):
+    if not process_lives(status.process, status.started, status.identity):
         raise Conflict("the run has ended just now", where=name, remedy="look at it again")
     try:
         os.kill(status.process, signal.SIGINT)

@@ -7,39 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from fullconv.files import dump_yaml
 from fullconv.networks.own_file import COPY, copied_name, is_own_file
 from fullconv.training.fit import plan_run
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import Status, read_status, write_status
-from fullconv.training.sweep import plan_sweep
+from fullconv.training.sweep import PlannedSweep, group_name, plan_sweep
 from fullconv.workbench.jobs.adding import Adding
-from fullconv.workbench.jobs.waiting_runs import planning
+from fullconv.workbench.jobs.waiting_runs import planning, planning_group
 from fullconv.workbench.mistakes import as_wrong_fields
+from fullconv.workbench.own_code import refuse_code
 from fullconv.workbench.refusals import Conflict
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.plan_settings import Asked, asked
-from fullconv.workbench.services.plans import EXAMPLE, Source
-from fullconv.workbench.services.runs import directory_of, job_of_run, plan_of
+from fullconv.workbench.services.plans import Source
+from fullconv.workbench.services.runs import directory_of, plan_of
 from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 
 MACHINE = {"device", "workers"}
-
-
-class RunRequest(BaseModel):
-    """A run to begin, or a group of runs.
-
-    Args:
-        experiment: fields of an experiment, or the same as YAML text; a list where one value belongs, or folds, make
-            several runs.
-    """
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"experiment": EXAMPLE}})
-
-    experiment: dict[str, Any] | str = Field(max_length=100_000)
 
 
 class Started(BaseModel):
@@ -90,10 +78,11 @@ def start_runs(bench: Workbench, source: Source) -> Started:
 
     Raises:
         WrongFields: with every wrong field; nothing is begun then.
+        Conflict: the group is being planned by somebody else. StorageError: it is in the queue already.
     """
     bench.must_be_writable()
     wanted = asked(bench, source)
-    with as_wrong_fields(), planning(bench.home):
+    with planning(bench.home):
         return _start_group(bench, wanted) if wanted.axes else _start_one(bench, wanted)
 
 
@@ -105,18 +94,18 @@ def resume_run(bench: Workbench, name: str, *, learning_rate: float | None = Non
 
     Raises:
         Conflict: it is going on, waits already, or is done.
+        Forbidden: its network is from a Python file, and that is not allowed.
     """
     bench.must_be_writable()
-    directory = directory_of(bench, name)
-    status = read_status(directory)
-    _must_stand_still(bench, name, status)
-    if status.state == "done":
-        raise Conflict("the run is done", where=name, remedy="train again from the start, or with another plan")
     payload: dict[str, Any] = {"run": name}
     if learning_rate is not None:
         payload["learning_rate"] = learning_rate
-    plan = plan_of(directory)
-    with planning(bench.home), bench.queue.adding() as step:
+    plan = plan_of(directory_of(bench, name))
+    refuse_code(plan.network, allowed=bench.settings.allow_code)
+    with planning(bench.home), bench.queue.adding() as step:  # whoever asks at the same moment sees what this one did
+        directory = directory_of(bench, name)
+        status = read_status(directory)
+        _must_stand_still(step.latest(f"run:{name}"), name, status)
         job = _queue(step, directory, plan, payload)
         if plan.group is not None:
             _sum_up_again(step, plan.group, job)
@@ -148,15 +137,26 @@ def clone_of(bench: Workbench, name: str) -> Clone:
 
 
 def _start_one(bench: Workbench, wanted: Asked) -> Started:
-    directory = plan_run(wanted.dataset, wanted.settings, workspace=bench.home)
-    with bench.queue.adding() as step:
-        job = _queue(step, directory, plan_of(directory), {"run": directory.name})
+    with as_wrong_fields():
+        directory = plan_run(wanted.dataset, wanted.settings, workspace=bench.home)
+    try:
+        with bench.queue.adding() as step:
+            job = _queue(step, directory, plan_of(directory), {"run": directory.name})
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
     return Started(runs=[directory.name], jobs=[JobView.of(job)])
 
 
 def _start_group(bench: Workbench, wanted: Asked) -> Started:
-    group = wanted.settings.get("group")
-    planned = plan_sweep(wanted.dataset, wanted.settings, group=group, workspace=bench.home)
+    group = group_name(wanted.dataset, wanted.settings)
+    with planning_group(bench.home, group):
+        with as_wrong_fields():
+            planned = plan_sweep(wanted.dataset, wanted.settings, group=group, workspace=bench.home)
+        return _queue_group(bench, planned)
+
+
+def _queue_group(bench: Workbench, planned: PlannedSweep) -> Started:
     names = [directory.name for directory in planned.runs]
     jobs, stopped = [], []
     try:
@@ -197,12 +197,13 @@ def _queue(step: Adding, directory: Path, plan: Experiment, payload: Mapping[str
     )
 
 
-def _must_stand_still(bench: Workbench, name: str, status: Status) -> None:
-    job = job_of_run(bench, name)
+def _must_stand_still(job: Job | None, name: str, status: Status) -> None:
     if job is not None and job.state == "queued":
         raise Conflict("the run waits in the queue already", where=name, remedy="let it, or abort it first")
     if status.alive or (job is not None and job.state in OPEN):
         raise Conflict("the run is going on", where=name, remedy="abort it first")
+    if status.state == "done":
+        raise Conflict("the run is done", where=name, remedy="train again from the start, or with another plan")
 
 
 def _sum_up_again(step: Adding, group: str, job: Job) -> None:

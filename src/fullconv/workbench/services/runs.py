@@ -15,6 +15,7 @@ from fullconv.errors import FullconvError, NetworkError, PlanError, StorageError
 from fullconv.evaluation.report import curve_baselines
 from fullconv.files import read_document
 from fullconv.networks.catalogue import parse_name
+from fullconv.process_identity import process_lives
 from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.runs import PLAN_FILE
 from fullconv.training.settings.experiment import Experiment
@@ -319,7 +320,7 @@ def _hardware(status: Status, plan: Experiment, directory: Path) -> Hardware:
     if found.process is not None:
         with suppress(psutil.Error):
             own = psutil.Process(found.process)
-            if abs(own.create_time() - status.started) < 1.0:
+            if process_lives(own.pid, status.started, status.identity):
                 family = [own, *own.children(recursive=True)]
                 found.memory = sum(process.memory_info().rss for process in family)
                 found.cpu = _busy_cores(family)

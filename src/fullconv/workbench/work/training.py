@@ -13,6 +13,7 @@ from fullconv.training.status import read_status
 from fullconv.workbench.jobs.kinds import JobContext, Payload
 from fullconv.workbench.jobs.outcomes import trained
 from fullconv.workbench.jobs.waiting_runs import settle
+from fullconv.workbench.own_code import refuse_code, refuse_code_of
 
 
 def train_run(payload: Payload, context: JobContext) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def train_run(payload: Payload, context: JobContext) -> dict[str, Any]:
         return {"progress": status.progress, "seconds_left": status.seconds_left, "message": done}
 
     try:
+        refuse_code_of(directory, allowed=context.allow_code)
         with context.reporter.asking(standing):
             run = resume(directory, learning_rate=payload.get("learning_rate"), workspace=context.home)
     except BaseException as problem:
@@ -53,6 +55,8 @@ def close_group(payload: Payload, context: JobContext) -> dict[str, Any]:
     """
     context.reporter.say("summing up")
     runs = [context.home.run(name) for name in payload["runs"]]
+    for run in runs:  # their models are opened
+        refuse_code_of(run, allowed=context.allow_code)
     with context.reporter.following():
         done = sum_up(payload["group"], payload["axes"], runs, workspace=context.home)
     for one in done.missing:
@@ -72,5 +76,6 @@ def forecast_plan(payload: Payload, context: JobContext) -> dict[str, Any]:
     Args:
         payload: `dataset`, its name; `settings`, of an experiment.
     """
+    refuse_code(str(payload["settings"].get("network", "")), allowed=context.allow_code)
     context.reporter.say("doing a few steps")
     return forecast(payload["dataset"], workspace=context.home, settings=payload["settings"]).as_dict()

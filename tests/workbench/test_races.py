@@ -1,0 +1,209 @@
+"""Several who want the same at the same moment, on one server or on two: one gets it, the others get a sentence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from fullconv.errors import FullconvError
+from fullconv.training.status import Status, read_status, write_status
+from fullconv.workbench.api.problems import problem_of
+from fullconv.workbench.application import create_app
+from fullconv.workbench.jobs.waiting_runs import planning_group, settle_ended
+from fullconv.workbench.refusals import Conflict, NotThere
+from fullconv.workbench.services.jobs import abort_job
+from fullconv.workbench.services.plans import view_plan
+from fullconv.workbench.services.run_ending import abort_run, delete_run
+from fullconv.workbench.services.run_starting import Started, resume_run, start_runs
+from fullconv.workbench.settings import ServerSettings, Slots
+from fullconv.workbench.workbench import Workbench
+from workbench.conftest import BASE, QUICK
+
+PLAN = {"dataset": "streets", **QUICK}
+SOON = 0.5
+"""Seconds in which a thread comes as far as it can while others hold the database."""
+
+
+@pytest.fixture
+def other(bench: Workbench) -> Iterator[Workbench]:
+    """Another server on the same workspace."""
+    made = Workbench(ServerSettings(bench.home, slots=Slots(cpu=1)))
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def stopped(bench: Workbench) -> str:
+    """A run that was aborted before it began."""
+    (name,) = start_runs(bench, PLAN).runs
+    abort_run(bench, name)
+    return name
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """What they return, or the errors of ours that they raise."""
+    barrier = threading.Barrier(len(acts))
+
+    def act(one: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return one()
+        except FullconvError as problem:
+            return problem
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(act, acts))
+
+
+def meanwhile(bench: Workbench, act: Callable[[], Any], others: Callable[[Any], None]) -> Any:
+    """What comes of an act while others are about to change what it has looked at: the error of ours, or its result."""
+    with ThreadPoolExecutor(1) as pool:
+        with bench.queue.adding() as step:
+            going: Future[Any] = pool.submit(act)
+            threading.Event().wait(SOON)
+            others(step)
+        return going.exception(timeout=60) or going.result()
+
+
+def refused(problem: Any) -> None:
+    assert isinstance(problem, FullconvError), problem
+    assert problem_of(problem).status == 409, problem
+
+
+def test_of_two_who_let_a_run_go_on_one_does(bench: Workbench, other: Workbench, stopped: str) -> None:
+    for _ in range(5):
+        before = len(bench.queue.jobs())
+        found = at_once(
+            lambda: resume_run(bench, stopped), lambda: resume_run(other, stopped), lambda: resume_run(bench, stopped)
+        )
+        assert len(bench.queue.jobs()) == before + 1
+        problems = [one for one in found if isinstance(one, FullconvError)]
+        assert len(problems) == 2
+        for problem in problems:
+            refused(problem)
+        assert read_status(bench.home.run(stopped)).state == "queued"
+        abort_run(bench, stopped)
+
+
+def test_two_clicks_are_one_run_that_goes_on(bench: Workbench, stopped: str) -> None:
+    client = TestClient(create_app(bench, pages=False), base_url=BASE)
+    answers = at_once(*[lambda: client.post(f"/api/v1/runs/{stopped}/resume")] * 2)
+    assert sorted(answer.status_code for answer in answers) == [202, 409]
+
+
+def test_a_run_that_another_server_finished_meanwhile_stays_done(bench: Workbench, stopped: str) -> None:
+    directory = bench.home.run(stopped)
+
+    def finished(step: Any) -> None:
+        write_status(directory, Status.now("done", read_status(directory)).of_nobody())
+
+    problem = meanwhile(bench, lambda: resume_run(bench, stopped), finished)
+    assert isinstance(problem, Conflict)
+    assert "is done" in str(problem)
+    assert read_status(directory).state == "done"
+    assert len(bench.queue.jobs()) == 1
+
+
+def test_a_run_that_is_deleted_meanwhile_gets_no_job(bench: Workbench, stopped: str) -> None:
+    directory = bench.home.run(stopped)
+    problem = meanwhile(bench, lambda: resume_run(bench, stopped), lambda _: directory.rename(bench.home.root / "gone"))
+    assert isinstance(problem, NotThere)
+    assert len(bench.queue.jobs()) == 1
+
+
+def test_a_run_that_goes_on_meanwhile_is_not_deleted(bench: Workbench, stopped: str) -> None:
+    def resumed(step: Any) -> None:
+        step.job("train", title="t", payload={"run": stopped}, subject=f"run:{stopped}")
+
+    refused(meanwhile(bench, lambda: delete_run(bench, stopped), resumed))
+    assert (bench.home.run(stopped) / "experiment.yaml").is_file()
+
+
+def test_one_who_resumes_and_one_who_deletes_are_never_both_told_yes(
+    bench: Workbench, other: Workbench, stopped: str
+) -> None:
+    resumed, deleted = at_once(lambda: resume_run(bench, stopped), lambda: delete_run(other, stopped))
+    is_there = (bench.home.run(stopped) / "experiment.yaml").is_file()
+    if deleted is None:
+        assert not is_there
+        assert isinstance(resumed, FullconvError)
+        assert len(bench.queue.jobs()) == 1
+    else:
+        refused(deleted)
+        assert is_there
+        assert bench.queue.get(resumed.id).state == "queued"
+
+
+def test_a_run_that_goes_on_again_is_not_marked_as_aborted_by_who_was_slow(bench: Workbench, stopped: str) -> None:
+    """Aborted in the queue; before its folder was told, somebody let it go on."""
+    job = resume_run(bench, stopped)
+    bench.queue.abort(job.id)
+    directory = bench.home.run(stopped)
+    write_status(directory, Status.now("aborted", read_status(directory)).of_nobody())
+    resume_run(bench, stopped)
+    settle_ended(bench.home, bench.queue, f"run:{stopped}", "aborted", None)
+    assert read_status(directory).state == "queued"
+
+
+def test_resume_and_abort_at_once_leave_a_run_and_its_job_of_one_mind(
+    bench: Workbench, other: Workbench, stopped: str
+) -> None:
+    for _ in range(5):
+        at_once(lambda: resume_run(bench, stopped), lambda: abort_run(other, stopped))
+        last = bench.queue.jobs(limit=1)[0]
+        assert read_status(bench.home.run(stopped)).state == last.state
+        if last.state == "queued":
+            abort_job(bench, last.id or 0)
+
+
+def test_of_two_who_ask_for_a_group_one_gets_it(bench: Workbench, other: Workbench) -> None:
+    wish = PLAN | {"seed": [1, 2], "group": "seeds"}
+    found = at_once(lambda: start_runs(bench, wish), lambda: start_runs(other, wish))
+    (started,) = [one for one in found if isinstance(one, Started)]
+    (problem,) = [one for one in found if isinstance(one, FullconvError)]
+    refused(problem)
+    assert len(started.jobs) == 2
+    assert len(bench.queue.jobs()) == 3
+    assert sorted(path.name for path in bench.home.runs.iterdir()) == sorted(["first", *started.runs])
+    for name in started.runs:
+        assert read_status(bench.home.run(name)).state == "queued"
+
+
+def test_a_group_that_is_being_planned_is_not_planned_twice(bench: Workbench) -> None:
+    wish = PLAN | {"seed": [1, 2]}
+    with planning_group(bench.home, "streets-seed"), pytest.raises(Conflict, match="being planned already"):
+        start_runs(bench, wish)
+    with planning_group(bench.home, "another"):
+        assert start_runs(bench, wish).group == "streets-seed"
+
+
+def test_runs_that_begin_in_the_same_second_get_names_of_their_own(bench: Workbench, other: Workbench) -> None:
+    found = at_once(*[lambda: start_runs(bench, PLAN), lambda: start_runs(other, PLAN)] * 2)
+    assert not [str(one) for one in found if isinstance(one, FullconvError)]
+    names = {name for one in found for name in one.runs}
+    assert len(names) == 4
+    assert {job.subject for job in bench.queue.jobs()} == {f"run:{name}" for name in names}
+
+
+def test_plans_are_looked_at_by_many_at_once(bench: Workbench) -> None:
+    def looked_at() -> Any:
+        view = view_plan(bench, PLAN)
+        assert view.memory is not None
+        return view.model_copy(update={"memory": view.memory.batches})  # what is free changes all the time
+
+    alone = looked_at()
+    assert at_once(*[looked_at] * 4) == [alone] * 4
+
+
+@pytest.mark.parametrize(("field", "values"), [("group", ["one", "other"]), ("dataset", ["streets", "streets"])])
+def test_what_all_runs_of_a_group_share_is_no_list(bench: Workbench, field: str, values: list[str]) -> None:
+    client = TestClient(create_app(bench, pages=False), base_url=BASE)
+    for path in ("/api/v1/runs", "/api/v1/plans"):
+        answer = client.post(path, json={"experiment": PLAN | {"seed": [1, 2], field: values}})
+        assert answer.status_code == 422, answer.text
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
