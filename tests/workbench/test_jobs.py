@@ -72,7 +72,11 @@ def test_a_training_is_done_by_a_process_of_its_own(bench: Workbench, work: Work
 def test_a_sentence_of_ours_ends_a_job_without_a_traceback(bench: Workbench, work: Work) -> None:
     payload = {"images": str(bench.home.root / "nowhere"), "name": "new"}
     job = bench.queue.add("dataset", title="t", payload=payload)
+    stale = log_path(bench.home, job.id or 0)  # of a job of that number, in a database that was moved away
+    stale.parent.mkdir(exist_ok=True)
+    stale.write_text("said by another\n")
     work(job.id)
+    assert "another" not in read_from(stale, 0)[0]
     ended = bench.queue.get(job.id or 0)
     assert ended.state == "failed"
     assert ended.error is not None

@@ -12,15 +12,18 @@ from starlette.testclient import TestClient
 
 from fullconv.errors import FullconvError
 from fullconv.training.status import Status, read_status, write_status
+from fullconv.workbench import database
 from fullconv.workbench.api.problems import problem_of
 from fullconv.workbench.application import create_app
 from fullconv.workbench.jobs.waiting_runs import planning_group, settle_ended
 from fullconv.workbench.refusals import Conflict, NotThere
+from fullconv.workbench.services.evaluations import delete_evaluation
 from fullconv.workbench.services.jobs import abort_job
 from fullconv.workbench.services.plans import view_plan
 from fullconv.workbench.services.run_ending import abort_run, delete_run
 from fullconv.workbench.services.run_starting import Started, resume_run, start_runs
 from fullconv.workbench.settings import ServerSettings, Slots
+from fullconv.workbench.stored import StoredEvaluation, add_stored, now, read_stored
 from fullconv.workbench.workbench import Workbench
 from workbench.conftest import BASE, QUICK
 
@@ -161,6 +164,32 @@ def test_resume_and_abort_at_once_leave_a_run_and_its_job_of_one_mind(
             abort_job(bench, last.id or 0)
 
 
+def test_an_evaluation_that_is_done_again_meanwhile_is_not_deleted(bench: Workbench) -> None:
+    asked = StoredEvaluation(model="first", kind="run", created=now(), dataset="streets", split="val")
+    name = add_stored(bench.home, asked, "first-on-streets")
+
+    def repeated(step: Any) -> None:
+        step.job("evaluate", title="t", payload={"name": name}, subject=f"evaluation:{name}")
+
+    refused(meanwhile(bench, lambda: delete_evaluation(bench, name), repeated))
+    assert read_stored(bench.home, StoredEvaluation, name) == asked
+
+
+def test_a_database_that_others_keep_locked_is_busy_and_no_error(
+    bench: Workbench, stopped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.1)
+    impatient = Workbench(bench.settings)
+    client = TestClient(create_app(impatient, pages=False), base_url=BASE)
+    with bench.queue.adding():
+        answer = client.post(f"/api/v1/runs/{stopped}/resume")
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True), answer.text
+        assert "cannot be used just now" in answer.json()["detail"]
+        assert client.get(f"/api/v1/runs/{stopped}").status_code == 200  # readers do not wait for writers
+    assert client.post(f"/api/v1/runs/{stopped}/resume").status_code == 202
+    impatient.engine.dispose()
+
+
 def test_of_two_who_ask_for_a_group_one_gets_it(bench: Workbench, other: Workbench) -> None:
     wish = PLAN | {"seed": [1, 2], "group": "seeds"}
     found = at_once(lambda: start_runs(bench, wish), lambda: start_runs(other, wish))
@@ -197,7 +226,7 @@ def test_plans_are_looked_at_by_many_at_once(bench: Workbench) -> None:
         return view.model_copy(update={"memory": view.memory.batches})  # what is free changes all the time
 
     alone = looked_at()
-    assert at_once(*[looked_at] * 4) == [alone] * 4
+    assert at_once(looked_at, looked_at) == [alone, alone]
 
 
 @pytest.mark.parametrize(("field", "values"), [("group", ["one", "other"]), ("dataset", ["streets", "streets"])])

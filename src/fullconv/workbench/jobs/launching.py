@@ -28,6 +28,7 @@ def launch(job: Job, settings: ServerSettings, *, beside: bool) -> subprocess.Po
     assert job.id is not None
     path = log_path(settings.home, job.id)
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # of a job of that number in a database that is gone, or of a process that never began
     environment = environment_of(job, settings, os.environ, beside=beside, cores=_cores())
     with path.open("ab") as stream:
         return subprocess.Popen(

@@ -82,11 +82,15 @@ class Starter:
             self._launch(claimed)
 
     def _loop(self) -> None:
+        said = ""
         while not self._over.is_set():
             try:
                 self.look()
-            except _TROUBLE as problem:  # the next look may do better
-                log.warning("jobs could not be looked after: %s", problem)
+                said = ""
+            except _TROUBLE as problem:  # the next look may do better; what goes on is said once
+                if str(problem) != said:
+                    said = str(problem)
+                    log.warning("jobs could not be looked after: %s", problem)
             self._over.wait(LOOK_SECONDS)
 
     def _launch(self, job: Job) -> None:

@@ -23,7 +23,6 @@ from fullconv.workbench.stored import (
     now,
     read_stored,
 )
-from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 
 SUBJECT = "evaluation:"
@@ -176,9 +175,11 @@ def delete_evaluation(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench.home, StoredEvaluation, name)
-    if bench.queue.jobs(states=OPEN, subject=f"{SUBJECT}{name}"):
-        raise Conflict("its job is still open", where=name, remedy="abort it first")
-    shutil.rmtree(directory, ignore_errors=True)
+    with bench.queue.adding() as step:  # nobody does it again meanwhile
+        if step.open_jobs([f"{SUBJECT}{name}"]):
+            raise Conflict("its job is still open", where=name, remedy="abort it first")
+        gone = bench.scratch.set_aside(directory)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _view(name: str, asked: StoredEvaluation, jobs: Mapping[str, int]) -> EvaluationView:

@@ -33,7 +33,6 @@ from fullconv.workbench.stored import (
     now,
     read_stored,
 )
-from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 from fullconv.workbench.zipping import zipped
 
@@ -236,9 +235,11 @@ def delete_prediction(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench.home, StoredPrediction, name)
-    if bench.queue.jobs(states=OPEN, subject=f"{SUBJECT}{name}"):
-        raise Conflict("its job is still open", where=name, remedy="abort it first")
-    shutil.rmtree(directory, ignore_errors=True)
+    with bench.queue.adding() as step:  # nobody does it again meanwhile
+        if step.open_jobs([f"{SUBJECT}{name}"]):
+            raise Conflict("its job is still open", where=name, remedy="abort it first")
+        gone = bench.scratch.set_aside(directory)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _keep(uploads: Sequence[Upload], folder: Path) -> None:
