@@ -29,7 +29,7 @@ from fullconv.workspace import Workspace
 from programs import chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 BASE = "http://127.0.0.1:8460"
 BROWSER_WAIT = 60_000
@@ -122,32 +122,44 @@ def work(bench: Workbench) -> Callable[[int], None]:
     return until_ended
 
 
+def start_server(
+    home: Workspace, log: Path, *options: str, address: str = "127.0.0.1"
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a real server; its process, and its address once it answers."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "fullconv", "serve", "--workspace", str(home.root), "--port", str(port)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with log.open("wb") as said:
+        server = subprocess.Popen([*command, *options], stdout=said, stderr=said, env=environment)
+    url = f"http://{address}:{port}"
+    end = time.monotonic() + 300
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/sign-in", timeout=5).close()
+            return server, url
+        except OSError as problem:
+            if getattr(problem, "code", None) is not None:  # it answers
+                return server, url
+            try:
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+            except AssertionError:
+                server.kill()
+                raise
+            time.sleep(0.2)
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Starts real servers: `serve(home, "--read-only", …)` gives the address of one that answers."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(home: Workspace, *options: str, address: str = "127.0.0.1") -> str:
-        with socket.socket() as probe:
-            probe.bind((address, 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "fullconv", "serve", "--workspace", str(home.root), "--port", str(port)]
-        log = tmp_path / f"server-{port}.log"
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        with log.open("wb") as said:
-            started.append(subprocess.Popen([*command, *options], stdout=said, stderr=said, env=environment))
-        url = f"http://{address}:{port}"
-        end = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/sign-in", timeout=5).close()
-                return url
-            except OSError as problem:
-                if getattr(problem, "code", None) is not None:  # it answers
-                    return url
-                assert started[-1].poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.2)
+        server, url = start_server(home, tmp_path / f"server-{len(started)}.log", *options, address=address)
+        started.append(server)
+        return url
 
     yield start
     for server in started:
@@ -156,18 +168,25 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
         server.wait(timeout=30)
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of a browser; what it complains about fails the test."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, once for all tests of a file: a loop of its own runs as long as it does."""
     from playwright import sync_api as playwright
 
-    complaints: list[str] = []
+    playwright.expect.set_options(timeout=BROWSER_WAIT)
     with playwright.sync_playwright() as engine:
-        browser = chromium(engine)
-        made = browser.new_page(viewport={"width": 1280, "height": 900})
-        made.set_default_timeout(BROWSER_WAIT)
-        playwright.expect.set_options(timeout=BROWSER_WAIT)
-        made.on("pageerror", lambda error: complaints.append(str(error)))
+        made = chromium(engine)
         yield made
-        browser.close()
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a browser that remembers nothing; what it complains about fails the test."""
+    complaints: list[str] = []
+    made = browser.new_page(viewport={"width": 1280, "height": 900})
+    made.set_default_timeout(BROWSER_WAIT)
+    made.on("pageerror", lambda error: complaints.append(str(error)))
+    yield made
+    made.close()
     assert complaints == []

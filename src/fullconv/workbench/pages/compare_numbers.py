@@ -9,6 +9,7 @@ from nicegui import ui
 
 from fullconv.data.differences import COLORS, FIRST, SECOND
 from fullconv.prediction.comparison_facts import SCORES, signed
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.charts import Options, axis, chart, legend, redraw
 from fullconv.workbench.services.compare_views import ClassComparison, CompareView, ImageComparison
 
@@ -101,7 +102,7 @@ class ImageList:
             ]
         self.table = ui.table(rows=[], columns=columns, row_key="number", pagination=12)
         self.table.classes("w-full").props("flat dense wrap-cells").style("background: transparent")
-        self.table.add_slot("body-cell-key", _KEY_CELL)
+        sort_by_keyboard(self.table).add_slot("body-cell-key", _KEY_CELL)
         self.table.on("choose", lambda event: choose(int(event.args)))
         self.table.mark("images")
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from fullconv.errors import FullconvError
 from fullconv.workbench.opened import OpenedDataset
 from fullconv.workbench.pages import dataset_charts
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked, refuse
 from fullconv.workbench.pages.class_changes import class_changes
 from fullconv.workbench.pages.dataset_notes import notes_tab
@@ -176,7 +177,7 @@ def _sizes(facts: DatasetFacts) -> None:
         {"name": "images", "label": "Images", "field": "images", "sortable": True},
     ]
     table = ui.table(rows=rows, columns=columns, row_key="size", pagination=20).props("flat dense")
-    table.style("min-width: 16rem; background: transparent")
+    sort_by_keyboard(table).style("min-width: 16rem; background: transparent")
     if len(facts.sizes) > len(rows):
         ui.label(f"and {len(facts.sizes) - len(rows):,} more sizes").classes("faint")
 

@@ -6,11 +6,12 @@ from math import floor, log10
 
 from nicegui import ui
 
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.charts import Options, axis, chart, legend, redraw
 from fullconv.workbench.pages.stacks import swatch
 from fullconv.workbench.services.dataset_facts import ClassFacts, Facts
 
-SHADES = {"train": 1.0, "val": 0.6, "test": 0.3}
+SHADES = {"train": 1.0, "val": 0.65, "test": 0.4}
 _LEAST = 1e-4
 """Percent at which a logarithmic axis begins, at the latest."""
 
@@ -40,7 +41,7 @@ def class_table(facts: Facts) -> None:
     ]
     table = ui.table(rows=[_class_row(entry, splits) for entry in facts.classes], columns=columns, row_key="name")
     table.classes("w-full").props("flat dense wrap-cells").style("background: transparent")
-    table.add_slot("body-cell-name", _NAME_CELL)
+    sort_by_keyboard(table).add_slot("body-cell-name", _NAME_CELL)
 
 
 def _class_row(entry: ClassFacts, splits: list[str]) -> dict[str, object]:
@@ -100,7 +101,12 @@ def stride_chart(facts: Facts) -> None:
         "data": values,
         "barMaxWidth": 60,
         "itemStyle": {"color": "var(--accent)"},
-        "label": {"show": True, "position": "top", "color": "var(--text)", ":formatter": "(bar) => bar.value + ' %'"},
+        "label": {
+            "show": True,
+            "position": "top",
+            "color": "var(--text)",
+            ":formatter": "(bar) => bar.value.toFixed(1) + ' %'",
+        },
     }
     if facts.commonest is not None:
         baseline = round(100 * facts.commonest.mean_iou, 2)
@@ -125,7 +131,7 @@ def stride_chart(facts: Facts) -> None:
     }
     chart(options, height="20rem", label="Mean IoU that labels of each stride reach")
     if facts.commonest is not None:
-        always = f"{facts.commonest.name}, {100 * facts.commonest.mean_iou:.2f} %"
+        always = f"{facts.commonest.name}, {100 * facts.commonest.mean_iou:.1f} %"
         ui.label(f"Dashed: always saying {always}.").classes("faint")
 
 

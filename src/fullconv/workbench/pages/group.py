@@ -8,6 +8,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from fullconv.errors import FullconvError
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked, tried
 from fullconv.workbench.pages.home_columns import SCORES, SLOTS
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
@@ -53,7 +54,7 @@ class _Group:
         columns += [_column(_head(head), f"Mean IoU {head}", right=True) for head in view.heads]
         self.table = ui.table(columns=columns, rows=[], row_key="run", pagination=100, selection="multiple")
         self.table.classes("w-full bg-transparent").props("flat bordered dense")
-        self.table.add_slot("body-cell-run", SLOTS["body-cell-name"])
+        sort_by_keyboard(self.table).add_slot("body-cell-run", SLOTS["body-cell-name"])
         for name in ("body-cell-state", "body-selection", "header-selection"):
             self.table.add_slot(name, SLOTS[name])
         self.table.on_select(lambda _: self._count())

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked
 from fullconv.workbench.pages.home_columns import SLOTS
 from fullconv.workbench.pages.theme import bench
@@ -27,6 +28,7 @@ class GroupsTable:
         """Lay it out."""
         self.table = ui.table(columns=_COLUMNS, rows=[], row_key="name", pagination=25).classes("w-full bg-transparent")
         self.table.props("flat bordered dense").add_slot("body-cell-name", SLOTS["body-cell-name"])
+        sort_by_keyboard(self.table)
         await self.look()
 
     async def look(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nicegui import app, ui
 
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked
 from fullconv.workbench.pages.home_actions import Actions
 from fullconv.workbench.pages.home_columns import COLUMNS, SLOTS, SORTED, TITLES, USUAL, Shown, column, row
@@ -61,6 +62,7 @@ class HomeTable:
         self.table.props(f"flat bordered dense binary-state-sort :rows-per-page-options='{list(PER_PAGE)}'")
         self.table.props("hide-selected-banner")
         self.table.props["visible-columns"] = chosen
+        sort_by_keyboard(self.table)
         for name, template in SLOTS.items():
             self.table.add_slot(name, template)
         self.table.on("request", self._request)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from nicegui import events, ui
 
 from fullconv.errors import FullconvError
-from fullconv.workbench.pages.accessible_names import name_uploader
+from fullconv.workbench.pages.accessible_names import name_uploader, sort_by_keyboard
 from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.folder_chooser import FolderChooser
 from fullconv.workbench.pages.job_progress import JobProgress
@@ -138,7 +138,7 @@ class ManyImages:
                 column["align"] = "right" if column["name"] == "total" else "left"
             table = ui.table(columns=columns, rows=[_row(entry) for entry in found], row_key="link", pagination=10)
             table.classes("w-full").props("flat dense wrap-cells")
-            table.add_slot("body-cell-created", _LINK)
+            sort_by_keyboard(table).add_slot("body-cell-created", _LINK)
 
 
 def _row(entry: FolderPredictionView) -> dict[str, object]:

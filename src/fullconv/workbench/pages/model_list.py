@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked
 from fullconv.workbench.pages.model_uploads import upload_card
 from fullconv.workbench.pages.stored_weights import WeightsTable
@@ -84,7 +85,7 @@ class _ModelList:
                 self.compare.props("outline no-caps dense").mark("compare-chosen")
             self.table = ui.table(rows=[], columns=_COLUMNS, row_key="id", pagination=25, selection="multiple")
             self.table.classes("w-full model-table").props("flat dense wrap-cells").style("background: transparent")
-            self.table.add_slot("body-cell-name", _NAME_CELL)
+            sort_by_keyboard(self.table).add_slot("body-cell-name", _NAME_CELL)
             self.table.add_slot("body-selection", _CHOOSE)
             self.table.add_slot("header-selection", _CHOOSE_ALL)
             self.table.on_select(self._count)

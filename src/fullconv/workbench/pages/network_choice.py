@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.theme import heading
 from fullconv.workbench.services.networks import NetworkView, list_catalogue
 
@@ -43,6 +44,7 @@ class NetworkChoice:
                 self.several = ui.switch("Several networks, a run of each", on_change=self._switch)
             self.table = ui.table(rows=[], columns=_COLUMNS, row_key="name", selection="single", pagination=12)
             self.table.props("flat dense wrap-cells").classes("w-full").on_select(self._show).mark("network-table")
+            sort_by_keyboard(self.table)
             self.chosen = ui.label().classes("faint").style("overflow-wrap: anywhere")
             with ui.row().classes("items-center").style("gap: .3rem 1rem; min-height: 2.2rem"):
                 self.picture = ui.link("Layers and receptive fields as a picture", "#", new_tab=True)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from fullconv.errors import FullconvError
+from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.job_progress import JobProgress
 from fullconv.workbench.pages.theme import bench, heading
@@ -85,7 +86,7 @@ class Scoring:
                 column["align"] = "left" if column["name"] in ("created", "model", "data") else "right"
             table = ui.table(columns=columns, rows=[_row(entry) for entry in found], row_key="name", pagination=10)
             table.classes("w-full").props("flat dense wrap-cells")
-            table.add_slot("body-cell-created", _LINK)
+            sort_by_keyboard(table).add_slot("body-cell-created", _LINK)
 
 
 def _row(entry: EvaluationView) -> dict[str, object]:

@@ -40,8 +40,10 @@ body { --q-primary: var(--accent) !important }
 .bar a[aria-current=page] { background: var(--accent); color: #fff }
 .body--dark .bar a[aria-current=page] { color: #0b1220 }
 .bar nav { overflow-x: auto; flex-wrap: nowrap }
-a:focus-visible, button:focus-visible, [tabindex]:focus-visible, input:focus-visible, summary:focus-visible {
-  outline: 2px solid var(--accent); outline-offset: 2px }
+input:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
+@layer theme {
+  :is(a, button, summary, [tabindex]):not(input, textarea):focus-visible {
+    outline: 2px solid var(--accent) !important; outline-offset: 2px !important } }
 h1 { font-size: 1.45rem; font-weight: 600; line-height: 1.25; margin: 0; overflow-wrap: anywhere }
 h2 { font-size: 1.1rem; font-weight: 600; line-height: 1.3; margin: 0 }
 .q-loading-bar { display: none }

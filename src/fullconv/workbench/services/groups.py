@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import col, select
 
-from fullconv.errors import StorageError
+from fullconv.errors import FullconvError, PlanError, StorageError
+from fullconv.files import read_document
 from fullconv.training.group_summary import SUMMARY
+from fullconv.training.runs import PLAN_FILE
+from fullconv.training.settings.experiment import Experiment
 from fullconv.workbench.database import reading
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.storable import storable
@@ -177,10 +181,14 @@ def group_of(bench: Workbench, name: str) -> GroupView:
     runs = [_scored(one, known.pop(one.run, None)) for one in found.runs]
     runs += [_unscored(one.run, known.pop(one.run, None), one.error) for one in found.missing]
     runs += [_unscored(entry.name, entry) for entry in known.values()]
+    axes = found.axes
+    if summary is None:  # their plans tell what differs
+        axes, settings = differing({run.run: _plan(bench, run.run) for run in runs})
+        runs = [run.model_copy(update={"settings": settings[run.run]}) for run in runs]
     return GroupView(
         name=name,
         summed_up=summary is not None,
-        axes=found.axes,
+        axes=axes,
         runs=runs,
         missing=[one.run for one in found.missing],
         spread=found.spread,
@@ -226,6 +234,46 @@ def _unscored(name: str, entry: CatalogueEntry | None, error: str | None = None)
         mean_accuracy=facts.get("mean_accuracy"),
         frequency_weighted_iou=facts.get("frequency_weighted_iou"),
     )
+
+
+def differing(plans: dict[str, dict[str, Any]]) -> tuple[dict[str, list[Any]], dict[str, dict[str, Any]]]:
+    """The settings in which plans differ.
+
+    Args:
+        plans: documents by name.
+
+    Returns:
+        Path → values in the order of the plans; and name → path → value.
+
+    >>> differing({"a": {"seed": 0, "loss": {"terms": "dice"}}, "b": {"seed": 1, "loss": {"terms": "dice"}}})
+    ({'seed': [0, 1]}, {'a': {'seed': 0}, 'b': {'seed': 1}})
+    """
+    flat = {name: dict(_leaves(plan)) for name, plan in plans.items()}
+    axes: dict[str, list[Any]] = {}
+    for path in dict.fromkeys(path for leaves in flat.values() for path in leaves):
+        values: list[Any] = []
+        for value in (leaves.get(path) for leaves in flat.values()):
+            if value not in values:
+                values.append(value)
+        if len(values) > 1:
+            axes[path] = values
+    return axes, {name: {path: leaves.get(path) for path in axes} for name, leaves in flat.items()}
+
+
+def _leaves(plan: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in plan.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _plan(bench: Workbench, run: str) -> dict[str, Any]:
+    """A run's plan as it is written; nothing where it cannot be read."""
+    try:
+        return read_document(bench.home.run(run) / PLAN_FILE, Experiment, PlanError).model_dump(mode="json")
+    except FullconvError:
+        return {}
 
 
 def _number(value: Any) -> float | None:
