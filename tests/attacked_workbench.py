@@ -35,12 +35,13 @@ def prepared(place: Path, trained: Path, scenes: Path) -> Path:
     for name in ("first", "second"):
         shutil.copytree(trained / "runs/first/model", place / "home/models" / name)
     shutil.copytree(scenes, place / "open/streets")
-    for folder in ("secret", "open/.hidden", "home/workbench", "home/uploads", "home/groups/two"):
+    for folder in ("secret", "open/.hidden", "home/workbench", "home/uploads", "home/jobs", "home/groups/two"):
         (place / folder).mkdir(parents=True)
     (place / "home/groups/two/summary.json").write_text(json.dumps(_SUMMARY))
     for file in ("secret/key.txt", "open/.hidden/key.txt", "home/workbench/secret"):
         (place / file).write_text(SECRET)
     (place / "open/away").symlink_to(place / "secret")
+    (place / "home/jobs/.planning").touch()
     os.mkfifo(place / "open/pipe")
     (place / "open/test.txt").write_text("scene_00000\n")
     (place / "open/evil").mkdir()

@@ -333,6 +333,15 @@ def test_other_sites_cannot_sign_anybody_in(locked: Any) -> None:
     assert sign_in(locked, body, ("Sec-Fetch-Site", "cross-site")).status == 403
 
 
+@pytest.mark.parametrize("path", ["/api/v1/runs/\0", f"/_nicegui/{'x' * 256}/a", f"/{'ä' * 128}", "/runs/a\0b/../.."])
+def test_what_no_file_can_be_named_is_nowhere(locked: Any, path: str) -> None:
+    assert ask(locked, path).status == 401
+    known = ("Authorization", f"Bearer {TOKEN}")
+    answer = ask(locked, path, headers=[HOST, known])
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert ask(locked, path, headers=[HOST, known], kind="websocket").status == 1008
+
+
 def test_without_a_token_the_form_admits_nobody(app: Any) -> None:
     assert sign_in(app, b"token=").status == 401
     assert sign_in(app, b"token=None").status == 401

@@ -21,7 +21,9 @@ from fullconv.workbench.security.sign_in import SIGN_IN, sign_in_page
 from fullconv.workbench.security.tokens import admitted, is_token, knows_token
 from fullconv.workbench.settings import ServerSettings
 
-_TITLES = {401: "Unauthorized", 403: "Forbidden", 421: "Misdirected request"}
+LONGEST_PART = 255
+"""Bytes between two slashes of an address; no file system has longer names."""
+_TITLES = {401: "Unauthorized", 403: "Forbidden", 404: "Not found", 421: "Misdirected request"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
+        refusal = self._refusal(scope) or _nowhere(scope["path"])
         if scope["type"] == "websocket":
             if refusal is None:
                 await self.app(scope, receive, send)
@@ -81,6 +83,13 @@ class Gate:
         query = urlencode([item for item in asked if item[0] != "token"])
         path = "/" + quote(scope["path"]).lstrip("/")  # two slashes would lead to another server
         return admitted(RedirectResponse(path + (f"?{query}" if query else ""), status_code=303), self.settings)
+
+
+def _nowhere(path: str) -> Response | None:
+    """Refuses what no file can be named: programs behind the gate that look for one would break off."""
+    if "\0" in path or any(len(part.encode("utf-8", "replace")) > LONGEST_PART for part in path.split("/")):
+        return _problem(404, "There is nothing at this address.")
+    return None
 
 
 def _problem(status: int, detail: str) -> Response:
