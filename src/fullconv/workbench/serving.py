@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
-from contextlib import suppress
 
 import uvicorn
 
@@ -23,10 +21,7 @@ def serve(settings: ServerSettings) -> None:
     """
     listening = _listen(settings)
     keep_memory()
-    bench = Workbench(settings)
-    with suppress(StorageError):
-        tempfile.tempdir = str(bench.scratch.folder("temporary"))  # uploads on their way go with the server
-    app = create_app(bench)
+    app = create_app(Workbench(settings))
     config = uvicorn.Config(
         app,
         log_level="warning",
