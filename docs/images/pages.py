@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -66,12 +67,14 @@ class Shot:
         address: of the page.
         ready: what is on it when it is complete, as a locator.
         then: done there before the picture is taken.
+        longest: height of the window, where it is to be less than usual.
     """
 
     name: str
     address: str
     ready: str
     then: Callable[[Page], object] = field(default=lambda page: None)
+    longest: int = 10_000
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,10 @@ def prepare(root: Path) -> tuple[str, str]:
             Dataset.from_folders(folder, name=name).save(home)
     runs = [path.name for path in sorted(home.runs.glob("*streets-fcn2s*")) if (path / "model").is_dir()]
     fine = runs[0] if runs else "streets-stride-2"
-    for run, network, epochs in ((fine, NETWORK, EPOCHS), (COARSE, "fcn8s-compact-features", EPOCHS // 4)):
+    for run, network, epochs in ((fine, NETWORK, EPOCHS), (COARSE, "fcn8s-compact-features", EPOCHS // 3)):
         if not (home.run(run) / "model").is_dir():
-            train_as(run, "streets", {**SETTINGS, "network": network, "epochs": epochs}, workspace=home)
+            settings = {**SETTINGS, "network": network, "epochs": epochs, "validate_every": 1}
+            train_as(run, "streets", settings, workspace=home)
     return fine, COARSE
 
 
@@ -159,13 +163,13 @@ def fill(root: Path, url: str, fine: str, coarse: str) -> Made:
         ask(url, f"/models/{fine}/copies", {"name": "streets-best"})
     plan = {**SETTINGS, **SMALL, "dataset": "crossings", "network": "fcn4s-compact-features"}
     if not any(found["name"] == "seeds" for found in ask(url, "/groups")):
-        started = ask(url, "/runs", {"experiment": {**plan, "seed": [0, 1], "group": "seeds"}})
-        wait_for(lambda: all(ended(url, f"/jobs/{job}") for job in started["jobs"]), "the group")
+        ask(url, "/runs", {"experiment": {**plan, "seed": [0, 1], "group": "seeds"}})
+    wait_for(lambda: idle(url), "the group")
     predictions = ask(url, "/predictions")
     if not predictions:
         wish = {"model": fine, "folder": str(root / "new-scenes" / "images")}
-        job = ask(url, "/predictions", wish)
-        wait_for(lambda: ended(url, f"/jobs/{job['id']}"), "the predictions")
+        ask(url, "/predictions", wish)
+        wait_for(lambda: idle(url), "the predictions")
         predictions = ask(url, "/predictions")
     learning = ask(url, "/runs", {"experiment": {**plan, "epochs": 3000}})["runs"][0]
     wait_for(lambda: ask(url, f"/runs/{learning}")["epoch"] >= 8, "a few epochs")
@@ -177,18 +181,36 @@ def shots(made: Made) -> list[Shot]:
     key = ask(made.url, "/datasets/streets/images?split=test&limit=1")["images"][0]["key"]
     image = quote(key, safe="")
     layers = ask(made.url, f"/models/{made.fine}/layers")["layers"]
-    deep = [layer["name"] for layer in layers if layer["filters"]][4]
+    deep = [layer for layer in layers if layer["filters"]][4]
+    unit = f"layer={deep['name']}&unit=3,{deep['rows'] // 2},{deep['columns'] // 2}"
+    data = "/datasets/streets"
+    chart, problem = ".nicegui-echart path", ".q-tab-panel .row"
     return [
         Shot("home", "/", ".job .spark polyline"),
         Shot("datasets", "/datasets", ".dataset-card"),
-        Shot("new-dataset", "/datasets/new", "h1", lambda page: look_at(page, made.root / "scenes")),
-        Shot("dataset", "/datasets/streets", ".thumbs .labels"),
-        Shot("dataset-image", "/datasets/streets?image=4", "[role=dialog] .labels"),
-        Shot("dataset-classes", "/datasets/streets", ".thumbs", lambda page: open_tab(page, "Classes")),
-        Shot("dataset-ceiling", "/datasets/streets", ".thumbs", lambda page: open_tab(page, "Stride ceiling")),
-        Shot("dataset-problems", "/datasets/streets", ".thumbs", lambda page: open_tab(page, "Problems")),
+        Shot("new-dataset", "/datasets/new", "h1", lambda page: look_at(page, made.root / "crossings")),
+        Shot("dataset", data, ".thumbs .labels"),
+        Shot("dataset-image", f"{data}?image=4", "[role=dialog] .labels", longest=900),
+        Shot(
+            "dataset-classes",
+            "/datasets/streets",
+            ".thumbs",
+            lambda page: open_tab(page, "Classes", chart),
+        ),
+        Shot(
+            "dataset-ceiling",
+            "/datasets/streets",
+            ".thumbs",
+            lambda page: open_tab(page, "Stride ceiling", chart),
+        ),
+        Shot(
+            "dataset-problems",
+            "/datasets/streets",
+            ".thumbs",
+            lambda page: open_tab(page, "Problems", problem),
+        ),
         Shot("new-run", "/runs/new?dataset=streets", ".cm-line", planned),
-        Shot("run", f"/runs/{made.fine}", ".progress-pictures img"),
+        Shot("run", f"/runs/{made.coarse}", ".progress-pictures img"),
         Shot("run-learning", f"/runs/{made.learning}", ".progress-pictures img"),
         Shot("group", f"/groups/{made.group}", "table"),
         Shot("test", f"/test?run={made.fine}&dataset=streets&image={image}", '[data-pane="overlay"] canvas'),
@@ -203,13 +225,12 @@ def shots(made: Made) -> list[Shot]:
         ),
         Shot(
             "layers",
-            f"/layers?model={made.fine}&image=dataset:streets:{image}&layer={deep}&unit=3,20,40",
+            f"/layers?model={made.fine}&image=dataset:streets:{image}&{unit}",
             "rect.unit-field",
             lambda page: page.evaluate("window.scrollTo(0, 0)"),
         ),
         Shot("models", "/models", "table tbody a"),
         Shot("model", "/models/streets-best", "table"),
-        Shot("sign-in", "/sign-in", "form"),
     ]
 
 
@@ -219,14 +240,15 @@ def look_at(page: Page, folder: Path) -> None:
     page.locator(".thumb .labels").first.wait_for()
 
 
-def open_tab(page: Page, name: str) -> None:
-    """Open a tab of a dataset."""
+def open_tab(page: Page, name: str, seen: str) -> None:
+    """Open a tab of a dataset, and wait for what is seen there."""
     page.get_by_role("tab", name=name).click()
+    page.locator(seen).first.wait_for()
 
 
 def planned(page: Page) -> None:
     """Wait for the memory that a plan takes."""
-    expect(page.get_by_text("Memory", exact=False).first).to_be_visible()
+    page.get_by_text(re.compile(r"[KMG]iB of .* GiB")).wait_for()
 
 
 def take(shots: list[Shot], url: str) -> None:
@@ -243,9 +265,12 @@ def take(shots: list[Shot], url: str) -> None:
             for shot in shots:
                 print(shot.name, width, flush=True)
                 page.emulate_media(color_scheme="light")
+                page.set_viewport_size({"width": width, "height": min(height, shot.longest)})
                 page.goto(f"{url}{shot.address}", wait_until="commit")
                 page.locator(shot.ready).first.wait_for()
                 shot.then(page)
+                page.evaluate("document.activeElement.blur()")
+                page.mouse.move(0, 0)
                 for theme in ("light", "dark"):
                     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
                     page.wait_for_function(COMPLETE)
@@ -261,8 +286,9 @@ def save(page: Page, width: int, path: Path) -> None:
     across = page.evaluate("document.documentElement.scrollWidth")
     if across > width:
         print(f"  {path.name}: {across} pixels wide", flush=True)
+    window = page.viewport_size["height"] if page.viewport_size else LONGEST[width]
     modal = page.locator("[role=dialog]:visible").count()
-    height = LONGEST[width] if modal else max(300, min(LONGEST[width], end))
+    height = window if modal else max(300, min(window, end))
     taken = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": height}, animations="disabled")
     Image.open(io.BytesIO(taken)).convert("RGB").save(path, quality=QUALITY, method=6)
 
@@ -277,16 +303,9 @@ def ask(url: str, path: str, body: Mapping[str, Any] | None = None, *, method: s
     return json.loads(said) if said else None
 
 
-def ended(url: str, path: str) -> bool:
-    """Whether a job is over.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    job = ask(url, path)
-    if job["state"] == "failed":
-        raise RuntimeError(f"{job['title']}: {job['error']}")
-    return job["state"] not in ("queued", "claimed", "running")
+def idle(url: str) -> bool:
+    """Whether no job runs or waits."""
+    return not ask(url, "/jobs?state=queued&state=claimed&state=running")
 
 
 def wait_for(happened: Callable[[], Any], what: str) -> None:

@@ -109,7 +109,7 @@ def _card(entry: Entry) -> None:
             if entry.problem is not None:
                 ui.label(entry.problem).classes("bad").style("overflow-wrap: anywhere")
                 return
-            splits = " · ".join(f"{count:,} {split}" for split, count in facts["splits"].items())
+            splits = " · ".join(f"{count:,}\u00a0{split}" for split, count in facts["splits"].items())
             ui.label(f"{facts['images']:,} images · {splits}")
             ui.label(f"{len(facts['classes'])} classes · {facts['label_format']} labels").classes("faint")
             with ui.element("span").classes("palette").props("aria-hidden=true"):

@@ -106,7 +106,7 @@ def explanations(model: type[BaseModel]) -> dict[str, str]:
     for entry in entries:
         names, colon, meaning = entry.strip().partition(": ")
         if colon:
-            words = " ".join(meaning.split())
+            words = " ".join(meaning.split()).replace("`", "")
             said |= dict.fromkeys((name.strip() for name in names.split(",")), words)
     return said
 
