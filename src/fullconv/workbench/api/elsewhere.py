@@ -27,7 +27,7 @@ class Elsewhere:
         for route in self._app.router.routes:
             match, found = route.matches(scope)
             if match is Match.PARTIAL:
-                await route.handle(scope | dict(found), receive, send)
+                await route.handle({**scope, **found}, receive, send)
                 return
         raise HTTPException(404, "There is nothing at this address; /api/v1/openapi.json tells what there is.")
 
