@@ -30,17 +30,21 @@ def class_chart(facts: Facts) -> None:
 
 
 def class_table(facts: Facts) -> None:
-    """Classes with their numbers."""
+    """Classes with their numbers; on a narrow screen those of the splits are in the chart alone."""
+    ui.add_css("@media (max-width: 700px) { .class-table .wide { display: none } }")
     splits = list(facts.splits)
     columns = [
         {"name": "name", "label": "Class", "field": "name", "align": "left", "sortable": True},
         {"name": "value", "label": "Id", "field": "value", "sortable": True},
         {"name": "share", "label": "Share", "field": "share", "sortable": True, ":format": _PERCENT},
-        *({"name": split, "label": split, "field": split, "sortable": True, ":format": _PERCENT} for split in splits),
+        *(
+            {"name": split, "label": split, "field": split, "sortable": True, ":format": _PERCENT, **_WIDE}
+            for split in splits
+        ),
         {"name": "images", "label": "Images", "field": "images", "sortable": True},
     ]
     table = ui.table(rows=[_class_row(entry, splits) for entry in facts.classes], columns=columns, row_key="name")
-    table.classes("w-full").props("flat dense wrap-cells").style("background: transparent")
+    table.classes("w-full class-table").props("flat dense wrap-cells").style("background: transparent")
     sort_by_keyboard(table).add_slot("body-cell-name", _NAME_CELL)
 
 
@@ -52,9 +56,11 @@ def _class_row(entry: ClassFacts, splits: list[str]) -> dict[str, object]:
     return {**own, **shares}
 
 
-_PERCENT = "(value) => value === null ? '' : (100 * value).toPrecision(3) + ' %'"
+_PERCENT = "(value) => value === null ? '' : (100 * value).toPrecision(3) + '\\u00a0%'"
+_WIDE = {"classes": "wide", "headerClasses": "wide"}
 _NAME_CELL = (
-    '<q-td :props="props"><span class="swatch" :style="{background: props.row.color}"></span> {{ props.value }}</q-td>'
+    '<q-td :props="props"><span class="row no-wrap items-center" style="gap: .35rem"><span class="swatch" '
+    ':style="{background: props.row.color}"></span><span>{{ props.value }}</span></span></q-td>'
 )
 
 

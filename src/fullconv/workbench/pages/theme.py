@@ -40,6 +40,7 @@ body { --q-primary: var(--accent) !important }
 .bar a[aria-current=page] { background: var(--accent); color: #fff }
 .body--dark .bar a[aria-current=page] { color: #0b1220 }
 .q-btn--dense.q-btn--outline { padding: .285em .6em }
+.q-table td.text-right { white-space: nowrap }
 .bar nav { overflow-x: auto; flex-wrap: nowrap }
 input:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
 @layer theme {
@@ -50,8 +51,19 @@ h2 { font-size: 1.1rem; font-weight: 600; line-height: 1.3; margin: 0 }
 .q-loading-bar { display: none }
 .skip { position: absolute; left: -999px }
 .skip:focus { left: 1rem; top: .5rem; z-index: 9999; background: var(--soft) }
-@media (max-width: 600px) { .page { padding: .6rem } body { font-size: 14px } }
+@media (max-width: 600px) {
+  .page { padding: .6rem } body { font-size: 14px }
+  .bar nav { scrollbar-width: none; padding-right: 2rem;
+    mask-image: linear-gradient(90deg, #000 calc(100% - 2rem), transparent) }
+}
 """
+
+_PRESENT_SECTION = """
+const link = document.querySelector(".bar nav a[aria-current=page]");
+const bar = link?.parentElement;
+if (bar) bar.scrollLeft = link.offsetLeft - bar.offsetLeft - (bar.clientWidth - link.offsetWidth) / 2;
+"""
+"""Where not all sections fit, the present one is in sight."""
 
 
 def bench() -> Workbench:
@@ -80,6 +92,7 @@ def frame(title: str, section: str) -> Iterator[None]:
                 if address == section:
                     link.props("aria-current=page")
         _mode_button(dark)
+    ui.run_javascript(_PRESENT_SECTION)
     with ui.column().classes("page").props("id=content tabindex=-1"):  # in the <main> that Quasar makes
         if bench().settings.read_only:
             ui.label("This workbench can only be looked at.").classes("faint")
