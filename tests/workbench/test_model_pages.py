@@ -1,7 +1,8 @@
-"""Pages of models in a real browser: a package and weights are uploaded, a model is renamed, licensed and deleted."""
+"""Pages of models in a real browser: what is uploaded, renamed, licensed, deleted, taken away, used and tried."""
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +118,39 @@ def test_a_workbench_to_look_at_has_no_buttons_that_change(page: Page, serve: Se
     expect(page.get_by_role("button", name="Upload", exact=True)).to_have_count(0)
     page.goto(f"{url}/models/nothing")
     expect(page.get_by_text("no model or run has that name", exact=False)).to_be_visible()
+
+
+def test_a_model_is_taken_away_brought_back_used_and_tried(page: Page, serve: Serve, home: Workspace) -> None:
+    from playwright.sync_api import expect
+
+    url = serve(home, "--cpu-jobs", "0")
+    page.goto(f"{url}/models/first?kind=run")
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="Download").click()
+    assert zipfile.is_zipfile(taken.value.path())
+    package = taken.value.path().with_name("first.zip")
+    taken.value.save_as(package)
+
+    page.goto(f"{url}/models")
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.get_by_label("Name", exact=True).fill("again")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose a file").focus()
+        page.keyboard.press("Enter")
+    chooser.value.set_files(package)
+    page.get_by_role("link", name="again", exact=True).click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert read_card(home.model("again")).network == read_card(home.run("first") / "model").network
+
+    page.get_by_role("link", name="Use as pretrained").click()
+    expect(page.get_by_label("weights", exact=True)).to_have_value("again")
+    expect(page.get_by_text("weights: again", exact=False).first).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+    page.go_back()
+    page.get_by_role("link", name="Test now").click()
+    expect(page.get_by_role("combobox", name="Model")).to_have_value(re.compile(r"^again \("))
+    page.locator(".strip button").first.click()
+    expect(page.locator('[data-pane="truth"] canvas').first).to_be_visible()
+    assert "model=again" in page.url
