@@ -184,7 +184,7 @@ def shots(made: Made) -> list[Shot]:
     deep = [layer for layer in layers if layer["filters"]][4]
     unit = f"layer={deep['name']}&unit=3,{deep['rows'] // 2},{deep['columns'] // 2}"
     data = "/datasets/streets"
-    chart, problem = ".nicegui-echart path", ".q-tab-panel .row"
+    chart, problem = ".nicegui-echart svg", ".q-tab-panel .row"
     return [
         Shot("home", "/", ".job .spark polyline"),
         Shot("datasets", "/datasets", ".dataset-card"),
