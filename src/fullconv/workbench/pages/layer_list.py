@@ -26,6 +26,7 @@ class LayerList:
         with ui.column().classes("w-full").style("gap: .4rem; min-width: 0"):
             with ui.row().classes("w-full items-center").style("gap: .3rem 1rem"):
                 self.search = ui.input("Find a layer", on_change=self._filter).props("dense clearable").classes("col")
+                self.search.style("min-width: 12rem")
                 self.every = ui.switch("Norms, activations and sums, too", on_change=self._filter)
             self.rows = {layer.name: self._row(layer) for layer in view.layers}
             self.none = ui.label("No layer has that in its name.").classes("faint")

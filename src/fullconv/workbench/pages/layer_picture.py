@@ -31,7 +31,7 @@ STYLE = """
 .centre { fill: #d9480f; stroke: #fff; stroke-width: 1.5; vector-effect: non-scaling-stroke }
 @media (max-width: 900px) {
   .layers-body { display: block }
-  .layers-body > * { margin-bottom: .6rem }
+  .layers-body > *, .layers-side > * { margin-bottom: .6rem }
   .layers-body .layers-side { display: contents }
   .layers-frame { position: sticky; top: 4.5rem; z-index: 5; margin-bottom: .6rem }
 }

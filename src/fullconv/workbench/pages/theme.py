@@ -40,7 +40,7 @@ body { --q-primary: var(--accent) !important }
 .bar a[aria-current=page] { background: var(--accent); color: #fff }
 .body--dark .bar a[aria-current=page] { color: #0b1220 }
 .q-btn--dense.q-btn--outline { padding: .285em .6em }
-.q-table td.text-right { white-space: nowrap }
+.q-table__card { background: transparent } .q-table td.text-right { white-space: nowrap }
 .bar nav { overflow-x: auto; flex-wrap: nowrap }
 input:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
 @layer theme {
