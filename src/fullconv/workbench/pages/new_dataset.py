@@ -99,7 +99,7 @@ class NewDataset:
 
     def _uploader(self) -> None:
         ui.label("A zip or tar file with images and labels; it is unpacked in the workspace.").classes("faint")
-        uploader = ui.element("q-uploader").props("method=POST send-raw auto-upload flat bordered")
+        self.uploader = uploader = ui.element("q-uploader").props("method=POST send-raw auto-upload flat bordered")
         uploader.props["url"] = "/api/v1/datasets/upload"
         uploader.props["accept"] = ARCHIVES
         uploader.style("max-width: 100%; width: 30rem").mark("uploader")
@@ -110,6 +110,7 @@ class NewDataset:
         uploader.on("rejected", lambda: ui.notify(f"Choose one of {ARCHIVES.replace(',', ' ')}.", type="warning"))
 
     def _uploaded(self, name: object, answer: object) -> None:
+        self.uploader.run_method("reset")  # another one can be dropped
         path = json.loads(str(answer))["path"]
         stem = str(name).split(".", maxsplit=1)[0]
         self.name_is_ours = False
@@ -118,6 +119,7 @@ class NewDataset:
         self.images.value = path
 
     def _not_uploaded(self, name: object, answer: object) -> None:
+        self.uploader.run_method("reset")
         try:
             said = str(json.loads(str(answer))["detail"])
         except (ValueError, KeyError, TypeError):
