@@ -27,6 +27,8 @@ from queue_checks import Answer
 START_SECONDS = 180.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 60.0
+MORE_THAN_ABORTS = 8
+"""So many requests are made for one that ends a job, also where all takes long: most work comes to its end."""
 
 
 class Server:
@@ -141,7 +143,10 @@ class Visitor:
         waiting = self.queue.jobs(states=OPEN)
         full = len(waiting) >= self.most or sum(bool(answer.jobs) for answer in self.answers) >= self.requests
         kinds = {"run": 8, "group": 2, "dataset": 4, "resume": 4, "evaluate": 2, "retry": 1}
-        kind = "abort" if self.rng.random() < 0.02 else self.rng.choices(list(kinds), list(kinds.values()))[0]
+        kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
+        aborts = sum(answer.request == "abort" for answer in self.answers)
+        if self.rng.random() < 0.02 and MORE_THAN_ABORTS * aborts < len(self.answers):
+            kind = "abort"
         self._made += 1
         if kind == "abort":
             return (kind, f"jobs/{self.rng.choice(waiting).id}/abort", None) if waiting else None
