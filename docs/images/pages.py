@@ -221,7 +221,7 @@ def shots(made: Made) -> list[Shot]:
             "compare",
             f"/compare?models={made.coarse},{made.fine}&dataset=streets&split=test&sample=12",
             ".swipe img",
-            lambda page: page.get_by_text("12 images (streets, test)").wait_for(),
+            lambda page: page.get_by_text(re.compile("^12 images")).wait_for(),
         ),
         Shot(
             "layers",
