@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 BASE = "http://127.0.0.1:8460"
-BROWSER_WAIT = 60_000
+BROWSER_WAIT = 120_000
 """Milliseconds that a browser waits for what it expects."""
 QUICK = {
     "network": "fcn8s-squeezenet1_1",
@@ -165,7 +165,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
     for server in started:
         server.terminate()
     for server in started:
-        server.wait(timeout=30)
+        server.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory, trained: Path, scenes: 
         time.sleep(0.3)
     yield url, job["subject"].partition(":")[2]
     server.terminate()
-    server.wait(timeout=30)
+    server.wait(timeout=60)
 
 
 @pytest.fixture

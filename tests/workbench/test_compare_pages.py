@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 Serve = Callable[..., str]
 CLIP = "() => [...document.querySelectorAll('.swipe-side')].map((side) => getComputedStyle(side).clipPath)"
+
+COLORS = """(name) => {
+  const panes = [...document.querySelectorAll(".panes figure")];
+  const pane = panes.find((one) => one.querySelector(".name").innerText === name);
+  const picture = pane.querySelector("img.labels");
+  const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  const found = new Map();
+  for (let place = 0; place < data.length; place += 4)
+    if (data[place + 3] === 255) found.set(data.slice(place, place + 3).join(), [...data.slice(place, place + 3)]);
+  return [...found.values()];
+}"""
+"""Colours of a pane's labels."""
 
 
 @pytest.fixture
@@ -68,8 +84,19 @@ def test_two_models_are_compared_under_a_line(page: Page, serve: Serve, home: Wo
     page.mouse.up()
     assert page.evaluate(CLIP) == ["inset(0px 25% 0px 0px)", "inset(0px 0px 0px 75%)"]
 
-    expect(page.get_by_role("row", name="Mean IoU")).to_be_visible()
+    _, first, other, difference = page.get_by_role("row", name="Mean IoU").get_by_role("cell").all_inner_texts()
+    told = page.request.get(url + str(page.get_by_role("link", name="JSON").get_attribute("href"))).json()
+    scores = [model["mean_iou"] for model in told["models"]]
+    assert [first, other] == [f"{100 * score:.1f} %" for score in scores]
+    assert float(re.findall(r"[\d.]+", difference)[0]) == pytest.approx(100 * abs(scores[1] - scores[0]), abs=0.11)
+    road = next(entry for entry in told["classes"] if entry["name"] == "road")
+    cells = page.get_by_role("row", name="road", exact=False).last.get_by_role("cell").all_inner_texts()
+    assert cells[1:3] == [f"{100 * iou:.1f} %" for iou in road["iou"]]
     expect(page.get_by_role("img", name="Difference of the IoU per class")).to_be_visible()
+    key = {tuple(entry["color"]) for entry in told["key"]}
+    colors = {tuple(color) for color in page.evaluate(COLORS, "Difference")}
+    assert len(colors) > 1
+    assert colors <= key
     keys = page.locator(".image-key")
     expect(keys).to_have_count(total)
     second = keys.nth(1).inner_text()
@@ -85,6 +112,30 @@ def test_two_models_are_compared_under_a_line(page: Page, serve: Serve, home: Wo
     expect(page.get_by_role("slider", name="Line between Truth on the left")).to_have_count(1)
     page.reload()
     expect(page.locator(".panes figure")).to_have_count(5)
+
+
+def test_more_than_two_models_are_compared_by_keyboard_alone(page: Page, serve: Serve, home: Workspace) -> None:
+    from playwright.sync_api import expect
+
+    shutil.copytree(home.model("other"), home.model("third"))
+    page.goto(f"{serve(home)}/compare?models=first,other,third&dataset=streets&sample=2")
+    expect(page.locator(".panes .name")).to_have_text(["Input", "first", "other", "third", "Differences", "Truth"])
+    expect(page.get_by_role("img", name="IoU per class and model")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="third", exact=True).first).to_be_visible()
+    title = page.get_by_text("· 1 of 2", exact=False)
+    expect(title).to_be_visible()
+    page.get_by_role("button", name="Next image").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("· 2 of 2", exact=False)).to_be_visible()
+    page.get_by_role("combobox", name="Right of the line").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("option", name="Errors of third").wait_for()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    line = page.get_by_role("slider", name="Line between first on the left and Errors of third on the right")
+    line.focus()
+    page.keyboard.press("End")
+    assert page.evaluate(CLIP) == ["inset(0px 0% 0px 0px)", "inset(0px 0px 0px 100%)"]
 
 
 def test_what_is_missing_is_said(page: Page, serve: Serve, home: Workspace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,47 @@ def test_a_dataset_is_made_of_folders(page: Page, serve: Serve, home: Workspace,
     assert dataset.edits.drop == ("sky",)
     assert dataset.edits.recolor == {"car": "#010203"}
     assert "sky" not in dataset.classes.names
+
+
+def test_a_dataset_is_made_of_an_archive(
+    page: Page, serve: Serve, home: Workspace, scenes: Path, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    good, evil = tmp_path / "my streets.zip", tmp_path / "evil.zip"
+    with zipfile.ZipFile(good, "w") as archive:
+        for path in sorted(path for path in scenes.rglob("*") if path.is_file()):
+            archive.write(path, f"streets/{path.relative_to(scenes)}")
+    with zipfile.ZipFile(evil, "w") as archive:
+        archive.writestr("images/../../up.png", b"up")
+    page.goto(f"{serve(home)}/datasets/new")
+    page.get_by_role("button", name='Expand "Upload an archive instead"').click()
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files(evil)
+    expect(page.get_by_text("up.png", exact=False)).to_be_visible()
+    assert not list(home.root.rglob("up.png"))
+
+    chooser.set_input_files(good)
+    expect(page.get_by_text("16 images with labels")).to_be_visible()
+    expect(page.get_by_label("Name of the dataset")).to_have_value("my-streets")
+    page.get_by_text("By shares").click()
+    shares = page.get_by_role("row", name="road").first
+    before = shares.inner_text()
+    page.get_by_label("Training / validation / test, percent").fill("25/25/50")
+    expect(page.get_by_text("16 images: 4 train, 4 val, 8 test")).to_be_visible()
+    assert shares.inner_text() != before  # of the class in each split
+    page.get_by_label("Training / validation / test, percent").fill("a lot")
+    expect(page.get_by_role("alert").filter(has_text="split").first).to_be_visible()
+    expect(page.get_by_role("button", name="Create")).to_be_disabled()
+    page.get_by_label("Training / validation / test, percent").fill("25/25/50")
+    expect(page.get_by_role("button", name="Create")).to_be_enabled()
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("link", name="Open my-streets").click(timeout=240_000)
+    expect(page.get_by_role("heading", name="my-streets")).to_be_visible()
+    dataset = Dataset.load("my-streets", home)
+    assert dataset.root.is_relative_to(home.root)
+    assert [len(dataset.split(name)) for name in ("train", "val", "test")] == [4, 4, 8]
+    assert dataset.classes.names == Dataset.from_folders(scenes).classes.names
 
 
 def test_errors_are_shown_with_what_to_do_and_may_be_let_pass(

@@ -51,7 +51,7 @@ def chosen(page: Page, field: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
-def test_a_plan_shows_its_curve_its_time_and_where_its_text_is_wrong(page: Page, serve: Serve, home: Workspace) -> None:
+def test_a_plan_shows_its_curve_and_where_its_text_is_wrong(page: Page, serve: Serve, home: Workspace) -> None:
     from playwright.sync_api import expect
 
     url = serve(home, "--cpu-jobs", "0")
@@ -67,10 +67,6 @@ def test_a_plan_shows_its_curve_its_time_and_where_its_text_is_wrong(page: Page,
     chosen(page, "policy", "fixed")
     page.wait_for_function(f"({CURVE})().every((point) => point[1] === 0.01)")
 
-    page.get_by_role("button", name="How long does it take here?").click()
-    expect(page.get_by_text(re.compile(r"^about .* as this machine is now$"))).to_be_visible(timeout=JOB_WAIT)
-    expect(page.get_by_text(re.compile(r", and .* for a validation$"))).to_be_visible()
-
     editor.fill("dataset: streets\nbatch_size: 4\nepochs: -3\n")
     expect(page.get_by_text("Input should be greater than or equal to 1")).to_be_visible()
     expect(page.locator(".wrong-line")).to_have_text(["epochs: -3"])
@@ -85,6 +81,20 @@ def test_a_plan_shows_its_curve_its_time_and_where_its_text_is_wrong(page: Page,
 
     editor.press("Tab")  # the editor does not keep the keyboard
     expect(editor).not_to_be_focused()
+
+
+def test_the_time_of_a_plan_is_measured(page: Page, serve: Serve, home: Workspace) -> None:
+    from playwright.sync_api import expect
+
+    url = serve(home, "--cpu-jobs", "0")
+    page.goto(f"{url}/runs/new?dataset=streets")
+    editor = page.get_by_role("textbox", name="The plan as YAML")
+    editor.fill(yaml.safe_dump({"dataset": "streets", **QUICK, "crop": [32, 32], "batch_size": 2}))
+    expect(page.get_by_label("crop", exact=True)).to_have_value("32 × 32")
+    page.get_by_role("button", name="How long does it take here?").click()
+    expect(page.get_by_text("Time of fcn8s-squeezenet1_1 on streets")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^about .* as this machine is now$"))).to_be_visible(timeout=JOB_WAIT)
+    expect(page.get_by_text(re.compile(r", and .* for a validation$"))).to_be_visible()
 
 
 def test_lists_make_a_group_that_is_followed_tagged_and_aborted(page: Page, serve: Serve, home: Workspace) -> None:
@@ -154,7 +164,7 @@ def test_a_network_of_ones_own_is_taken_only_where_code_is_allowed(
     page.goto(f"{serve(home, *options, '--allow-code')}/runs/new")
     expect(page.get_by_text("Or a Python file, as /nets/my_net.py:build.", exact=False)).to_be_visible()
     page.get_by_role("textbox", name="The plan as YAML").fill(text)
-    expect(page.get_by_text("output stride 1", exact=False)).to_be_visible()
+    expect(page.get_by_text("output stride 1", exact=False)).to_be_visible(timeout=JOB_WAIT)
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile(r"/runs/2\d+"))
     expect(page.get_by_text("It waits for its turn.")).to_be_visible()
