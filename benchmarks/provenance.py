@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-
-def hardware() -> str:
-    """The processor by name, with the cores that this process may use."""
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), name)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+from fullconv.hardware import processor
 
 
 def commit() -> str:
@@ -31,4 +22,4 @@ def provenance(*packages: str) -> str:
     """One line: date, hardware, versions, commit."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     date = datetime.now(UTC).date().isoformat()
-    return f"{date}; {hardware()}; {versions}, Python {platform.python_version()}; commit {commit()}"
+    return f"{date}; {processor()}; {versions}, Python {platform.python_version()}; commit {commit()}"

@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from fullconv.hardware import processor
 from fullconv.networks.catalogue import build_network
 from fullconv.networks.listing import list_networks
 from fullconv.networks.score_grid import ScoreGrid
@@ -33,7 +34,7 @@ from fullconv.training.forecast.several import INSIDE, LINKS, Link, efficiencies
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
 from fullconv.training.plan import TrainingSet, resolve
 from fullconv.training.settings.experiment import Experiment
-from provenance import hardware, provenance
+from provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, RESULT = RESULTS / "scaling_steps.json", RESULTS / "scaling.md"
@@ -69,7 +70,7 @@ def measure(network: str, *, steps: int = 3) -> dict[str, Any]:
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(clock() - began)
-    name = torch.cuda.get_device_name() if device == "cuda" else f"one core of {hardware()}"
+    name = torch.cuda.get_device_name() if device == "cuda" else f"one core of {processor()}"
     times = times[1:]
     found = {"device": name, "network": network, "views": plan.batch_size, "precision": plan.precision}
     return found | {"seconds": min(times), "median": statistics.median(times)}

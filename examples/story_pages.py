@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from scipy import ndimage
 
@@ -23,6 +22,7 @@ from fullconv.evaluation.counting import count_confusion
 from fullconv.evaluation.figures import BASELINE, INK, plain_axes, to_png, to_svg
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.evaluation.scores import Scores
+from fullconv.hardware import processor
 from fullconv.progress import track
 from fullconv.training.status import read_status
 
@@ -242,6 +242,5 @@ def _minutes(stage: Mapping[str, Any]) -> str:
 
 
 def _provenance() -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "lightning"))
-    threads = f"{torch.get_num_threads()} threads, {platform.machine()}"
-    return f"{datetime.now(UTC).date().isoformat()}; {threads}; {versions}, Python {platform.python_version()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("fullconv", "torch", "torchvision", "lightning"))
+    return f"{datetime.now(UTC).date().isoformat()}; {processor()}; {versions}, Python {platform.python_version()}"

@@ -5,81 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from folders import COLORS, label, picture, write_grey_png
+from folders import COLORS, picture, write_grey_png
 from fullconv.data.colormaps import voc_colormap
-from fullconv.data.labels import LabelReader
-from fullconv.data.scan import Scan, scan
+from fullconv.data.scan import scan
 from fullconv.errors import DataError
+from label_writers import (
+    IDS,
+    Save,
+    grey,
+    levels,
+    palette,
+    read_all,
+    rgb,
+    rgba,
+    sixteen,
+    sixteen_tiff,
+    synthia,
+    three,
+    two,
+    write,
+)
 
-IDS = [label(number) for number in range(4)]
 CLASSES = "0 background 0 0 0\n1 road 128 64 128\n2 sky 70 130 180\n3 rider 220 20 60\n"
-
-Save = Callable[[Path, np.ndarray], None]
-
-
-def grey(path: Path, ids: np.ndarray) -> None:
-    Image.fromarray(ids).save(path)
-
-
-def palette(path: Path, ids: np.ndarray, colors: np.ndarray = COLORS) -> None:
-    image = Image.fromarray(ids)
-    image.putpalette(colors.tobytes())
-    image.save(path)
-
-
-def rgb(path: Path, ids: np.ndarray) -> None:
-    Image.fromarray(COLORS[ids]).save(path)
-
-
-def rgba(path: Path, ids: np.ndarray) -> None:
-    Image.fromarray(np.dstack([COLORS[ids], np.full(ids.shape, 255, dtype=np.uint8)])).save(path)
-
-
-def levels(*values: int) -> Save:
-    return lambda path, ids: Image.fromarray(np.array(values, dtype=np.uint8)[ids]).save(path)
-
-
-def write(root: Path, save: Save, ids: list[np.ndarray] = IDS, *, classes: str = "", suffix: str = ".png") -> Path:
-    (root / "images").mkdir(parents=True)
-    (root / "labels").mkdir()
-    for number, own in enumerate(ids):
-        Image.fromarray(picture(number, own.shape)).save(root / "images" / f"{number}.png")
-        save(root / "labels" / f"{number}{suffix}", own)
-    if classes:
-        (root / "classes.txt").write_text(classes)
-    return root
-
-
-def read_all(found: Scan) -> list[np.ndarray]:
-    reader = LabelReader(found.format, found.classes)
-    return [reader.read(sample) for sample in found.samples]
-
-
-def two(ids: np.ndarray) -> np.ndarray:
-    return (ids > 0).astype(np.uint8)
-
-
-def three(ids: np.ndarray) -> np.ndarray:
-    return np.minimum(ids, 2)
-
-
-def sixteen(path: Path, ids: np.ndarray) -> None:
-    Image.fromarray(np.array([0, 300, 301, 40_000], dtype=np.uint16)[ids]).save(path)
-
-
-def sixteen_tiff(path: Path, ids: np.ndarray) -> None:
-    tifffile.imwrite(path, np.array([0, 300, 301, 40_000], dtype=np.uint16)[ids], compression="zlib")
-
-
-def synthia(path: Path, ids: np.ndarray) -> None:
-    instances = np.arange(ids.size, dtype=np.uint16).reshape(ids.shape)
-    path.write_bytes(imagecodecs.png_encode(np.dstack([ids.astype(np.uint16), instances, np.zeros_like(instances)])))
 
 
 CASES: dict[str, tuple[Save, str, Callable[[np.ndarray], np.ndarray], str, tuple[int, ...]]] = {
@@ -364,60 +316,3 @@ def test_photographs_given_as_labels_are_refused(tmp_path: Path, mode: str, suff
 
     with pytest.raises(DataError, match="the label files look like photographs"):
         scan(write(tmp_path, photo))
-
-
-def test_a_format_can_be_forced(tmp_path: Path) -> None:
-    root = write(tmp_path, levels(0, 128, 255, 255))
-    assert scan(root).format.kind == "codes"
-    forced = scan(root, format="ids")
-    assert (forced.format.kind, len(forced.classes), forced.classes.ignored[0].codes) == ("ids", 2, (255,))
-    binary = scan(root, format="binary")
-    assert [entry.codes for entry in binary.classes.classes] == [(0,), (255, 128)]
-    assert np.array_equal(read_all(binary)[0], two(IDS[0]))
-    assert scan(root, format="colors").classes.colors.tolist() == [[0] * 3, [128] * 3, [255] * 3]
-
-
-def test_masks_can_be_forced(tmp_path: Path) -> None:
-    """One folder of masks beside the images is otherwise one label for each image."""
-    for number in range(3):
-        for folder, array in (("images", picture(number)), ("masks/leaf", two(label(number)) * np.uint8(255))):
-            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(tmp_path / folder / f"{number}.png")
-    assert scan(tmp_path).format.kind == "binary"
-    forced = scan(tmp_path, format="masks")
-    assert (forced.format.kind, forced.classes.names) == ("masks", ("background", "leaf"))
-    assert np.array_equal(read_all(forced)[0], two(label(0)))
-
-
-@pytest.mark.parametrize(
-    ("format", "sentence"),
-    [
-        ("ids", "holds colours, which cannot be read as 'ids'; use the format 'colors'"),
-        ("synthia", "cannot be read as 'synthia'"),
-        ("masks", "has 1 label file and nothing tells the classes of masks"),
-        ("coco", "holds no labels|no labels were found"),
-        ("nonsense", "'nonsense' is no label format; formats are: ids, palette"),
-    ],
-)
-def test_a_forced_format_that_cannot_be_is_refused(tmp_path: Path, format: str, sentence: str) -> None:
-    with pytest.raises(DataError, match=sentence):
-        scan(write(tmp_path, rgb), format=format)
-
-
-def test_wide_and_narrow_files_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not have several 16-bit channels"):
-        scan(write(tmp_path, lambda path, ids: (synthia if path.stem == "0" else grey)(path, ids)))
-
-
-def test_ids_beyond_the_range_are_refused(tmp_path: Path) -> None:
-    save = lambda path, ids: tifffile.imwrite(path, ids.astype(np.int32) * 70_000)  # noqa: E731
-    with pytest.raises(DataError, match="70000 is no class id"):
-        scan(write(tmp_path, save, suffix=".tif"))
-
-
-def test_more_than_255_classes(tmp_path: Path) -> None:
-    ids = [np.arange(24 * 32, dtype=np.uint16).reshape(24, 32).repeat(4, axis=1) for _ in range(2)]
-    found = scan(write(tmp_path, lambda path, own: Image.fromarray(own).save(path), ids))
-    assert len(found.classes) == 768
-    assert found.classes.ignore_index == 65535
-    assert np.array_equal(read_all(found)[0], ids[0])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +15,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fullconv.data.labels import LabelReader
 from fullconv.data.polygons import fill_runs, unpack_runs
-from fullconv.data.scan import Scan, scan
+from fullconv.data.scan import scan
 from fullconv.errors import DataError
-
-SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
-
-
-def photos(folder: Path, *names: str, size: tuple[int, int] = (12, 10)) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        Image.new("RGB", size).save(folder / name)
-
-
-def coco(*annotations: dict[str, Any], images: tuple[str, ...] = ("a.jpg",), categories: Any = None) -> dict[str, Any]:
-    return {
-        "images": [{"id": n, "file_name": name, "height": 10, "width": 12} for n, name in enumerate(images)],
-        "categories": categories or [{"id": 3, "name": "leaf"}, {"id": 5, "name": "spot"}],
-        "annotations": [{"id": n, "image_id": 0, "category_id": 3, **own} for n, own in enumerate(annotations)],
-    }
-
-
-def write(path: Path, content: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-    return path
-
-
-def read(found: Scan, index: int = 0) -> np.ndarray:
-    return LabelReader(found.format, found.classes).read(found.samples[index])
+from outlines import SQUARE, TRIANGLE, coco, labelme, photos, read, shape, write
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -167,17 +139,6 @@ def test_annotations_that_cannot_be_drawn(tmp_path: Path, annotation: dict[str, 
     found = scan(tmp_path)
     with pytest.raises(DataError, match=sentence):
         read(found)
-
-
-def labelme(*shapes: dict[str, Any], **more: object) -> dict[str, Any]:
-    return {"version": "5.0", "imagePath": "a.jpg", "imageHeight": 10, "imageWidth": 12, "shapes": list(shapes), **more}
-
-
-def shape(label: str, points: list[list[float]], kind: str = "polygon", **more: object) -> dict[str, Any]:
-    return {"label": label, "points": points, "shape_type": kind, **more}
-
-
-TRIANGLE = shape("spot", [[1, 1], [9, 1], [1, 8]])
 
 
 def test_labelme_shapes_are_drawn_in_their_order(tmp_path: Path) -> None:
@@ -352,62 +313,6 @@ def test_coco_images_of_one_stem_get_keys_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("images/1.jpg\nphotos/1.jpg\n2\n")
     keys = [sample.key for sample in scan(tmp_path, path, lists={"train": tmp_path / "train.txt"}).samples]
     assert keys == ["2", "images/1", "photos/1"]
-
-
-def test_outlines_for_another_size_are_refused_before_they_are_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos(tmp_path, "a.jpg")
-    content = coco({"segmentation": SQUARE})
-    content["images"][0].update(height=15_000, width=15_000)
-    write(tmp_path / "a.json", content)
-    found = scan(tmp_path)
-    monkeypatch.setattr(np, "full", None)
-    sentence = r"its outlines are for 15000×15000 pixels, the image has 12×10"
-    with pytest.raises(DataError, match=sentence):
-        read(found)
-    write(tmp_path / "a.json", labelme(TRIANGLE, imageHeight=15_000, imageWidth=15_000))
-    found = scan(tmp_path)
-    monkeypatch.setattr(Image, "new", None)
-    with pytest.raises(DataError, match=sentence):
-        read(found)
-
-
-@pytest.mark.parametrize("size", ["text", -10, 0.5])
-def test_sizes_that_are_no_numbers_are_refused(tmp_path: Path, size: object) -> None:
-    photos(tmp_path, "a.jpg")
-    write(tmp_path / "a.json", labelme(TRIANGLE, imageHeight=size))
-    found = scan(tmp_path)
-    with pytest.raises(DataError, match="its outlines are for"):
-        read(found)
-
-
-def test_an_embedded_mask_that_claims_more_than_the_image_is_not_decoded(tmp_path: Path) -> None:
-    photos(tmp_path, "a.jpg")
-    mask = io.BytesIO()
-    Image.new("1", (15_000, 15_000)).save(mask, "png")
-    assert len(mask.getvalue()) < 40_000
-    bomb = shape("spot", [[1, 1], [2, 2]], "mask", mask=base64.b64encode(mask.getvalue()).decode())
-    write(tmp_path / "a.json", labelme(bomb))
-    found = scan(tmp_path)
-    with pytest.raises(DataError, match=r"its mask claims 15000×15000 pixels, the image has 12×10"):
-        read(found)
-
-
-def test_outlines_are_drawn_one_at_a_time(tmp_path: Path) -> None:
-    """300 outlines in an image of a million pixels: their masks together would take 300 MB."""
-    photos(tmp_path, "a.png", size=(1000, 1000))
-    content = coco(
-        *[{"segmentation": [[n, n, n + 9, n, n + 9, n + 9, n, n + 9]]} for n in range(300)], images=("a.png",)
-    )
-    content["images"][0].update(height=1000, width=1000)
-    write(tmp_path / "a.json", content)
-    found = scan(tmp_path)
-    tracemalloc.start()
-    read(found)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 60_000_000
 
 
 def test_labelme_takes_ids_from_a_class_file(tmp_path: Path) -> None:

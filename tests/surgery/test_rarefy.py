@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,25 +14,7 @@ from dense_oracles import naive_stitch, randomized
 from fullconv.errors import NetworkError, NotConvolutional
 from fullconv.geometry.geometry import geometry_of
 from fullconv.surgery.rarefy import rarefy
-
-C = 4
-
-
-class Call(nn.Module):
-    """A network written as a function of the image and of some layers."""
-
-    def __init__(self, forward: Callable[..., torch.Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-        self.function = forward
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(self, x)
-
-
-def conv(kernel: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 1, **settings: object) -> nn.Conv2d:
-    return nn.Conv2d(C, C, kernel, stride, **settings)  # type: ignore[arg-type]
+from strided_nets import C, Call, conv
 
 
 def image(height: int, width: int) -> torch.Tensor:
@@ -330,58 +311,6 @@ def test_what_is_computed_beside_the_result_is_no_obstacle() -> None:
     torch.testing.assert_close(rarefy(net, 2)(x)[..., ::2, ::2], net(x), atol=1e-5, rtol=0)
 
 
-class SqueezeExcite(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), conv(1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.fc(self.pool(x)).sigmoid()
-
-
-REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "squeeze-excite": (nn.Sequential(conv(3, 4), SqueezeExcite()), "1.pool: it pools the whole map into one cell"),
-    "flatten": (nn.Sequential(conv(3, 4), nn.Flatten(), nn.Linear(C * 56 * 56, 3)), "1: it flattens the map"),
-    "group norm": (nn.Sequential(conv(3, 4), nn.GroupNorm(2, C)), "1: group norm takes its statistics"),
-    "upsampling": (
-        nn.Sequential(conv(3, 4), conv(3, 4), nn.Upsample(scale_factor=2)),
-        r"2: enlarging a map \(Upsample\) has no à trous form; rarefy the encoder",
-    ),
-    "transposed": (
-        nn.Sequential(conv(3, 4), conv(3, 4), nn.ConvTranspose2d(C, C, 4, 2)),
-        "2: a transposed convolution that enlarges the map has no à trous form",
-    ),
-    "indices": (
-        Call(lambda net, x: net.pool(net.a(x))[0], a=conv(3, 4), pool=nn.MaxPool2d(2, return_indices=True)),
-        "pool: the indices that it returns",
-    ),
-    "circular": (nn.Sequential(conv(3, 4), conv(3, padding=1, padding_mode="circular")), "1: its padding wraps"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_rewritten_is_named(name: str) -> None:
-    net, message = REFUSED[name]
-    with pytest.raises(NotConvolutional, match=f"^{message}"):
-        rarefy(net.eval(), 1)
-
-
-def test_batch_norm_in_training_is_refused() -> None:
-    with pytest.raises(NotConvolutional, match=r"1: batch norm in training mode .*call .eval\(\) first"):
-        rarefy(nn.Sequential(conv(3, 2), nn.BatchNorm2d(C)), 1)
-
-
-@pytest.mark.parametrize("stride", [3, 8, 0])
-def test_only_divisors_of_the_stride_are_taken(stride: int) -> None:
-    with pytest.raises(NetworkError, match=f"stride {stride} is no divisor of the network's own output stride, 4"):
-        rarefy(nn.Sequential(conv(3, 4)).eval(), stride)
-
-
-def test_something_must_be_asked_for() -> None:
-    with pytest.raises(NetworkError, match="needs a stride or layers"):
-        rarefy(nn.Sequential(conv(3, 4)).eval())
-
-
 @torch.no_grad()
 def test_upsampling_stays_where_nothing_is_denser() -> None:
     net = randomized(nn.Sequential(conv(3, 2), nn.Upsample(scale_factor=2), conv(3, 4), conv(3, 2)))
@@ -407,19 +336,3 @@ def test_every_position_of_an_unpadded_network_is_that_of_a_shifted_image() -> N
     dense = rarefy(net, 1)(x)
     expected = naive_stitch(net, x, 12, 1)[..., : dense.shape[2], : dense.shape[3]]
     torch.testing.assert_close(dense, expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("place", ["", "1"])
-def test_hooks_that_would_be_lost_are_refused(place: str) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AvgPool2d(2), nn.AvgPool2d(2)).eval()
-    net.get_submodule(place).register_forward_hook(lambda module, inputs, result: 2 * result)
-    with pytest.raises(NotConvolutional, match="forward hooks"):
-        rarefy(net, 1)
-
-
-def test_hooks_of_layers_that_stay_what_they_are_keep_running() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, 2)).eval()
-    net[1].register_forward_hook(lambda module, inputs, result: 2 * result)
-    image = torch.randn(1, 3, 33, 33)
-    with torch.no_grad():
-        torch.testing.assert_close(rarefy(net, 1)(image)[..., ::4, ::4], net(image))

@@ -21,6 +21,7 @@ from fullconv.evaluation.counting import count_confusion
 from fullconv.evaluation.gallery import worst_and_best
 from fullconv.evaluation.report import HeadScores, ImageResult, write_report
 from fullconv.evaluation.scores import Scores
+from fullconv.hardware import named
 from fullconv.prediction.head_truth import HeadTruth
 from fullconv.prediction.model import Model
 from fullconv.progress import track
@@ -201,15 +202,9 @@ def _facts(model: Model, dataset: Dataset, run: Path | None) -> dict[str, str]:
         facts[entry.what] = f"{entry.when}: {details}"
     if run is not None:
         facts["run"] = run.name
-    facts["computed on"] = _hardware(model)
+    facts["computed on"] = named(model.device)
     facts["versions"] = (
         f"fullconv {VERSION}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
         f"Python {platform.python_version()}"
     )
     return facts
-
-
-def _hardware(model: Model) -> str:
-    if model.device.type == "cuda":
-        return torch.cuda.get_device_name(model.device)
-    return f"CPU, {torch.get_num_threads()} threads, {platform.machine()}"
