@@ -141,7 +141,8 @@ def test_pixels_that_a_resized_image_is_made_of_are_those_whose_nan_reaches_it(
     pixel = data.draw(st.integers(0, pixels - 1))
     line = torch.zeros(1, 1, pixels)
     line[0, 0, pixel] = 1.0
-    reached = set(resize_image(line.expand(1, 4, pixels).contiguous(), (4, seen))[0, 0].nonzero().flatten().tolist())
+    resized = resize_image(line.expand(1, 4, pixels).contiguous(), (4, seen))[0, 0]
+    reached = set((resized > 1e-5).nonzero().flatten().tolist())  # places are rounded: a zero may be a millionth
     axis = Axis(pixels, seen)
     found = axis.seen_with(pixel)
     expected = set() if found is None else set(range(found[0], found[1] + 1))

@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from fullconv.data.dataset import Dataset
 from fullconv.evaluation.metrics_table import read_rows
+from fullconv.hardware import processor
 from fullconv.training.progress_pictures import kept_pictures
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench.api.problems import MEDIA_TYPE
@@ -81,7 +82,7 @@ def test_a_finished_run_is_shown_with_all_that_is_known(client: TestClient) -> N
         True,
         True,
     )
-    assert found["hardware"]["computed_on"].startswith("CPU")
+    assert found["hardware"]["computed_on"] == processor()
     assert found["job"] is None
     listed = client.get(RUNS, params={"state": "done", "search": "squeezenet", "sort": "mean_iou"}).json()
     assert [entry["name"] for entry in listed["entries"]] == ["first"]

@@ -218,7 +218,8 @@ class OpenedDatasets:
         name, done = opened.name, int(opened.index.known.sum())
 
         def heard(what: str, now: int, total: int | None, seconds: float) -> None:
-            self._counting[name] = (done + now, len(opened.index))
+            every = len(opened.index)  # which are said to be counted when their classes can be read
+            self._counting[name] = (min(done + now, every - 1), every)
 
         try:
             with told_to(heard):
