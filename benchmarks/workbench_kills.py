@@ -46,21 +46,11 @@ from fullconv.workbench.tables import ACTIVE, Job
 from fullconv.workspace import Workspace
 from provenance import provenance
 from queue_checks import Answer, Onlooker, beginnings, problems, rows, unfinished
+from workbench_home import SETTINGS
 
 RESULT = Path(__file__).parent / "results" / "workbench_kills.md"
 PORTS = (8542, 8543)
-PLAN: dict[str, Any] = {
-    "dataset": "tiny",
-    "network": "fcn8s-compact",
-    "weights": "random",
-    "epochs": 12,
-    "views": 1,
-    "batch_size": 4,
-    "crop": [64, 64],
-    "workers": 0,
-    "precision": "fp32",
-    "device": "cpu",
-}
+PLAN = SETTINGS | {"dataset": "tiny", "network": "fcn8s-compact", "epochs": 12}
 MOMENTS = ("any", "a request is answered", "a job begins", "a run learns", "a run comes to its end")
 TARGETS = {"server": 4, "job": 5, "both": 2}
 NEARLY = 0.7

@@ -17,18 +17,9 @@ from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
 from fullconv.training.fit import train_as
 from fullconv.workspace import Workspace
+from tiny_run import TINY
 
-SETTINGS = {
-    "network": "fcn8s-squeezenet1_1",
-    "weights": "random",
-    "epochs": 1,
-    "views": 1,
-    "batch_size": 4,
-    "crop": [64, 64],
-    "workers": 0,
-    "precision": "fp32",
-    "device": "cpu",
-}
+SETTINGS = TINY | {"epochs": 1}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 
 from fullconv.data.dataset import Dataset
 from fullconv.data.scenes import write_scenes
+from tiny_run import TINY
 
 
 @pytest.fixture(scope="session")
@@ -26,14 +27,4 @@ def dataset(scenes: Path) -> Dataset:
 def quick() -> dict[str, Any]:
     """Settings of a run that takes a second or two."""
     torch.set_num_threads(1)
-    return {
-        "network": "fcn8s-squeezenet1_1",
-        "weights": "random",
-        "epochs": 3,
-        "views": 1,
-        "batch_size": 4,
-        "crop": [64, 64],
-        "workers": 0,
-        "precision": "fp32",
-        "device": "cpu",
-    }
+    return TINY | {"epochs": 3}

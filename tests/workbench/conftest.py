@@ -27,6 +27,7 @@ from fullconv.workbench.settings import ServerSettings, Slots
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from programs import chromium
+from tiny_run import TINY
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -34,17 +35,7 @@ if TYPE_CHECKING:
 BASE = "http://127.0.0.1:8460"
 BROWSER_WAIT = 120_000
 """Milliseconds that a browser waits for what it expects."""
-QUICK = {
-    "network": "fcn8s-squeezenet1_1",
-    "weights": "random",
-    "epochs": 2,
-    "views": 1,
-    "batch_size": 4,
-    "crop": [64, 64],
-    "workers": 0,
-    "precision": "fp32",
-    "device": "cpu",
-}
+QUICK = TINY | {"epochs": 2}
 """Settings of a run that takes a second or two."""
 
 

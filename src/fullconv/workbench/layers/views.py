@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from fullconv.workbench.layers.examples import LAYER_EXAMPLE, SHEET_EXAMPLE
 from fullconv.workbench.layers.filters import FilterView
@@ -223,7 +224,23 @@ class Side(BaseModel):
     after: int
 
 
-class UnitView(BaseModel):
+class OneUnit(BaseModel):
+    """Which unit is meant.
+
+    Args:
+        layer, row, column, channel: its place.
+    """
+
+    layer: str
+    row: int
+    column: int
+    channel: int
+
+
+_ONE_UNIT: JsonDict = {"layer": "features.features.2", "row": 10, "column": 20, "channel": 3}
+
+
+class UnitView(OneUnit):
     """A unit and the part of the image that it reads.
 
     Args:
@@ -239,10 +256,7 @@ class UnitView(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "layer": "features.features.2",
-                "row": 10,
-                "column": 20,
-                "channel": 3,
+                **_ONE_UNIT,
                 "value": 0.71,
                 "rows": {"first": 40, "last": 46, "centre": 43.0, "before": 0, "after": 0},
                 "columns": {"first": 80, "last": 86, "centre": 83.0, "before": 0, "after": 0},
@@ -253,10 +267,6 @@ class UnitView(BaseModel):
         }
     )
 
-    layer: str
-    row: int
-    column: int
-    channel: int
     value: float | None
     rows: Side | None
     columns: Side | None
@@ -265,7 +275,7 @@ class UnitView(BaseModel):
     says: str
 
 
-class InfluenceView(BaseModel):
+class InfluenceView(OneUnit):
     """How much every pixel moves a unit.
 
     Args:
@@ -277,10 +287,7 @@ class InfluenceView(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "layer": "features.features.2",
-                "row": 10,
-                "column": 20,
-                "channel": 3,
+                **_ONE_UNIT,
                 "rows": [41, 45],
                 "columns": [81, 85],
                 "share": 0.51,
@@ -288,10 +295,6 @@ class InfluenceView(BaseModel):
         }
     )
 
-    layer: str
-    row: int
-    column: int
-    channel: int
     rows: Ends | None
     columns: Ends | None
     share: float | None
