@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ def test_a_killed_worker_ends_all_with_one_sentence_and_the_run_goes_on(
     dataset: Dataset, quick: dict[str, Any], workspace_home: Path
 ) -> None:
     def kill_one() -> None:
-        while not list(workspace_home.glob("runs/*/checkpoints/last.ckpt")):
+        while not list(workspace_home.glob("runs/*/checkpoints/last.ckpt")) or not (training := workers()):
             time.sleep(0.05)
-        workers()[-1].kill()
+        training[-1].kill()
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
@@ -142,9 +143,13 @@ def test_ctrl_c_stops_all_processes(scenes: Path, quick: dict[str, Any], workspa
 
 
 def workers() -> list[psutil.Process]:
-    """Processes of this one that train."""
-    children = psutil.Process().children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    """Processes of this one that train; children of other tests may end, or have ended, while they are looked at."""
+    training = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(child.cmdline()):
+                training.append(child)
+    return training
 
 
 @dataclass
