@@ -18,7 +18,7 @@ story: $(STAMP)
 	  $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(CAMVID),--camvid $(CAMVID))
 
 test: $(STAMP) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LONG = ("browser", "cluster", "long")
+"""Markers of tests that take long, few as they are."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: much of the time servers, browsers and other processes are waited for."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that none is left alone at the end; then those with many tests."""
+    tests = Counter(item.path for item in items)
+    long = {item.path for item in items if any(item.get_closest_marker(name) for name in LONG)}
+    items.sort(key=lambda item: (item.path not in long, -tests[item.path]))
 
 
 @pytest.fixture(scope="session")

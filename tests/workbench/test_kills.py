@@ -16,6 +16,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.long
 def test_three_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
     benchmark = importlib.import_module("workbench_kills")

@@ -118,8 +118,8 @@ def test_lists_make_a_group_that_is_followed_tagged_and_aborted(page: Page, serv
     expect(page.get_by_role("columnheader", name="seed", exact=True)).to_be_visible()
     for name, seed in zip(names, (5, 6, 7), strict=True):
         cells = page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True)).get_by_role("cell")
-        expect(cells.nth(2)).to_have_text(str(seed))
-        expect(cells.nth(3)).to_have_text("queued")
+        expect(cells.nth(3)).to_have_text(str(seed))
+        expect(cells.nth(4)).to_have_text("queued")
     for name in names[:2]:
         page.get_by_role("checkbox", name=f"Choose {name}", exact=True).click()
     page.get_by_role("button", name="Compare 2").click()
@@ -139,6 +139,8 @@ def test_lists_make_a_group_that_is_followed_tagged_and_aborted(page: Page, serv
     expect(page.locator("tbody tr").filter(has_text="queued")).to_have_count(1)
     page.goto(f"{url}/groups/{group}")
     expect(page.locator("tbody tr").filter(has_text="aborted")).to_have_count(2)
+    page.set_viewport_size({"width": 400, "height": 800})
+    expect(page.get_by_role("columnheader", name="Mean IoU", exact=True)).to_be_in_viewport(ratio=1)
 
 
 def test_a_network_of_ones_own_is_taken_only_where_code_is_allowed(

@@ -67,6 +67,7 @@ def test_a_chart_is_zoomed_and_drawn_on_a_log_axis(page: Page, serve: Serve, hom
     page.wait_for_function(f"({OPTION})('yAxis')[0].type === 'value'")
     levels = page.locator("[aria-label='Mean IoU over the steps'] svg")
     expect(levels.get_by_text("always", exact=False)).to_have_count(1)  # what is to be beaten
+    expect(levels.get_by_text("ceiling of the stride")).to_have_count(1)  # above all curves
 
 
 def test_the_guard_is_heard_and_checkpoints_are_taken_away(page: Page, serve: Serve, home: Workspace) -> None:

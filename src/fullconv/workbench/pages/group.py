@@ -49,8 +49,10 @@ class _Group:
         self.standing = ui.label().classes("faint").props('role="status"')
         self.facts = ui.column().classes("w-full").style("gap: .5rem")
         self.compare = ui.button("Compare", icon="compare", on_click=self._compare).props("outline no-caps dense")
-        columns = [_column("run", "Run"), *(_column(_key(path), path) for path in view.axes), _column("state", "State")]
-        columns += [_column(score, title[0].upper() + title[1:], right=True) for score, title in SCORES.items()]
+        titles = {score: title[0].upper() + title[1:] for score, title in SCORES.items()}
+        columns = [_column("run", "Run"), _column("mean_iou", titles.pop("mean_iou"), right=True)]  # on narrow screens
+        columns += [*(_column(_key(path), path) for path in view.axes), _column("state", "State")]
+        columns += [_column(score, title, right=True) for score, title in titles.items()]
         columns += [_column(_head(head), f"Mean IoU {head}", right=True) for head in view.heads]
         self.table = ui.table(columns=columns, rows=[], row_key="run", pagination=100, selection="multiple")
         self.table.classes("w-full bg-transparent").props("flat bordered dense")

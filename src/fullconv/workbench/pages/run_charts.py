@@ -162,7 +162,7 @@ class LiveChart:
             "grid": {"left": 8, "right": 26, "top": 46, "bottom": 46, "containLabel": True},
             "legend": legend(type="scroll", top=18, left=0, right=0, itemWidth=16),
             "xAxis": axis("value", name="step", nameLocation="middle", nameGap=22, min=0, max="dataMax"),
-            "yAxis": axis("value", scale=not percent, axisLabel={":formatter": shown}),
+            "yAxis": axis("value", scale=not percent, axisLabel={":formatter": shown}, **_room_for(levels)),
             "tooltip": {"trigger": "axis", "order": "valueDesc", ":valueFormatter": precise},
             "toolbox": {
                 "right": 0,
@@ -253,6 +253,14 @@ def _of_class(name: str, color: str) -> Curve:
 def _number(row: Row, column: str) -> float | None:
     value = row.get(column)
     return float(value) if isinstance(value, int | float) else None
+
+
+def _room_for(levels: Sequence[Level]) -> dict[str, str]:
+    """An axis of shares that ends at the next tenth above all curves and levels; by itself it sees curves only."""
+    if not levels:
+        return {}
+    highest = max(level.value for level in levels)
+    return {":max": f"value => Math.min(1, Math.ceil(10 * Math.max(value.max, {highest!r}) - 1e-9) / 10)"}
 
 
 def _levels(facts: ChartFacts, column: str) -> list[Level]:
