@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from fullconv.data.classes import ClassTable
-from fullconv.data.images import read_image
+from fullconv.data.images import own_pixels, read_image
 from fullconv.errors import RemoteError
 from fullconv.evaluation.scores import Scores
 from fullconv.files import staged_file
@@ -237,7 +237,7 @@ class Client:
             with np.load(io.BytesIO(answer)) as found:
                 return Prediction(pixels, found["labels"], found["probabilities"], classes, path)
         answer = self._server.bytes("POST", address, query=query, content=content, accept="image/png")
-        ids = np.asarray(Image.open(io.BytesIO(answer)))
+        ids = own_pixels(answer)
         return Prediction(pixels, _indices(ids, classes), None, classes, path)
 
     def predict_folder(self, folder: str, *, model: str, head: str | None = None, probabilities: bool = False) -> Facts:

@@ -18,12 +18,17 @@ class FullconvError(Exception):
     """
 
     def __init__(self, problem: str, *, where: object = None, remedy: str | None = None) -> None:
-        self.problem = problem
-        self.where = None if where is None else str(where)
-        self.remedy = remedy
+        self.problem = _printable(problem)
+        self.where = None if where is None else _printable(str(where))
+        self.remedy = None if remedy is None else _printable(remedy)
         place = "" if self.where is None else f"{self.where}: "
-        advice = "" if remedy is None else f"; {remedy}"
-        super().__init__(f"{place}{problem}{advice}".rstrip(".") + ".")
+        advice = "" if self.remedy is None else f"; {self.remedy}"
+        super().__init__(f"{place}{self.problem}{advice}".rstrip(".") + ".")
+
+
+def _printable(text: str) -> str:
+    """The half characters that stand for bytes of file names which are no UTF-8 can be written nowhere else."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class DataError(FullconvError):

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fullconv.errors import DataError, FullconvError, StorageError
+from fullconv.plain_yaml import MISREAD
 from fullconv.wrong_fields import wrong_field
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -153,7 +154,7 @@ def read_yaml(path: Path, error: type[FullconvError] = DataError) -> dict[str, A
         raise error(f"cannot be read ({problem})", where=path, remedy="check that it is a text file") from problem
     try:
         content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError) as problem:
+    except MISREAD as problem:
         mark = getattr(problem, "problem_mark", None)
         line = "" if mark is None else f", line {mark.line + 1}"
         raise error("is not valid YAML", where=f"{path}{line}", remedy="mend the syntax there") from problem

@@ -9,6 +9,8 @@ import yaml
 from fullconv.errors import FullconvError
 
 DEEPEST = 20
+MISREAD = (yaml.YAMLError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What PyYAML raises: at a text that is no YAML, at values that are not what their tags say, as `!!bool x`."""
 
 
 def refuse_references(
@@ -38,5 +40,5 @@ def refuse_references(
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise error("is nested too deeply", where=path, remedy=remedy)
-    except (yaml.YAMLError, ValueError) as problem:
+    except MISREAD as problem:
         raise error("is not valid YAML", where=path, remedy=remedy) from problem

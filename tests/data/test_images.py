@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from folders import write_grey_png
-from fullconv.data.images import MAX_PIXELS, image_info, read_image, upright
+from fullconv.data.images import MAX_PIXELS, image_info, own_pixels, read_image, read_stored, upright
 from fullconv.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -168,6 +168,49 @@ def test_a_tiff_that_claims_bands_without_end_is_refused(tmp_path: Path) -> None
                 look(path)
 
 
+def changed_tiff(path: Path, pixels: np.ndarray, changes: dict[str, int], **options: object) -> Path:
+    """A TIFF whose header says something else than what was written."""
+    tifffile.imwrite(path, pixels, metadata=None, **options)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for name, value in changes.items():
+            tiff.pages[0].tags[name].overwrite(value)
+    return path
+
+
+def test_a_tiff_that_hides_many_slices_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for shape, kind in (((5, 16, 16, 3), "rgb"), ((5, 16, 16), "minisblack")):
+        tifffile.imwrite(path, np.zeros(shape, np.uint8), photometric=kind, volumetric=True, metadata=None)
+        for look in (image_info, read_image, read_stored):
+            with pytest.raises(DataError, match="a volume"):
+                look(path)
+
+
+def test_a_tiff_without_pixels_is_refused(tmp_path: Path) -> None:
+    for name in ("ImageWidth", "ImageLength"):
+        path = changed_tiff(tmp_path / "a.tif", RGB, {name: 0}, photometric="rgb")
+        for look in (image_info, read_image):
+            with pytest.raises(DataError, match=r"a\.tif"):
+                look(path)
+
+
+def test_a_palette_that_does_not_fit_the_pixels_is_refused(tmp_path: Path) -> None:
+    colors = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256)
+    several = tmp_path / "several.tif"
+    with tifffile.TiffWriter(several) as writer:
+        for _ in range(2):
+            writer.write(RGB[..., 0], photometric="palette", colormap=colors, contiguous=True)
+    for look in (image_info, read_image):
+        with pytest.raises(DataError, match="a palette for several bands"):
+            look(several)
+    few = [(320, 3, 3 * 256, tuple(colors.ravel().tolist()), True)]
+    deep = np.full((4, 4), 300, dtype=np.uint16)
+    path = changed_tiff(tmp_path / "deep.tif", deep, {"PhotometricInterpretation": 3}, extratags=few)
+    assert read_stored(path).array.max() == 300, "labels need no colours"
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        read_image(path)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "PPM", "PCX", "TGA"])
 def test_other_formats_under_the_name_of_a_known_one_are_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.png"
@@ -212,3 +255,12 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         image_info(tmp_path / "none.png")
     with pytest.raises(DataError, match="is a folder"):
         read_image(tmp_path)
+
+
+def test_own_pictures_may_have_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path, "a.png", "P")
+    with Image.open(path) as image:
+        expected = np.asarray(image)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert np.array_equal(own_pixels(path.read_bytes()), expected)
+    assert Image.MAX_IMAGE_PIXELS == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,18 @@ def test_a_folder_becomes_maps_overlays_and_shares(model: Model, scene: np.ndarr
         rows = list(csv.DictReader(stream))
     assert [row["image"] for row in rows] == ["a", "deep/a"]
     assert float(rows[0]["sky"]) + float(rows[0]["ground"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_names_that_are_no_utf8_are_written_with_their_bytes(model: Model, scene: np.ndarray, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    Image.fromarray(scene).save(source / os.fsdecode(b"caf\xe9.png"))
+    (source / os.fsdecode(b"no\xff.png")).write_bytes(b"no image")
+    for skipped in (0, 1):
+        done = predict_files(model, [source], out, skip_existing=True)
+        assert (done.skipped, len(done.failed)) == (skipped, 1)
+    assert (out / "caf%E9.png").is_file()
+    assert (out / "shares.csv").read_text(encoding="utf-8").splitlines()[1].startswith("caf%E9,")
 
 
 def test_an_interrupted_folder_goes_on(model: Model, scene: np.ndarray, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,10 @@ def test_a_run_that_another_process_took_up_meanwhile_is_left_to_it(
         fc.resume(run.directory, quiet=True)
     assert read_status(run.directory).process == os.getppid()
     assert read_status(run.directory).state == "running"
+
+
+@pytest.mark.parametrize(("minutes", "alive"), [(-5, True), (5, True), (-60, False), (60, False)])
+def test_a_run_elsewhere_lives_while_its_clock_and_this_one_are_close(minutes: int, alive: bool) -> None:
+    heartbeat = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+    status = Status.now("running").model_copy(update={"host": "elsewhere", "heartbeat": heartbeat})
+    assert (status.alive, status.shown) == (alive, "running" if alive else "killed")

@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import random
+import shutil
 import stat
 import struct
 import tarfile
@@ -238,6 +239,50 @@ def test_a_tar_header_that_claims_gigabytes_is_refused(tmp_path: Path, refused: 
         entry.type, entry.size = kind, 2**32
         (tmp_path / "a.tar").write_bytes(entry.tobuf() + bytes(2**16))
         refused(tmp_path / "a.tar")
+
+
+def test_tar_headers_without_end_are_refused(tmp_path: Path, refused: Callable[..., FullconvError]) -> None:
+    sparse = tarfile.TarInfo("sparse")
+    sparse.type = tarfile.GNUTYPE_SPARSE
+    extended = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    extended[482] = 1  # more of it follows
+    extended[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(extended))[0]
+    mapped = tarfile.TarInfo("mapped")
+    mapped.pax_headers, mapped.size = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, 2**20
+    for header, more in (
+        (bytes(extended), bytes(504) + b"\1".ljust(8, b"\0")),
+        (mapped.tobuf(tarfile.PAX_FORMAT) + b"99999999\n", b"1\n" * 256),
+    ):
+        (tmp_path / "a.tar").write_bytes(header + more * 2048)
+        assert "very long" in str(refused(tmp_path / "a.tar", limits=Limits()))
+
+
+def test_attributes_of_all_members_cannot_be_piled_up(tmp_path: Path, refused: Callable[..., FullconvError]) -> None:
+    for count in (1, 200):
+        shared = {f"key-{number}": "value" for number in range(count)}
+        with tarfile.open(tmp_path / f"{count}.tar", "w", pax_headers=shared) as archive:
+            archive.addfile(tarfile.TarInfo("a.txt"))
+    assert unpack(tmp_path / "1.tar", tmp_path / "out" / "fine", SMALL).files == 1
+    shutil.rmtree(tmp_path / "out")
+    assert "very long" in str(refused(tmp_path / "200.tar"))
+
+
+def test_a_tar_leaves_room_on_the_disk(
+    tmp_path: Path, refused: Callable[..., FullconvError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullconv.workbench.security.archives.SPARE", 2**62)
+    assert "no space left" in str(refused(tarred(tmp_path / "a.tgz", FILES.items()), StorageError))
+
+
+def test_the_disk_is_looked_at_again_while_a_tar_comes_out(
+    tmp_path: Path, refused: Callable[..., FullconvError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullconv.workbench.security.archives._LOOK", 2**16)
+    free = iter([2**40, 2**40])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=next(free, 0)))
+    many = [(f"{number}.bin", bytes(2**16)) for number in range(4)]
+    assert "no space left" in str(refused(tarred(tmp_path / "a.tar", many, "w"), StorageError))
 
 
 def test_a_zip_with_an_endless_list_is_refused_before_it_is_read(

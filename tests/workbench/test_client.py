@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fullconv as fc
 from fullconv.data.classes import ClassTable, SegmentationClass
@@ -22,7 +23,10 @@ from workbench.conftest import QUICK
 Serve = Callable[..., str]
 
 
-def test_predictions_are_the_librarys(serve: Serve, home: Workspace, scenes: Path) -> None:
+def test_predictions_are_the_librarys(
+    serve: Serve, home: Workspace, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # what Pillow thinks of them does not count
     client = fc.Client(serve(home, "--read-only", "--token", "open-sesame-open-sesame"), "open-sesame-open-sesame")
     photo = sorted((scenes / "test" / "images").glob("*.png"))[0]
     expected = fc.load("first", workspace=home).predict(photo, probabilities=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import time
 from pathlib import Path
@@ -141,6 +142,23 @@ def test_files_have_no_truth(client: TestClient, scenes: Path) -> None:
     assert client.get(address, params={"order": "better"}).status_code == 409
     assert client.get(f"{address}/0/2/picture", params={"layer": "labels"}).status_code == 404
     assert client.get(f"{address}/999/0/picture").status_code == 404
+
+
+def test_files_whose_names_are_no_utf8_are_compared(client: TestClient, bench: Workbench, scenes: Path) -> None:
+    folder = bench.home.root / "photos"
+    folder.mkdir()
+    shutil.copy(next(scenes.rglob("images/*.png")), folder / os.fsdecode(b"caf\xe9.png"))
+    (folder / os.fsdecode(b"no\xff.png")).write_bytes(b"no image")
+    found = compared(client, files=[str(folder)])
+    assert list(found["failed"]) == ["no%FF"]
+    rows = client.get(f"{ADDRESS}/{found['id']}/images").json()["images"]
+    assert [row["key"] for row in rows] == ["caf%E9"]
+
+
+def test_a_model_without_its_weights_ends_it_with_a_sentence(client: TestClient, home: Workspace) -> None:
+    (home.model("other") / "model.safetensors").unlink()
+    found = ended(client, models=["first", "other"], dataset="streets")
+    assert (found["state"], "model.safetensors" in (found["error"] or "")) == ("failed", True), found
 
 
 def test_maps_that_were_not_kept_are_computed_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -166,3 +167,11 @@ def test_folders_are_listed_within_the_roots(client: TestClient, scenes: Path) -
 def test_unknown_checks_are_not_there(client: TestClient) -> None:
     assert client.get("/api/v1/checks/0123456789abcdef").status_code == 404
     assert client.get("/api/v1/checks/nonsense").status_code == 422
+
+
+def test_a_name_that_is_no_utf8_is_told_with_its_bytes(client: TestClient, place: Path) -> None:
+    write_set(place)
+    (place / os.fsdecode(b"caf\xe9")).symlink_to("/etc")
+    assert r"caf\udce9: holds a link" in str(checked(client, images=str(place))["error"])
+    answer = client.post("/api/v1/datasets", json={"name": "new", "images": str(place)})
+    assert (answer.status_code, r"caf\udce9: holds a link" in answer.json()["detail"]) == (403, True), answer.text

@@ -79,3 +79,9 @@ def test_small_files_alone_are_descriptions(tmp_path: Path) -> None:
         refuse_references(tmp_path / "a.yaml", largest=4, error=DataError)
     with pytest.raises(DataError, match="cannot be read"):
         refuse_references(tmp_path / "b.yaml", largest=4, error=DataError)
+
+
+def test_values_that_are_not_what_their_tags_say_are_told(client: TestClient, uploaded: Path) -> None:
+    uploaded.write_text(uploaded.read_text() + "odd: !!bool x\n")
+    answer = client.post("/api/v1/plans", json={"experiment": {"dataset": str(uploaded)}})
+    assert (answer.status_code, "not valid YAML" in answer.text) == (422, True), answer.text

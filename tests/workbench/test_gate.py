@@ -148,6 +148,9 @@ def test_starts_that_would_be_open_are_refused() -> None:
             ServerSettings(home, **changes)
     with pytest.raises(PlanError, match="too short"):
         ServerSettings(home, token="hunter2")
+    for odd in ("a-token-of-mány-letters", "a token of many letters", "a-token-of\n-many-letters"):
+        with pytest.raises(PlanError, match="no header"):
+            ServerSettings(home, token=odd)
     for name in ("http://seg.example.org", "seg.example.org:443", "*", "a b", ""):
         with pytest.raises(PlanError, match="host name"):
             ServerSettings(home, names=(name,))
@@ -269,6 +272,12 @@ def test_the_address_of_the_terminal_lets_in_and_leaves_no_token_behind(locked: 
         assert ask(locked, headers=[HOST, ("Cookie", f"{foreign}; {kept}; {foreign}")]).status == 200, foreign
     assert ask(locked, headers=[HOST, ("Cookie", f"{kept}x")]).status == 401
     assert ask(locked, headers=[HOST, ("Authorization", f"Bearer {kept.partition('=')[2]}")]).status == 401
+
+
+def test_the_printed_address_lets_in_whatever_signs_the_token_has(make: Callable[..., Any], bench: Workbench) -> None:
+    app = make(token="a+b/c=d&e%20f#g?h:i;j")
+    query = urlsplit(bench.settings.address).query
+    assert ask(app, "/", query=query, headers=[HOST, HTML]).status == 303
 
 
 @pytest.mark.parametrize(

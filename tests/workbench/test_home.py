@@ -84,6 +84,27 @@ def test_a_selection_is_tagged_and_found_by_its_tag(client: TestClient) -> None:
     assert client.get("/api/v1/lists/run?tag=paper").json()["total"] == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/selections", r'{"kind": "run", "names": ["\ud800"], "action": "abort"}'),
+        ("POST", "/selections", r'{"kind": "run", "names": ["first"], "action": "tag", "tag": "\udc00"}'),
+        ("PUT", "/runs/first/annotations", r'{"tags": ["\ud800"]}'),
+        ("PUT", "/runs/first/annotations", r'{"note": "\ud800"}'),
+        ("POST", "/plans", r'{"experiment": {"dataset": "streets", "epochs": "\ud800"}}'),
+        ("POST", "/plans", r'{"experiment": "dataset: streets\nepochs: \"\\ud800\""}'),
+        ("POST", "/plans", r'{"experiment": {"dataset": "streets", "folds": 2, "group_by": "\ud800?(.)"}}'),
+    ],
+)
+def test_half_characters_are_refused(client: TestClient, bench: Workbench, method: str, path: str, body: str) -> None:
+    files = [bench.home.datasets / "streets" / "dataset.yaml", bench.home.runs / "first" / "status.json"]
+    before = [file.read_bytes() for file in files]
+    answer = client.request(method, f"/api/v1{path}", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert [file.read_bytes() for file in files] == before
+    assert not (bench.home.runs / "first" / "notes.yaml").exists()
+
+
 @pytest.mark.parametrize("kind", ["dataset", "run", "model"])
 @pytest.mark.parametrize("name", ["nowhere", "../../evil", ".", ""])
 def test_what_is_not_there_cannot_be_tagged(client: TestClient, bench: Workbench, kind: str, name: str) -> None:

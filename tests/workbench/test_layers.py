@@ -282,6 +282,8 @@ def test_shapes_fit_models_of_other_bands(model: Model) -> None:
     about = model.card.normalization
     assert shapes_for(3, "uint8", about) is simple_shapes()
     wide = shapes_for(5, "float32", about.model_copy(update={"mean": (0.5,) * 5, "std": (0.1,) * 5}))
+    alike = shapes_for(5, "float32", about.model_copy(update={"mean": (0.5,), "std": (0.1,)}))
+    np.testing.assert_array_equal(alike, wide)
     normal = (wide / about.scale - 0.5) / 0.1
     assert wide.shape == (240, 320, 5)
     assert (normal.min(), normal.max()) == pytest.approx((-2, 2), abs=0.3)

@@ -9,6 +9,7 @@ import pytest
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.files import write_atomically
 from fullconv.workbench.database import writing
+from fullconv.workbench.feeds import RunFeed
 from fullconv.workbench.pages.home_columns import COLUMNS
 from fullconv.workbench.run_standings import Standings
 from fullconv.workbench.services.listing import (
@@ -141,6 +142,16 @@ def test_of_a_run_that_goes_on_only_new_rows_are_read(tmp_path: Path) -> None:
     assert standings.of(tmp_path, goes_on=True) == {"last_loss": 3.0}
     file.unlink()
     assert standings.of(tmp_path) == {}
+
+
+def test_names_of_classes_may_hold_any_line_break(tmp_path: Path) -> None:
+    header = 'step,split,"iou_a\u2028b","iou_c\nd",iou_e\x85f,loss,mean_iou\n'
+    (tmp_path / "metrics.csv").write_text(f"{header}1,val,0.25,0.5,0.75,2,0.5\n", encoding="utf-8")
+    assert Standings().of(tmp_path) == {"last_mean_iou": 0.5, "best_mean_iou": 0.5}
+    feed = RunFeed(tmp_path)
+    feed.look()
+    ious = {"iou_a\u2028b": 0.25, "iou_c\nd": 0.5, "iou_e\x85f": 0.75}
+    assert feed.rows == [{"step": 1, "split": "val", "loss": 2.0, "mean_iou": 0.5} | ious]
 
 
 def test_the_real_run_is_listed(bench: Workbench) -> None:

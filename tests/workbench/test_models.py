@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from fullconv.store.package import HistoryEntry, read_card, save_package
 from fullconv.store.recipe import NetworkCode
 from fullconv.surgery.weight_files import PICKLES
 from fullconv.training.fit import plan_run
+from fullconv.workbench.api.problems import MEDIA_TYPE
 from fullconv.workbench.application import create_app
+from fullconv.workbench.services import weights
 from fullconv.workbench.settings import ServerSettings
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
@@ -148,6 +151,19 @@ def test_what_is_no_package_never_appears(
     assert not [path for path in (package.parents[2] / "cache" / ".servers").rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("value", ["!!bool x", '!!binary "/w=="', "2026-01-02", "0x" + "f" * 5000])
+def test_a_history_of_anything_but_plain_values_is_refused(
+    client: TestClient, package: Path, tmp_path: Path, value: str
+) -> None:
+    copy = Path(shutil.copytree(package, tmp_path / "copy"))
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    card["history"][0]["details"] = {"odd": "HERE"}
+    (copy / "model.yaml").write_text(yaml.safe_dump(card).replace("HERE", value))
+    answer = client.post(MODELS, params={"name": "odd"}, content=archive_of(copy))
+    assert (answer.status_code, "model.yaml" in answer.json()["detail"]) == (422, True), answer.text
+    assert client.get(f"{MODELS}/odd").status_code == 404
+
+
 @pytest.fixture
 def own(tmp_path: Path, package: Path) -> bytes:
     """A package whose network is somebody's own file, which leaves a trace when it runs."""
@@ -228,6 +244,14 @@ def test_what_a_run_or_model_needs_is_kept(stored: TestClient, bench: Workbench)
     assert [path.name for path in bench.home.models.iterdir()] == []
 
 
+def test_what_a_history_says_of_runs_stops_nobody(stored: TestClient, home: Workspace) -> None:
+    path = home.model("streets") / "model.yaml"
+    card = yaml.safe_load(path.read_text())
+    card["history"][0]["details"] = {"runs": 5}
+    path.write_text(yaml.safe_dump(card))
+    assert stored.delete("/api/v1/runs/first").status_code == 204
+
+
 def test_weights_are_taken_and_runs_start_from_them(client: TestClient, bench: Workbench, package: Path) -> None:
     content = (package / "model.safetensors").read_bytes()
     made = client.post(WEIGHTS, params={"file": "street net.safetensors"}, content=content)
@@ -243,6 +267,27 @@ def test_weights_are_taken_and_runs_start_from_them(client: TestClient, bench: W
     assert (changed["name"], changed["licence"]) == ("start", "MIT")
     assert client.delete(f"{WEIGHTS}/start").status_code == 204
     assert client.get(f"{WEIGHTS}/start").status_code == 404
+
+
+def test_weights_that_are_deleted_while_they_are_looked_at_are_not_there(
+    client: TestClient, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (package / "model.safetensors").read_bytes()
+    looks = {"": (weights, "read_weights_card"), "/file": (weights, "file_of")}
+    for path, (module, look) in looks.items():
+        assert client.post(WEIGHTS, params={"file": "start.safetensors"}, content=content).status_code == 201
+        looked = getattr(module, look)
+
+        def deleted(*given: Any, looked: Callable[..., Any] = looked) -> Any:
+            found = looked(*given)
+            shutil.rmtree(package.parents[2] / "models" / "start")
+            return found
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(module, look, deleted)
+            answer = client.get(f"{WEIGHTS}/start{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, MEDIA_TYPE), answer.text
+        assert str(package.parents[2]) not in answer.text
 
 
 def test_pickles_are_refused_with_how_to_convert_them(client: TestClient, tmp_path: Path) -> None:

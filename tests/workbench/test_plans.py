@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from fullconv.training.forecast.forecasting import forecast
 from fullconv.training.settings.experiment import Experiment, Plan
-from fullconv.workbench.services.plan_form import LEFT_OUT, SECTIONS, form_fields
+from fullconv.workbench.pages.plan_draft import line_of, read_value
+from fullconv.workbench.services.plan_form import LEFT_OUT, SECTIONS, FormField, form_fields
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from workbench.conftest import QUICK
@@ -212,3 +213,14 @@ def test_a_file_of_weights_must_lie_in_an_allowed_folder(
     outside.touch()
     link.symlink_to(outside)
     assert "outside" in wrong(client, QUICK_PLAN | {"weights": str(link)})["weights"]
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!timestamp x", ":".join("1" * 200) + ".5"])
+def test_values_that_are_not_what_their_tags_say_are_no_yaml(client: TestClient, value: str) -> None:
+    assert "no YAML" in post(client, f"dataset: streets\nepochs: {value}", status=422)["detail"]
+    field = FormField(path="loss.terms", section="", label="", help="", kind="yaml")
+    assert read_value(field, value) == value
+
+
+def test_a_text_that_is_no_yaml_has_no_lines() -> None:
+    assert line_of('epochs: "\\UFFFFFFFF"', "epochs") is None

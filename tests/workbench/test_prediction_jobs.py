@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,14 @@ from starlette.testclient import TestClient
 
 from fullconv.data.dataset import Dataset
 from fullconv.prediction.evaluating import evaluate
+from fullconv.prediction.folder import predict_files
 from fullconv.prediction.model import Model
 from fullconv.workbench.application import create_app
-from fullconv.workbench.settings import ServerSettings
+from fullconv.workbench.jobs.kinds import JobContext
+from fullconv.workbench.jobs.reporting import Reporter
+from fullconv.workbench.settings import ServerSettings, Slots
+from fullconv.workbench.stored import RESULTS, StoredPrediction, add_stored, now
+from fullconv.workbench.work.prediction import predict_folder
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
@@ -159,3 +165,37 @@ def test_damaged_documents_are_problems_and_not_crashes(client: TestClient, home
     answer = client.get("/api/v1/evaluations/broken")
     assert (answer.status_code, "format" in answer.json()["detail"]) == (409, True)
     assert client.get("/api/v1/evaluations").json() == []
+
+
+def test_images_whose_names_are_no_utf8_are_predicted_and_shown(
+    client: TestClient, bench: Workbench, scenes: Path
+) -> None:
+    folder = bench.home.root / "photos"
+    folder.mkdir()
+    content = sorted((scenes / "test" / "images").glob("*.png"))[0].read_bytes()
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(content)
+    (folder / os.fsdecode(b"no\xff.png")).write_bytes(b"no image")
+    asked = client.post("/api/v1/predictions", json={"model": "first", "folder": str(folder)}).json()
+    job = bench.queue.claim(Slots(cpu=1))
+    assert job is not None
+    reporter = Reporter(bench.queue, job.id or 0, job.claim or "")
+    assert predict_folder(job.payload, JobContext(bench.home, reporter))["failed"] == 1
+    address = f"/api/v1/predictions/{asked['subject'].removeprefix('prediction:')}"
+    found = client.get(address).json()
+    assert found["done"]
+    assert [image["name"] for image in found["images"]] == ["caf%E9"]
+    assert [failed["image"] for failed in found["failed"]] == ["no%FF.png"]
+    assert client.get(f"{address}/images/0", params={"view": "overlay", "size": 64}).status_code == 200
+    assert client.get(f"{address}/download").status_code == 200
+
+
+def test_pictures_are_shown_whatever_pillow_thinks_of_their_size(
+    client: TestClient, bench: Workbench, model: Model, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = StoredPrediction(model="first", kind="run", created=now())
+    name = add_stored(bench.home, asked, "large")
+    predict_files(model, [scenes / "test" / "images"], bench.home.root / "predictions" / name / RESULTS)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    answer = client.get(f"/api/v1/predictions/{name}/images/0", params={"view": "overlay", "size": 16})
+    assert answer.status_code == 200, answer.text
+    assert Image.open(io.BytesIO(answer.content)).size == (16, 12)

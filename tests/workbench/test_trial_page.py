@@ -15,7 +15,11 @@ import pytest
 from fullconv.data.dataset import Dataset
 from fullconv.data.pictures import RIGHT, UNDEFINED, WRONG, class_borders
 from fullconv.prediction.model import Model
+from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.pages import label_viewer
+from fullconv.workbench.settings import Slots
+from fullconv.workbench.stored import StoredPrediction, add_stored, now
+from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -219,6 +223,22 @@ def test_uploads_of_many_become_a_gallery(serve: Callable[..., str], home: Works
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.endswith(".zip")
+
+
+def test_the_end_of_a_job_is_told_on_its_page(serve: Callable[..., str], bench: Workbench, page: Page) -> None:
+    name = add_stored(bench.home, StoredPrediction(model="first", kind="run", created=now()), "streets")
+    queue = Queue(bench.engine, host="elsewhere")  # where nobody looks for a process
+    queue.add("predict", title="t", payload={"name": name}, subject=f"prediction:{name}")
+    job = queue.claim(Slots(cpu=1))
+    assert job is not None
+    queue.begin(job.id or 0, job.claim or "", process=1, started=1.0)
+    queue.beat(job.id or 0, job.claim or "", message="predicting: 12 of 100")
+    page.goto(f"{serve(bench.home)}/predictions/{name}", wait_until="commit")
+    page.get_by_text("predicting: 12 of 100").wait_for()
+    queue.beat(job.id or 0, job.claim or "", message="predicting: 13 of 100")
+    page.get_by_text("predicting: 13 of 100").wait_for()
+    queue.end(job.id or 0, job.claim or "", "aborted")
+    page.get_by_role("status").get_by_text("aborted").wait_for()
 
 
 def test_a_tile_that_did_not_come_is_asked_for_again(page: Page) -> None:

@@ -103,7 +103,6 @@ def serve(
             database=database,
             slots=Slots(cpu=cpu_jobs, gpu=cards if gpu_jobs is None else gpu_jobs, aside=aside_jobs),
         )
-        address = settings.url if secret is None else f"{settings.url}/?token={secret}"
-        print(f"FullConv: {address}\nWorkspace: {settings.home.root}", flush=True)
+        print(f"FullConv: {settings.address}\nWorkspace: {settings.home.root}", flush=True)
         print("Stop with Ctrl-C; running jobs go on.", flush=True)
         serve_there(settings)

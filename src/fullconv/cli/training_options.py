@@ -11,6 +11,7 @@ import yaml
 
 from fullconv.cli.option_groups import takes
 from fullconv.errors import PlanError
+from fullconv.plain_yaml import MISREAD
 
 LOSS, STEPS, RUNS, MACHINE = "Loss", "Optimisation", "Several runs", "Machine"
 
@@ -212,6 +213,6 @@ def nested_settings(settings: list[str], chosen: dict[str, Any]) -> dict[str, An
             raise PlanError("is set twice", where=f"--set {field}", remedy="set it once")
         try:
             place[last] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
+        except MISREAD:
             raise PlanError(f"{text!r} is no YAML value", where=f"--set {field}", remedy="quote it") from None
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from collections.abc import Iterator
@@ -127,7 +128,8 @@ def read_image(path: Path) -> npt.NDArray[Any]:
     stored = read_stored(path)
     array = stored.array
     if stored.palette is not None:
-        array = stored.palette[array]
+        with _reading(path):  # it may have fewer colours than the pixels name
+            array = stored.palette[array]
     elif stored.bits < 8:
         array = array * np.uint8(255 // (2**stored.bits - 1))
     if array.ndim == 2:
@@ -162,6 +164,17 @@ def read_stored(path: Path) -> StoredPixels:
             if bits in (2, 4) and image.mode == "L":
                 return StoredPixels(array // np.uint8(255 // (2**bits - 1)), None, orientation, bits)
             return StoredPixels(array, None, orientation, array.dtype.itemsize * 8)
+
+
+def own_pixels(content: bytes) -> npt.NDArray[Any]:
+    """The pixels of a PNG that this library wrote, as they are stored, however many they are.
+
+    Returns:
+        (H, W) or (H, W, bands) uint8 or uint16; of a palette its indices.
+    """
+    with _without_limit():
+        image = Image.open(io.BytesIO(content), formats=("PNG",))
+    return np.asarray(image)
 
 
 def upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
@@ -206,18 +219,24 @@ def _head(path: Path) -> bytes:
 
 def _open(path: Path) -> Image.Image:
     """Open with our own limit in place of Pillow's, which would warn at a third of it."""
-    with _pillow_limit:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(path, formats=_PILLOW_FORMATS)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    with _without_limit():
+        image = Image.open(path, formats=_PILLOW_FORMATS)
     try:
         refuse_bomb(path, image.height, image.width, len(image.getbands()))
     except DataError:
         image.close()
         raise
     return image
+
+
+@contextmanager
+def _without_limit() -> Iterator[None]:
+    with _pillow_limit:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def refuse_bomb(path: Path, height: int, width: int, bytes_per_pixel: int) -> None:
@@ -294,9 +313,15 @@ def _tiff_header(tiff: Any, path: Path) -> tuple[int, int, int, str, int]:
     series, page = tiff.series[0], tiff.pages[0]
     height, width = int(page.imagelength), int(page.imagewidth)
     samples = int(page.samplesperpixel)
+    if not height or not width:
+        raise DataError("has no pixels", where=path, remedy="replace or remove the file")
+    if page.imagedepth != 1:
+        raise DataError("is a volume, not a picture", where=path, remedy="save its slices as files of their own")
     pages = int(np.prod(series.shape)) // max(1, height * width * samples)
     channels = samples if samples > 1 or pages <= 1 else pages
     refuse_bomb(path, height, width, channels * page.dtype.itemsize)
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and channels > 1:
+        raise DataError("has a palette for several bands", where=path, remedy="save it in colour or grey")
     if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED):
         channels = 3
     tag = page.tags.get(_ORIENTATION)

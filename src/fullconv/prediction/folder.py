@@ -37,7 +37,7 @@ class PredictedFiles:
 
 
 def find_images(sources: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Image files with the path that their outputs get, without suffix.
+    """Image files with the path that their outputs get, without suffix; it can be written in every encoding.
 
     Args:
         sources: files, and folders that are searched with all below them.
@@ -56,12 +56,22 @@ def find_images(sources: Sequence[Path]) -> list[tuple[Path, Path]]:
             raise DataError("no such file or folder", where=source, remedy="check the path")
     if not found:
         raise DataError("holds no images", where=sources[0], remedy="name a folder with images")
+    found = [(path, Path(readable(str(name)))) for path, name in found]
     stems = [name.with_suffix("") for _, name in found]
     counts = Counter(stems)
     return [
         (path, stem.with_name(name.name.replace(".", "_")) if counts[stem] > 1 else stem)
         for (path, name), stem in zip(found, stems, strict=True)
     ]
+
+
+def readable(name: str) -> str:
+    """The name of a file with its bytes in hexadecimal where they are no UTF-8, which no table or document can hold.
+
+    >>> readable("caf\\udce9.png")
+    'caf%E9.png'
+    """
+    return "".join(f"%{ord(letter) - 0xDC00:X}" if "\udc80" <= letter <= "\udcff" else letter for letter in name)
 
 
 def _planned(images: Sequence[tuple[Path, Path]], out: Path, *, overlay: bool) -> list[tuple[Path, Path, str]]:

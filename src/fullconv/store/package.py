@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -104,7 +104,7 @@ class HistoryEntry(BaseModel):
 
     when: str
     what: str
-    details: dict[str, Any] = {}
+    details: dict[str, JsonValue] = {}
 
     @classmethod
     def now(cls, what: str, **details: Any) -> HistoryEntry:

@@ -113,7 +113,7 @@ class Status(BaseModel):
         if self.state not in ("queued", "running") or not self.process:
             return False
         if self.host != socket.gethostname():
-            return self.seconds_since_heartbeat < STALE_SECONDS
+            return abs(self.seconds_since_heartbeat) < STALE_SECONDS  # of a clock that is wrong nothing is known
         return process_lives(self.process, self.started, self.identity)
 
     @property

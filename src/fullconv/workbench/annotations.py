@@ -12,7 +12,7 @@ from fullconv.errors import StorageError
 from fullconv.files import read_document, write_document
 
 FILE = "notes.yaml"
-_TAG = re.compile(r"[^\n\r\t,]{1,40}")
+_TAG = re.compile(r"[^\n\r\t,\ud800-\udfff]{1,40}")
 
 
 def _clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import threading
 import time
@@ -100,7 +101,7 @@ class RunFeed:
         whole = content.rfind(b"\n") + 1
         self._read += whole
         fresh = []
-        for cells in csv.reader(content[:whole].decode(errors="replace").splitlines()):
+        for cells in csv.reader(io.StringIO(content[:whole].decode(errors="replace"), newline="")):
             if not self._columns:
                 self._columns = cells
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterable
@@ -88,7 +89,7 @@ class Standings:
             return {}
         whole = content.rfind(b"\n") + 1  # a line that is being written is left for the next time
         course.read += whole
-        course.take(content[:whole].decode(errors="replace").splitlines())
+        course.take(io.StringIO(content[:whole].decode(errors="replace"), newline=""))
         if goes_on:
             self._courses[run] = course
         return dict(course.found)

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 import torch
 
@@ -16,6 +17,7 @@ from fullconv.workspace import Workspace
 
 PORT = 8460
 SHORTEST_TOKEN = 16
+_TOKEN = re.compile(r"[!-~]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 
 
@@ -109,6 +111,9 @@ class ServerSettings:
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
             remedy = f"give {SHORTEST_TOKEN} characters or more, or none to have one made"
             raise PlanError("could be guessed: it is too short", where="--token", remedy=remedy)
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            remedy = "use letters, digits and signs of ASCII, and no spaces"
+            raise PlanError("holds what no header of a request can", where="--token", remedy=remedy)
         for name in self.names:
             if not _HOST_NAME.fullmatch(name):
                 remedy = "give it without http:// and without a port"
@@ -136,6 +141,11 @@ class ServerSettings:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where a browser is let in: with the token, where there is one."""
+        return self.url if self.token is None else f"{self.url}/?{urlencode({'token': self.token})}"
 
     @property
     def database_url(self) -> str:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from fullconv.errors import DataError, FullconvError, PackageError, PlanError, StorageError
 from fullconv.workbench.mistakes import WrongFields
-from fullconv.workbench.refusals import Busy, Refusal
+from fullconv.workbench.refusals import Busy, NotThere, Refusal
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: dict[type[FullconvError], int] = {DataError: 422, PlanError: 422, PackageError: 422, StorageError: 409}
@@ -82,6 +82,11 @@ def install(app: FastAPI) -> None:
         response = answer(Problem(title=phrase, status=error.status_code, detail=str(error.detail)))
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(FileNotFoundError)
+    async def _gone(request: Request, error: FileNotFoundError) -> JSONResponse:
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        return answer(problem_of(NotThere("a file of it is gone", remedy="look whether somebody deleted it just now")))
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

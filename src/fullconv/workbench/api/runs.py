@@ -174,7 +174,8 @@ def download_checkpoint(
 ) -> FileResponse:
     """A checkpoint as a file: weights, and what going on with the training takes."""
     path = run_files.checkpoint_file(bench, name, checkpoint)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{name}-{path.name}")
+    kind = "application/octet-stream"
+    return FileResponse(path, media_type=kind, filename=f"{name}-{path.name}", stat_result=path.stat())
 
 
 @router.get("/{name}/progress")
@@ -221,7 +222,8 @@ def read_report(
 ) -> FileResponse:
     """A file of the report: report.html, scores.json, figures/…"""
     path, media_type = run_files.report_file(bench, name, file)
-    return FileResponse(path, media_type=media_type, headers={"Content-Security-Policy": POLICY})
+    headers = {"Content-Security-Policy": POLICY}
+    return FileResponse(path, media_type=media_type, headers=headers, stat_result=path.stat())
 
 
 def _picture(content: bytes) -> Response:

@@ -72,4 +72,5 @@ def delete_weights(bench: Bench, name: Name) -> None:
 def download_weights(bench: Bench, name: Name) -> FileResponse:
     """The weights as a safetensors file."""
     path = service.file_of(bench, name)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{name}.safetensors")
+    kind = "application/octet-stream"
+    return FileResponse(path, media_type=kind, filename=f"{name}.safetensors", stat_result=path.stat())

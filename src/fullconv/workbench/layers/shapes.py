@@ -65,7 +65,7 @@ def shapes_for(channels: int, dtype: str, normalization: Normalization) -> npt.N
         return np.repeat(grey[..., None], channels, axis=-1)
     from_mean = (grey[..., None].astype(np.float64) / 255 - 0.5) * 4
     mean, std = np.array(normalization.mean), np.array(normalization.std)
-    values = (mean + from_mean * std) * normalization.scale
+    values = np.broadcast_to((mean + from_mean * std) * normalization.scale, (*grey.shape, channels))
     if dtype == "uint16":
         values = values.round().clip(0, 65535)
     return np.asarray(values.astype(dtype))

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from fullconv.files import dump_yaml
+from fullconv.plain_yaml import MISREAD
 from fullconv.training.settings.experiment import Experiment
 from fullconv.workbench.services.plan_form import FormField
 from fullconv.workbench.services.plan_settings import PlainLoader, settings_of
@@ -95,7 +96,7 @@ def line_of(text: str, path: str) -> int | None:
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
+    except MISREAD:
         return None
     line = None
     for name in path.split("."):
@@ -152,7 +153,7 @@ def read_value(field: FormField, text: str) -> Any:
     if field.kind == "yaml":
         try:
             return yaml.load(text, Loader=PlainLoader)
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except MISREAD:
             return text
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return parts[0] if len(parts) == 1 else parts

@@ -29,6 +29,8 @@ UNSUSPICIOUS = 256 * 2**20
 """Bytes that any archive may become."""
 SPARE = 2**28
 """Bytes that stay free on the disk."""
+_LOOK = SPARE // 4
+"""Bytes that are written between two looks at the disk."""
 _CHUNK = 256 * 1024
 _END = 2**16 + 200
 """Bytes at the end of a zip that hold the place and length of its list of contents."""
@@ -138,8 +140,11 @@ class _Writer:
 
     def _count(self, size: int, *, only_look: bool = False) -> None:
         refuse_size(self.size + size, self.compressed, self.limits)
-        if not only_look:
-            self.size += size
+        if only_look:
+            return
+        if self.size == 0 or self.size // _LOOK < (self.size + size) // _LOOK:
+            refuse_full_disk(self.folder)
+        self.size += size
 
 
 def refuse_size(size: int, compressed: int, limits: Limits) -> None:
@@ -156,6 +161,12 @@ def refuse_size(size: int, compressed: int, limits: Limits) -> None:
         )
 
 
+def refuse_full_disk(folder: Path, size: int = 0) -> None:
+    """Raise StorageError where that many bytes would leave too few."""
+    if size + SPARE > shutil.disk_usage(folder).free:
+        raise StorageError("no space left for it on the disk", where="archive", remedy="free some space")
+
+
 def _zip_members(opened: zipfile.ZipFile, archive: Path, limits: Limits, staged: Path) -> Iterator[_Member]:
     """Members of a zip; what its list of contents says is checked for all of them before the first is written."""
     entries = opened.filelist
@@ -163,8 +174,7 @@ def _zip_members(opened: zipfile.ZipFile, archive: Path, limits: Limits, staged:
         raise _too_many(limits)
     declared = sum(entry.file_size for entry in entries)
     refuse_size(declared, archive.stat().st_size, limits)
-    if declared + SPARE > shutil.disk_usage(staged).free:
-        raise StorageError("no space left for it on the disk", where="archive", remedy="free some space")
+    refuse_full_disk(staged, declared)
     for entry in entries:
         mode = stat.S_IFMT(entry.external_attr >> 16)
         if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -17,6 +17,10 @@ from fullconv.workbench.refusals import Unsupported
 
 LONGEST_READ = 2**20
 """Bytes that tarfile may ask for at once: names and attributes, which a header can claim to be gigabytes long."""
+LONGEST_HEADER = 2**18
+"""Bytes that all headers of one member may have, as tarfile keeps many times that in memory of what they say."""
+MOST_SHARED = 100
+"""Attributes that headers may give to all members that follow."""
 
 
 def _zstd(path: Path, mode: str) -> IO[bytes]:
@@ -44,10 +48,16 @@ class _Guarded:
     def __init__(self, stream: IO[bytes], refuse: Callable[[int], None]) -> None:
         self._stream = stream
         self._refuse = refuse
+        self.header: int | None = None
+        """Bytes that the headers that are being read may still have; none while content is read."""
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= LONGEST_READ:
-            raise DataError("has a header that claims to be very long", where="archive", remedy="pack the folder anew")
+            raise _long_header()
+        if self.header is not None:
+            self.header -= size
+            if self.header < 0:
+                raise _long_header()
         self._refuse(self._stream.tell() + size)
         return self._stream.read(size)
 
@@ -57,6 +67,25 @@ class _Guarded:
 
     def tell(self) -> int:
         return self._stream.tell()
+
+
+class _Tar(tarfile.TarFile):
+    """Reads headers that take no more memory than they may."""
+
+    def next(self) -> tarfile.TarInfo | None:
+        guarded: Any = self.fileobj
+        guarded.header = LONGEST_HEADER
+        try:
+            found = super().next()
+        finally:
+            guarded.header = None
+        if len(self.pax_headers) > MOST_SHARED:
+            raise _long_header()
+        return found
+
+
+def _long_header() -> DataError:
+    return DataError("has a header that claims to be very long", where="archive", remedy="pack the folder anew")
 
 
 @contextmanager
@@ -77,7 +106,7 @@ def tar_content(path: Path, refuse: Callable[[int], None]) -> Iterator[tarfile.T
     with opener(path, "rb") as content:
         guarded: Any = _Guarded(content, refuse)
         try:
-            opened = tarfile.TarFile(fileobj=guarded, mode="r", errorlevel=2)
+            opened = _Tar(fileobj=guarded, mode="r", errorlevel=2)
         except (tarfile.ReadError, OSError, EOFError, lzma.LZMAError):
             raise Unsupported(
                 "is neither a zip nor a tar archive", where=path.name, remedy="pack the folder as .zip or .tar.gz"

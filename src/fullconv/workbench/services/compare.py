@@ -10,6 +10,7 @@ import numpy as np
 from anyio import to_thread
 
 from fullconv.data.differences import STATES, difference_states
+from fullconv.data.stored_index import stamp_of_file
 from fullconv.errors import PlanError
 from fullconv.prediction.comparing import ComparedImage, ImageRow, Labels
 from fullconv.prediction.comparison_facts import number
@@ -176,5 +177,5 @@ def _package(bench: Workbench, text: str) -> ComparedModel:
     return ComparedModel(text if chosen is None else f"{name}:{chosen}", package.directory, chosen)
 
 
-def _stamp(package: Path) -> tuple[tuple[int, int], ...]:
-    return tuple(((package / name).stat().st_mtime_ns, (package / name).stat().st_size) for name in (CARD, WEIGHTS))
+def _stamp(package: Path) -> tuple[str, ...]:
+    return tuple(stamp_of_file(package / name) for name in (CARD, WEIGHTS))

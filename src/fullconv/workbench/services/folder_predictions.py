@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from fullconv.data.images import IMAGE_SUFFIXES
+from fullconv.data.images import IMAGE_SUFFIXES, image_info, read_image
 from fullconv.store.package import read_card
 from fullconv.workbench.predicting.images import NAMELESS, Upload
 from fullconv.workbench.predicting.opened import chosen_head
@@ -212,8 +213,9 @@ def picture_of(
         raise NotThere("its picture is gone", where=rows[number].name, remedy="predict it again")
     if size is None or view == "labels":
         return path.read_bytes(), "image/png"
-    with Image.open(path) as picture, Image.open(results / f"{rows[number].name}.png") as labels:
-        small = picture.convert("RGB").crop((0, 0, *labels.size))  # the legend lies to the right
+    labels = image_info(results / f"{rows[number].name}.png")
+    overlay = read_image(path)[: labels.height, : labels.width, :3]  # the legend lies to the right
+    small = Image.fromarray(np.ascontiguousarray(overlay))
     small.thumbnail((size, size))
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=85)

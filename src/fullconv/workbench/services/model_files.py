@@ -134,6 +134,8 @@ def _unpacked(bench: Workbench, archive: Path, name: str | None) -> str:
                 if kept != CARD:
                     shutil.move(found / kept, folder / kept)
             write_document(folder / CARD, uploaded)
+    except ValueError as problem:
+        raise PackageError("holds a value that cannot be written", where=CARD, remedy="take it out") from problem
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     bench.catalogue.refresh()

@@ -18,7 +18,7 @@ from fullconv.data.patterns import found_by
 from fullconv.errors import FullconvError, PackageError, StorageError
 from fullconv.networks.own_file import absolute_name, is_own_file
 from fullconv.networks.weights import NAMED_WEIGHTS
-from fullconv.plain_yaml import refuse_references
+from fullconv.plain_yaml import MISREAD, refuse_references
 from fullconv.store.checking import LARGEST_CARD
 from fullconv.store.package import CARD
 from fullconv.store.stored_weights import find_weights
@@ -124,7 +124,7 @@ def settings_of(source: Mapping[str, Any] | str) -> Settings:
             line = "" if mark is None else f" in line {mark.line + 1}"
             said = getattr(problem, "problem", None) or "cannot be read"
             raise _wrong(f"this is no YAML{line}: {said}") from problem
-        except (RecursionError, ValueError) as problem:
+        except MISREAD as problem:
             raise _wrong("this is no YAML that can be read") from problem
     if not isinstance(source, Mapping):
         raise _wrong("give names and values, as dataset: streets")

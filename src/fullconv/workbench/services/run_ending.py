@@ -95,7 +95,11 @@ def _comes_from(model: Path, run: str) -> bool:
         history = read_card(model).history
     except FullconvError:
         return False
-    return any(run == entry.details.get("run") or run in entry.details.get("runs", ()) for entry in history)
+    return any(run == entry.details.get("run") or run in _listed(entry.details.get("runs")) for entry in history)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _interrupt(name: str, status: Status) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,7 +40,7 @@ class Selection(BaseModel):
     )
 
     kind: Kept
-    names: list[str] = Field(min_length=1, max_length=1000)
+    names: list[Annotated[str, Field(max_length=200)]] = Field(min_length=1, max_length=1000)
     action: Literal["abort", "delete", "tag", "untag"]
     tag: str | None = Field(default=None, min_length=1, max_length=40)
 

@@ -12,7 +12,7 @@ from typing import Any
 from fullconv.data.dataset import Dataset
 from fullconv.errors import DataError
 from fullconv.prediction.evaluating import evaluate
-from fullconv.prediction.folder import find_images, predict_files
+from fullconv.prediction.folder import find_images, predict_files, readable
 from fullconv.prediction.model import Model
 from fullconv.workbench.jobs.kinds import JobContext, Payload
 from fullconv.workbench.stored import (
@@ -46,7 +46,7 @@ def predict_folder(payload: Payload, context: JobContext) -> dict[str, Any]:
             model, [source], directory / RESULTS, probabilities=asked.probabilities, skip_existing=True
         )
     failed = tuple(
-        Failed(image=os.path.relpath(path, source), problem=problem.replace(str(path), path.name))
+        Failed(image=readable(os.path.relpath(path, source)), problem=readable(problem.replace(str(path), path.name)))
         for path, problem in done.failed
     )
     write_stored(context.home, asked, name, done=True, failed=failed)
