@@ -25,17 +25,19 @@ from fullconv.workbench.services.evaluations import (
 
 SPLITS = ("test", "val", "train")
 _SCORES = {
+    "mean_iou": "Mean IoU",
     "pixel_accuracy": "Pixel accuracy",
     "mean_accuracy": "Mean accuracy",
-    "mean_iou": "Mean IoU",
     "frequency_weighted_iou": "Weighted IoU",
 }
+_WIDE = {"classes": "wide", "headerClasses": "wide"}
+STYLE = "@media (max-width: 700px) { .scores-table .wide { display: none } }"
 _COLUMNS: tuple[dict[str, Any], ...] = (
     {"name": "created", "label": "Made", "field": "created", "sortable": True, "align": "left"},
     {"name": "model", "label": "Model", "field": "model", "sortable": True, "align": "left"},
     {"name": "data", "label": "Dataset", "field": "data", "sortable": True, "align": "left"},
-    {"name": "images", "label": "Images", "field": "images", "sortable": True},
-    *(percent_column(name, label) for name, label in _SCORES.items()),
+    {"name": "images", "label": "Images", "field": "images", "sortable": True, **_WIDE},
+    *(percent_column(name, label, **({} if name == "mean_iou" else _WIDE)) for name, label in _SCORES.items()),
 )
 _DELETE = {"name": "delete", "label": "Delete", "field": "name", "align": "right"}
 _LINK = """<q-td :props="props">
@@ -56,6 +58,7 @@ class Scoring:
     """
 
     def __init__(self, model: Callable[[], tuple[str, Literal["model", "run"], str | None]], dataset: str) -> None:
+        ui.add_css(STYLE)
         self._model = model
         names = [entry.name for entry in bench().catalogue.entries("dataset") if entry.problem is None]
         if not names:
@@ -100,7 +103,7 @@ class Scoring:
                 ui.link("JSON", "/api/v1/evaluations").classes("faint")
             columns = [*_COLUMNS] if bench().settings.read_only else [*_COLUMNS, _DELETE]
             table = ui.table(columns=columns, rows=[_row(entry) for entry in found], row_key="name", pagination=10)
-            table.classes("w-full").props("flat dense wrap-cells")
+            table.classes("w-full scores-table").props("flat dense wrap-cells")
             sort_by_keyboard(table).add_slot("body-cell-created", _LINK)
             table.add_slot("body-cell-delete", _DELETE_CELL)
             table.on("delete", lambda event: self._delete(event.args))
