@@ -46,7 +46,7 @@ FAILS = """async (source) => {
 }"""
 DIALOGS = """() => {
   const known = [...Array(5000).keys()].map((id) => getElement(id));
-  return known.filter((element) => element?.$options?.name === "QDialog").length;
+  return known.filter((element) => element?.$options?.template?.includes("<q-dialog")).length;
 }"""
 """How many dialogs the page holds, open or closed."""
 PIXELS = """([pane, width, height]) => {
