@@ -10,30 +10,37 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 MOST_STOPS = 600
-MOST_MISSED = 3
-"""Presses that lead nowhere new, as where what had the focus is drawn anew."""
+MOST_MISSED = 2
+"""Presses that lead nowhere new, one after another: it goes round."""
 ACTIVE = "a[href], button, input, select, textarea, summary, [tabindex], [contenteditable=true]"
-_LEFT = """(active) => [...document.querySelectorAll(active)].filter((one) => {
-  if (one.tabIndex < 0 || one.disabled || one.dataset.reached) return false;
+_PLACE = """(one) => {
+  const steps = [];
+  for (; one.parentElement; one = one.parentElement) steps.push([...one.parentElement.children].indexOf(one));
+  return steps.join();
+}"""
+"""Where something is: cells of tables are drawn anew at every change of a page, and stay where they are."""
+_LEFT = f"""(active) => [...document.querySelectorAll(active)].filter((one) => {{
+  if (one.tabIndex < 0 || one.disabled || window.reached.has(({_PLACE})(one))) return false;
   if (one.closest("[inert], [aria-hidden=true]")) return false;
   if (one.type === "radio" && !one.checked) return false; // the arrow keys lead there
-  return one.checkVisibility({ visibilityProperty: true }) && one.getClientRects().length > 0;
-}).map((one) => one.outerHTML.slice(0, 200))"""
+  return one.checkVisibility({{ visibilityProperty: true }}) && one.getClientRects().length > 0;
+}}).map((one) => one.outerHTML.slice(0, 200))"""
 _SORTS = """() => [...document.querySelectorAll("th.sortable")].filter((one) => !one.querySelector("button"))
   .map((one) => one.innerText)"""
-_STOP = """() => {
+_STOP = f"""() => {{
   const one = document.activeElement;
-  if (!one || one === document.body || one.dataset.reached) return null;
-  one.dataset.reached = "yes";
+  const place = ({_PLACE})(one);
+  if (one === document.body || window.reached.has(place)) return null;
+  window.reached.add(place);
   const around = [one];
   while (around.length < 5 && around.at(-1).parentElement) around.push(around.at(-1).parentElement);
-  const outlined = (part) => {
+  const outlined = (part) => {{
     const style = getComputedStyle(part);
     return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
-  };
+  }};
   const marks = ".q-field--focused, .swipe";
-  return { html: one.outerHTML.slice(0, 200), seen: around.some(outlined) || one.closest(marks) !== null };
-}"""
+  return {{ html: one.outerHTML.slice(0, 200), seen: around.some(outlined) || one.closest(marks) !== null }};
+}}"""
 
 
 def stand_still(page: Page) -> None:
@@ -62,7 +69,7 @@ def faults(page: Page, context: str | None = None) -> list[str]:
 
 def keyboard_faults(page: Page) -> list[str]:
     """What the Tab key does not reach, and where one cannot see that it has."""
-    page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0) }")
+    page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); window.reached = new Set() }")
     said = []
     missed = 0
     for _ in range(MOST_STOPS):

@@ -126,6 +126,10 @@ def test_everybody_can_use_it(page: Page, everything: tuple[str, str], said: lis
     page.wait_for_function(ARRIVED)
     stand_still(page)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    twin = page.get_by_role("link", name="JSON", exact=True).first
+    expect(twin).to_be_visible()
+    answer = httpx.get(url + str(twin.get_attribute("href")), timeout=60)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     found: dict[Look, list[str]] = {}
     for look in (("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)):
         dress(page, *look)

@@ -89,7 +89,12 @@ def test_a_running_job_is_watched_aborted_done_again_and_forgotten(page: Page, s
     stop.focus()
     page.wait_for_function(f"{POINTS} > {before[0]} && {EPOCH} > {before[1]}")
     expect(stop).to_be_focused()  # what goes on around it does not take the focus away
-    expect(page.get_by_role("row", name=name)).to_contain_text(re.compile(r"running\D+[1-9]\d*/400"))
+    row = page.get_by_role("row", name=name)
+    expect(row).to_contain_text(re.compile(r"running\D+[1-9]\d*/400"))
+    chosen(page, name).focus()
+    epoch = re.findall(r"(\d+)/400", row.inner_text())[0]
+    expect(row).not_to_contain_text(f"{epoch}/400")
+    expect(chosen(page, name)).to_be_focused()  # not the row's own news, either
 
     jobs.get_by_role("button", name="Log of fcn8s-squeezenet1_1 on streets").click()
     log = page.get_by_role("log", name="Log of the job")
@@ -132,6 +137,7 @@ def test_tables_are_sorted_searched_and_acted_on(page: Page, serve: Serve, home:
 
     chosen(page, "first").focus()
     page.keyboard.press("Space")
+    expect(chosen(page, "first")).to_be_focused()  # its row is drawn anew
     chosen(page, "second").click()
     expect(page.get_by_text("2 chosen")).to_be_visible()
     chosen(page, "first").focus()

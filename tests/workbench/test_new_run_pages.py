@@ -96,6 +96,49 @@ def test_the_time_of_a_plan_is_measured(page: Page, serve: Serve, home: Workspac
     expect(page.get_by_text(re.compile(r"^about .* as this machine is now$"))).to_be_visible(timeout=JOB_WAIT)
     expect(page.get_by_text(re.compile(r", and .* for a validation$"))).to_be_visible()
 
+    page.get_by_label("Choose from the catalogue").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Search").fill("squeezenet1_1 features")
+    dialog.get_by_role("row", name="fcn8s-squeezenet1_1-features").get_by_role("checkbox").click()
+    dialog.get_by_role("button", name="What does it take here?").click()
+    expect(dialog.get_by_text(re.compile(r"MiB of .* GiB with batch 2"))).to_be_visible()
+    dialog.get_by_role("button", name="How long does it take here?").click()
+    expect(dialog.get_by_text("Time of fcn8s-squeezenet1_1-features on streets")).to_be_visible()
+    expect(dialog.get_by_text(re.compile(r"^about .* as this machine is now$"))).to_be_visible(timeout=JOB_WAIT)
+    dialog.get_by_role("row", name="fcn4s-squeezenet1_1-features").get_by_role("checkbox").click()
+    expect(dialog.get_by_text("as this machine is now", exact=False)).to_have_count(0)  # that was another one
+
+
+def test_what_is_wrong_can_be_neither_started_nor_timed(page: Page, serve: Serve, home: Workspace) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{serve(home, '--cpu-jobs', '0')}/runs/new?dataset=streets")
+    expect(page.get_by_role("link", name="JSON")).to_have_attribute("href", "/api/v1/plans/fields")
+    start = page.get_by_role("button", name="Start", exact=True)
+    time = page.get_by_role("button", name="How long does it take here?")
+    editor = page.get_by_role("textbox", name="The plan as YAML")
+    right = {"dataset": "streets", **QUICK, "network": "fcn8s-mobilenet_v3_small"}
+    warning = page.get_by_text("The scores of this network read the whole image", exact=False)
+    editor.fill(yaml.safe_dump(right))
+    expect(warning).to_be_visible()
+    expect(start).to_be_enabled()
+    expect(time).to_be_enabled()
+    editor.fill(yaml.safe_dump(right | {"epochs": -3}))
+    expect(page.get_by_text("Input should be greater than or equal to 1")).to_be_visible()
+    expect(start).to_be_disabled()
+    expect(time).to_be_disabled()
+    expect(warning).to_have_count(0)
+    editor.fill(yaml.safe_dump(right | {"weights": "first"}))
+    expect(page.get_by_text(re.compile(r"MiB of .* GiB"))).to_be_visible()
+    expect(start).to_be_enabled()
+    expect(time).to_be_enabled()
+
+    (home.run("first") / "model").rename(home.root / "away")  # behind the page's back
+    start.click()
+    expect(wrong(page)).to_have_attribute("aria-label", "weights")
+    expect(start).not_to_have_class(re.compile("loading"))
+    expect(start).to_be_disabled()
+
 
 def test_lists_make_a_group_that_is_followed_tagged_and_aborted(page: Page, serve: Serve, home: Workspace) -> None:
     from playwright.sync_api import expect

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training.guard.finding import Finding
 from fullconv.training.status import read_status, write_status
 from fullconv.workspace import Workspace
@@ -22,6 +23,13 @@ OPTION = f"""(name) => {{
   const drawn = document.querySelector("{LOSS}");
   return getElement(Number(drawn.id.slice(1))).chart?.getOption()[name];
 }}"""
+CLASSES = "[aria-label='IoU of every class over the steps']"
+ROAD = f"""(shares) => {{
+  const drawn = document.querySelector("{CLASSES}");
+  const road = getElement(Number(drawn.id.slice(1))).chart?.getOption().series.find((one) => one.name === "road");
+  return JSON.stringify(road?.data.map((point) => point[1])) === JSON.stringify(shares);
+}}"""
+"""Whether the curve of the class has these values."""
 TOOL = 26.7
 """Pixels from one tool of a chart to the next."""
 
@@ -68,6 +76,15 @@ def test_a_chart_is_zoomed_and_drawn_on_a_log_axis(page: Page, serve: Serve, hom
     levels = page.locator("[aria-label='Mean IoU over the steps'] svg")
     expect(levels.get_by_text("always", exact=False)).to_have_count(1)  # what is to be beaten
     expect(levels.get_by_text("ceiling of the stride")).to_have_count(1)  # above all curves
+
+    rows = read_rows(home.run("first") / "metrics.csv")
+    drawn = page.locator(CLASSES)
+    drawn.scroll_into_view_if_needed()
+    for split, title in (("val", "validation"), ("train", "training")):
+        page.get_by_role("button", name=title, exact=True).click()
+        shares = [float(row["iou_road"]) for row in rows if row["split"] == split and row["iou_road"]]
+        assert len(shares) == 2
+        page.wait_for_function(ROAD, arg=shares)
 
 
 def test_the_guard_is_heard_and_checkpoints_are_taken_away(page: Page, serve: Serve, home: Workspace) -> None:

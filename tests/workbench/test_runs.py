@@ -28,11 +28,20 @@ from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench.api.problems import MEDIA_TYPE
 from fullconv.workbench.jobs.kinds import KINDS, JobContext
 from fullconv.workbench.jobs.reporting import Reporter
+from fullconv.workbench.services import system
 from fullconv.workbench.settings import Slots
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from workbench.conftest import QUICK
+from workbench.test_home import MANAGEMENT
 
+COMPUTING = """
+PROCESS = {process}
+def nvmlDeviceGetComputeRunningProcesses(card):
+    if card: raise NVMLError("not supported")
+    return [Facts(pid=PROCESS, usedGpuMemory=None)]
+"""
+"""Who computes on these cards."""
 QUICK_PLAN = {"dataset": "streets", **QUICK}
 RUNS = "/api/v1/runs"
 
@@ -249,6 +258,9 @@ def test_tags_and_notes_lie_in_the_folder(client: TestClient, bench: Workbench) 
     assert answer.status_code == 200
     assert get(client, "first")["tags"] == ["paper", "<b>"]
     assert "the *best*" in (bench.home.runs / "first" / "notes.yaml").read_text()
+    assert [entry["name"] for entry in client.get("/api/v1/lists/run", params={"tag": "paper"}).json()["entries"]] == [
+        "first"
+    ]
     assert client.put(f"{RUNS}/first/annotations", json={"tags": ["x" * 99]}).status_code == 422
 
 
@@ -345,6 +357,31 @@ def test_only_the_right_process_is_interrupted(client: TestClient, home: Workspa
     write_status(directory, another)
     refused(client.post(f"{RUNS}/first/abort"), 409, "the run is killed")
     assert get(client, "first")["state"] == "killed"
+
+
+def test_graphics_cards_of_a_run_that_learns_are_shown(
+    client: TestClient, home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = home.run("first")
+    plan = (directory / "experiment.yaml").read_text()
+    (directory / "experiment.yaml").write_text(plan.replace("device: cpu", "device: cuda"))
+    write_status(directory, Status.now("running", read_status(directory)))  # by this process
+    own = COMPUTING.format(process=os.getpid())
+    (tmp_path / "pynvml.py").write_text(MANAGEMENT + own)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    system._management.cache_clear()
+    try:
+        shown = get(client, "first")["hardware"]
+        (card,) = shown["cards"]
+        assert card == {"name": "New card", "memory": 100, "memory_used": 25, "load": 0.37}
+        monkeypatch.setattr(sys.modules["pynvml"], "PROCESS", -1)  # as in a container
+        assert [card["name"] for card in get(client, "first")["hardware"]["cards"]] == ["New card", "Old card"]
+        write_status(directory, Status.now("done", read_status(directory)))
+        assert get(client, "first")["hardware"]["cards"] == []
+    finally:
+        system._management.cache_clear()
+        sys.modules.pop("pynvml", None)
 
 
 def test_a_workbench_for_showing_changes_nothing(home: Workspace) -> None:

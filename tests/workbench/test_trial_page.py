@@ -23,10 +23,11 @@ from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 KEY = "test/scene_00014"
+IMAGE = "dataset=streets&image=test%2Fscene_00014"
 DROP = """async ([content, name]) => {
   const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
   const dataTransfer = new DataTransfer();
@@ -47,6 +48,11 @@ FAILS = """async (source) => {
   for (let times = 0; times < 2; times++) await viewer.methods.tile.call(state, "labels", 0, 0, 0).catch(() => {});
   return [asked, state.tiles.size];
 }"""
+DIALOGS = """() => {
+  const known = [...Array(5000).keys()].map((id) => getElement(id));
+  return known.filter((element) => element?.$options?.template?.includes("<q-dialog")).length;
+}"""
+"""How many dialogs the page holds, open or closed."""
 PIXELS = """([pane, width, height]) => {
   const canvas = document.querySelector(`[data-pane="${pane}"] canvas`);
   return canvas ? Array.from(canvas.getContext("2d").getImageData(0, 0, width, height).data) : [];
@@ -223,6 +229,38 @@ def test_uploads_of_many_become_a_gallery(serve: Callable[..., str], home: Works
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.endswith(".zip")
+
+    before = page.evaluate(DIALOGS)
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").wait_for()
+    assert page.evaluate(DIALOGS) == before + 1
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.wait_for_function(f"({DIALOGS})() === {before}")  # it is not kept
+    assert pictures.count() == 2
+
+
+def test_panes_fill_when_tiles_come_after_all(serve: Callable[..., str], home: Workspace, page: Page) -> None:
+    from playwright.sync_api import expect
+
+    refused: list[str] = []
+
+    def answer(route: Route) -> None:
+        if len(refused) < 6:
+            refused.append(route.request.url)
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    page.route("**/tiles/**", answer)
+    page.goto(f"{serve(home)}/test?run=first&{IMAGE}", wait_until="commit")
+    page.locator('[data-pane="overlay"] canvas').first.wait_for()
+    while len(refused) < 3:  # one for the image, the prediction and the truth
+        page.wait_for_timeout(20)
+    point(page, "overlay", 30, 30, (72, 96))  # asks for them, too
+    point(page, "overlay", 50, 40, (72, 96))
+    for name in ("image", "overlay", "truth", "errors"):
+        wait_for_picture(page, name)
+    expect(page.locator(".viewer-reading")).to_contain_text("x 50, y 40")  # nobody had to point once more
 
 
 def test_the_end_of_a_job_is_told_on_its_page(serve: Callable[..., str], bench: Workbench, page: Page) -> None:

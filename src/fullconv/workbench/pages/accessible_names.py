@@ -35,9 +35,13 @@ def name_uploader(uploader: ui.element, label: str, *, several: bool = False) ->
 
 
 def sort_by_keyboard(table: ui.table) -> ui.table:
-    """Let the heads of columns be reached and pressed, where Quasar has them sort for a pointer alone."""
+    """Let the heads of columns be reached and pressed, where Quasar has them sort for a pointer alone.
+
+    What has the focus keeps it where its row is drawn anew: cells with a template are, at every change of the table.
+    """
     ui.add_css(_SORTING)
     table.add_slot("header-cell", _HEAD)
+    table.on("vnodeMounted", js_handler=_KEEP_FOCUS)
     return table
 
 
@@ -65,6 +69,25 @@ _HEAD = """
 <q-th :props="props"><button v-if="props.col.sortable" type="button" class="sorts">{{ props.col.label }}</button>
 <template v-else>{{ props.col.label }}</template></q-th>
 """
+_KEEP_FOCUS = """(node) => {
+  const told = (one) => one.getAttribute("href") ?? one.getAttribute("aria-label") ?? one.textContent;
+  let last = null, row = null;
+  node.el.addEventListener("focusin", ({ target }) => {
+    last = target;
+    row = target.closest("tr");
+  });
+  node.el.addEventListener("focusout", ({ target }) => setTimeout(() => {
+    if (target === last && target.isConnected) last = null;
+  }));
+  new MutationObserver(() => {
+    if (!last || document.activeElement !== document.body) return;
+    const parts = last.isConnected ? [last] : row?.isConnected ? [...row.querySelectorAll(last.tagName)] : [];
+    const same = parts.find((one) => told(one) === told(last));
+    last = null;
+    same?.focus({ preventScroll: true });
+  }).observe(node.el, { childList: true, subtree: true });
+}"""
+"""The row itself stays; what left it with the focus comes back to what says the same."""
 _SORTING = """
 .sorts { all: unset; cursor: pointer }
 """

@@ -11,6 +11,7 @@ from fullconv.data.differences import COLORS, FIRST, SECOND
 from fullconv.prediction.comparison_facts import SCORES, signed
 from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.charts import Options, axis, chart, legend, redraw
+from fullconv.workbench.pages.table_numbers import percent_column
 from fullconv.workbench.services.compare_views import ClassComparison, CompareView, ImageComparison
 
 MODEL_COLORS = (COLORS[FIRST], COLORS[SECOND], (46, 160, 67), (163, 113, 247))
@@ -87,19 +88,10 @@ class ImageList:
     def __init__(self, view: CompareView, choose: Callable[[int], Any]) -> None:
         columns: Columns = [
             {"name": "key", "label": "Image", "field": "key", "align": "left", "sortable": True},
-            {"name": "differ", "label": "Different", "field": "differ", "sortable": True, ":format": _PERCENT},
+            percent_column("differ", "Different"),
         ]
         if view.with_truth:
-            columns += [
-                {
-                    "name": f"m{place}",
-                    "label": f"mIoU {model.name}",
-                    "field": f"m{place}",
-                    "sortable": True,
-                    ":format": _PERCENT,
-                }
-                for place, model in enumerate(view.models)
-            ]
+            columns += [percent_column(f"m{place}", f"mIoU {model.name}") for place, model in enumerate(view.models)]
         self.table = ui.table(rows=[], columns=columns, row_key="number", pagination=12)
         self.table.classes("w-full").props("flat dense wrap-cells").style("background: transparent")
         sort_by_keyboard(self.table).add_slot("body-cell-key", _KEY_CELL)
@@ -190,7 +182,6 @@ def _values_of_all(view: CompareView, entries: list[ClassComparison], what: str)
     }
 
 
-_PERCENT = "(value) => value === null || value === undefined ? '–' : (100 * value).toFixed(1) + ' %'"
 _POINTS = "(value) => (value > 0 ? '+' : '') + value"
 _PERCENT_POINTS = "(value) => value === null || value === undefined ? '–' : value + ' %'"
 _NAME_CELL = """

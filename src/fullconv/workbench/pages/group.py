@@ -11,6 +11,7 @@ from fullconv.errors import FullconvError
 from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked, tried
 from fullconv.workbench.pages.home_columns import SCORES, SLOTS
+from fullconv.workbench.pages.table_numbers import score_column
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
 from fullconv.workbench.services.compare_views import MOST_MODELS
 from fullconv.workbench.services.groups import GroupRun, GroupView, Spread, group_of
@@ -50,10 +51,10 @@ class _Group:
         self.facts = ui.column().classes("w-full").style("gap: .5rem")
         self.compare = ui.button("Compare", icon="compare", on_click=self._compare).props("outline no-caps dense")
         titles = {score: title[0].upper() + title[1:] for score, title in SCORES.items()}
-        columns = [_column("run", "Run"), _column("mean_iou", titles.pop("mean_iou"), right=True)]  # on narrow screens
+        columns = [_column("run", "Run"), score_column("mean_iou", titles.pop("mean_iou"))]  # on narrow screens
         columns += [*(_column(_key(path), path) for path in view.axes), _column("state", "State")]
-        columns += [_column(score, title, right=True) for score, title in titles.items()]
-        columns += [_column(_head(head), f"Mean IoU {head}", right=True) for head in view.heads]
+        columns += [score_column(score, title) for score, title in titles.items()]
+        columns += [score_column(_head(head), f"Mean IoU {head}") for head in view.heads]
         self.table = ui.table(columns=columns, rows=[], row_key="run", pagination=100, selection="multiple")
         self.table.classes("w-full bg-transparent").props("flat bordered dense")
         sort_by_keyboard(self.table).add_slot("body-cell-run", SLOTS["body-cell-name"])
@@ -124,8 +125,8 @@ def _spread(title: str, spread: Spread | None) -> None:
             ui.label(f"{spread.mean:.3f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.3f}"))
 
 
-def _column(name: str, label: str, *, right: bool = False) -> dict[str, Any]:
-    return {"name": name, "label": label, "field": name, "sortable": True, "align": "right" if right else "left"}
+def _column(name: str, label: str) -> dict[str, Any]:
+    return {"name": name, "label": label, "field": name, "sortable": True, "align": "left"}
 
 
 def _row(run: GroupRun, view: GroupView) -> dict[str, Any]:
@@ -135,9 +136,9 @@ def _row(run: GroupRun, view: GroupView) -> dict[str, Any]:
         "address": f"/runs/{quote(run.run)}",
         "problem": run.error,
         "state": run.state or "gone",
-        **{_key(path): _text(run.settings.get(path)) for path in view.axes},
-        **{score: _figure(getattr(run, score)) for score in SCORES},
-        **{_head(head): _figure(run.heads.get(head)) for head in view.heads},
+        **{_key(path): _setting(run.settings.get(path)) for path in view.axes},
+        **{score: getattr(run, score) for score in SCORES},
+        **{_head(head): run.heads.get(head) for head in view.heads},
     }
 
 
@@ -150,9 +151,7 @@ def _head(head: str) -> str:
     return f"head {head}"
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _setting(value: Any) -> str | int | float | None:
+    """As a table takes it: numbers that a browser can hold stay numbers, so that they are sorted as such."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if value is None or (is_number and abs(value) < 2**53) else str(value)

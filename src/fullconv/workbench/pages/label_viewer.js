@@ -16,6 +16,7 @@ const NEEDS = {
   errors: ["labels", "truth"],
 };
 const KEPT_TILES = 240;
+const TRIES = 4, PAUSE = 500; // milliseconds, twice as long each time
 
 const PaintedLayer = L.GridLayer.extend({
   createTile(coords, done) {
@@ -115,7 +116,7 @@ export default {
     start() {
       for (const pane of [...this.maps.keys()]) this.close(pane);
       this.tiles.clear();
-      this.reading = null;
+      this.reading = this.at = null;
       this.moved = false;
       this.view = null;
       this.hidden = new Set(this.trial.hidden || []);
@@ -230,11 +231,21 @@ export default {
     async paintTile(pane, canvas, coords) {
       const place = { pane, level: this.level(coords), column: coords.x, row: coords.y, parts: null };
       this.live.set(canvas, place);
-      const parts = await Promise.all(
-        NEEDS[pane].map((layer) => this.tile(layer, place.level, place.column, place.row)),
-      );
+      let parts = null;
+      for (let tried = 0; parts === null; tried++) {
+        try {
+          parts = await Promise.all(
+            NEEDS[pane].map((layer) => this.tile(layer, place.level, place.column, place.row)),
+          );
+        } catch (problem) {
+          if (tried === TRIES) throw problem;
+          await new Promise((done) => setTimeout(done, PAUSE * 2 ** tried));
+          if (this.live.get(canvas) !== place) throw problem; // it is out of sight
+        }
+      }
       place.parts = Object.fromEntries(NEEDS[pane].map((layer, number) => [layer, parts[number]]));
       this.paint(canvas, place);
+      if (this.at && this.live.get(canvas) === place) this.point(this.at); // it may be what was pointed at
     },
     repaint() {
       if (this.painting) return;
@@ -264,9 +275,10 @@ export default {
       const { width, height, levels } = this.trial;
       const x = Math.floor(latlng.lng), y = Math.floor(-latlng.lat);
       if (x < 0 || y < 0 || x >= width || y >= height) return this.leave();
-      this.at = latlng;
       const found = this.labelAt("labels", x, y);
       const known = this.trial.truth ? this.labelAt("truth", x, y) : null;
+      if (!found) this.leave();
+      this.at = latlng; // read again when a tile has come
       if (!found) return;
       const entry = this.trial.classes[found.index];
       const truth = known && (known.index === NONE ? "truth: undefined" : `truth: ${this.trial.classes[known.index].name}`);
@@ -281,6 +293,7 @@ export default {
       this.cross = cross;
     },
     leave() {
+      this.at = null;
       this.reading = null;
       this.cross = {};
       this.mark(-1);
@@ -295,7 +308,7 @@ export default {
         const px = Math.floor(x / scale), py = Math.floor(y / scale);
         const column = Math.floor(px / tile), row = Math.floor(py / tile);
         const found = this.tiles.get(`${this.trial.tiles}/${layer}/${level}/${column}/${row}`);
-        if (found === undefined && level === wanted) this.tile(layer, level, column, row);
+        if (found === undefined && level === wanted) this.tile(layer, level, column, row).catch(() => {});
         if (!found?.index) continue;
         const place = (py - row * tile + frame) * found.stride + (px - column * tile + frame);
         return { index: found.index[place], sure: found.sure[place] };

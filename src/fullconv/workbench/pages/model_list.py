@@ -11,6 +11,7 @@ from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked
 from fullconv.workbench.pages.model_uploads import upload_card
 from fullconv.workbench.pages.stored_weights import WeightsTable
+from fullconv.workbench.pages.table_numbers import percent_column
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
 from fullconv.workbench.services.compare_views import MOST_MODELS
 from fullconv.workbench.services.listing import Entry, Listing, Page, listed_packages
@@ -28,8 +29,8 @@ _COLUMNS: list[dict[str, Any]] = [
     {"name": "kind", "label": "Kind", "field": "kind", "align": "left", "sortable": True, **_WIDE},
     {"name": "network", "label": "Network", "field": "network", "align": "left", "sortable": True, **_WIDE},
     {"name": "dataset", "label": "Scored on", "field": "dataset", "align": "left", "sortable": True},
-    {"name": "mean_iou", "label": "Mean IoU", "field": "mean_iou", "sortable": True},
-    {"name": "pixel_accuracy", "label": "Pixel accuracy", "field": "pixel_accuracy", "sortable": True, **_WIDE},
+    percent_column("mean_iou", "Mean IoU"),
+    percent_column("pixel_accuracy", "Pixel accuracy", **_WIDE),
     {"name": "licence", "label": "Licence", "field": "licence", "align": "left", "sortable": True, **_WIDE},
     {"name": "created", "label": "Made", "field": "created", "align": "left", "sortable": True, **_WIDE},
 ]
@@ -133,9 +134,6 @@ class _ModelList:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    def percent(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f} %"
-
     return {
         "id": f"{entry.kind}:{entry.name}",
         "name": entry.name,
@@ -143,8 +141,8 @@ def _row(entry: Entry) -> dict[str, Any]:
         "kind": "run" if entry.kind == "run" else "stored",
         "network": entry.network or "",
         "dataset": entry.dataset or "",
-        "mean_iou": percent(entry.mean_iou),
-        "pixel_accuracy": percent(entry.pixel_accuracy),
+        "mean_iou": entry.mean_iou,
+        "pixel_accuracy": entry.pixel_accuracy,
         "licence": str(entry.facts.get("licence") or "")[:60],
         "created": entry.created.replace("T", " ")[:16],
         "tags": list(entry.tags),

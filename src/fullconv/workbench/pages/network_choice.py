@@ -9,7 +9,8 @@ from urllib.parse import quote
 from nicegui import ui
 
 from fullconv.workbench.pages.accessible_names import sort_by_keyboard
-from fullconv.workbench.pages.theme import heading
+from fullconv.workbench.pages.plan_time import PlanTime
+from fullconv.workbench.pages.theme import bench, heading
 from fullconv.workbench.services.networks import NetworkView, list_catalogue
 
 _COLUMNS: list[dict[str, Any]] = [
@@ -26,11 +27,14 @@ class NetworkChoice:
     """A dialog with the catalogue; `choose` gives the names that were taken.
 
     Args:
-        price: tells what a network would take here, in a sentence.
+        price: tells what memory a network would take here, in a sentence.
+        forecast: starts the job that times it; gives its number, or None where it cannot.
     """
 
-    def __init__(self, price: Callable[[str], Awaitable[str]]) -> None:
-        self._price = price
+    def __init__(
+        self, price: Callable[[str], Awaitable[str]], forecast: Callable[[str], Awaitable[int | None]]
+    ) -> None:
+        self._price, self._forecast = price, forecast
         with ui.dialog() as self.dialog, ui.card().classes("column no-wrap").style("width: 60rem; max-width: 95vw"):
             heading("Choose a network", 2)
             ui.label(
@@ -50,7 +54,9 @@ class NetworkChoice:
                 self.picture = ui.link("Layers and receptive fields as a picture", "#", new_tab=True)
                 self.ask = ui.button("What does it take here?", icon="memory", on_click=self._ask)
                 self.ask.props("flat dense no-caps").mark("network-price")
-                self.price = ui.label().style("overflow-wrap: anywhere").props('role="status"')
+                self.time = PlanTime(self._ask_time)
+            self.price = ui.label().style("overflow-wrap: anywhere").props('role="status"')
+            self.time.tell_here()
             with ui.row().classes("w-full justify-end"):
                 ui.button("Cancel", on_click=lambda: self.dialog.submit([])).props("flat no-caps")
                 self.take = ui.button("Use it", on_click=lambda: self.dialog.submit(self._names()))
@@ -86,6 +92,8 @@ class NetworkChoice:
         self.take.text = f"Use these {len(names)}" if len(names) > 1 else "Use it"
         self.take.set_enabled(bool(names))
         self.picture.visible = self.ask.visible = len(names) == 1
+        self.time.forget()
+        self.time.button.visible = len(names) == 1 and not bench().settings.read_only
         self.price.text = ""
         self.chosen.text = f"Chosen: {', '.join(names)}" if names else "None is chosen."
         if names:
@@ -99,6 +107,10 @@ class NetworkChoice:
         self.ask.props(remove="loading")
         if self._names() == [name]:
             self.price.text = said
+
+    async def _ask_time(self) -> int | None:
+        (name,) = self._names()
+        return await self._forecast(name)
 
     def _names(self) -> list[str]:
         return [str(row["name"]) for row in self.table.selected]

@@ -30,25 +30,33 @@ from fullconv.workbench.services.dataset_checks import (
 from fullconv.workbench.services.datasets import DatasetRequest, create_dataset
 
 LOOK_SECONDS = 0.3
+FOLDERS = "/api/v1/folders"
 ARCHIVES = ".zip,.tar,.tgz,.tar.gz,.tar.bz2,.tar.xz,.tbz2,.txz"
 
 
 async def new_dataset_page() -> None:
     """Where images and labels are; what is seen there; classes, splits, problems; and the button."""
     with frame("New dataset", "/datasets"):
-        heading("New dataset")
+        with ui.row().classes("w-full items-center justify-between"):
+            heading("New dataset")
+            json_link = ui.link("JSON", FOLDERS).classes("faint")
         if bench().settings.read_only:
             nothing_yet("Nothing can be made here.", "To the list of datasets", "/datasets")
             return
         add_stack_style()
         ui.add_css(STYLE)
-        NewDataset().build()
+        NewDataset(json_link).build()
 
 
 class NewDataset:
-    """The page's state: one check of the folders at a time, and the choices made with it."""
+    """The page's state: one check of the folders at a time, and the choices made with it.
 
-    def __init__(self) -> None:
+    Args:
+        json_link: leads to the check, and to the folders that there are where there is none.
+    """
+
+    def __init__(self, json_link: ui.link) -> None:
+        self.json_link = json_link
         self.check: str | None = None
         self.checked: FolderRequest | None = None
         self.name_is_ours = True
@@ -162,7 +170,8 @@ class NewDataset:
             self.status.visible = self.finish.visible = False
             self.result.clear()
             return
-        self.check, self.checked = view.id, request
+        self._begin(view.id)
+        self.checked = request
         self.status.visible = True
         self._show_status(view)
         self.timer.activate()
@@ -242,12 +251,17 @@ class NewDataset:
     async def _end(self) -> None:
         """Stop the check that goes on, if one does."""
         self.timer.deactivate()
-        check, self.check = self.check, None
+        check = self.check
+        self._begin(None)
         if check is not None:
             try:
                 await asked(end_check, bench(), check)
             except NotThere:
                 return
+
+    def _begin(self, check: str | None) -> None:
+        self.check = check
+        self.json_link.props["href"] = FOLDERS if check is None else f"/api/v1/checks/{check}"
 
     async def _leave(self) -> None:
         if self.check is not None and self.timer.active:

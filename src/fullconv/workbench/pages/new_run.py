@@ -46,7 +46,9 @@ STYLE = """
 async def new_run_page(request: Request) -> None:
     """The page; `dataset`, `network`, `weights` or `clone`, the name of a run, may be in the address."""
     with frame("New run", "/runs/new"):
-        heading("New run")
+        with ui.row().classes("w-full items-center justify-between"):
+            heading("New run")
+            ui.link("JSON", "/api/v1/plans/fields").classes("faint")
         names = _datasets()
         if not names:
             await asked(bench().catalogue.refresh)  # one that was made just now
@@ -79,7 +81,7 @@ class _NewRun:
         """Whether somebody looks at the plan now, without and with its memory."""
         self._loading = False
         self.view: PlanView | None = None
-        self.networks = NetworkChoice(self._price)
+        self.networks = NetworkChoice(self._price, self._forecast_with)
         with ui.element("div").classes("new-run"):
             with ui.column().classes("w-full").style("gap: 1rem"):
                 self._form(datasets)
@@ -305,7 +307,15 @@ class _NewRun:
         return memory_text(view.memory, int(view.plan["batch_size"]))
 
     async def _forecast(self) -> int | None:
-        job = await tried(start_forecast, bench(), deepcopy(self.draft.settings))
+        return await self._time(deepcopy(self.draft.settings))
+
+    async def _forecast_with(self, name: str) -> int | None:
+        return await self._time(deepcopy(self.draft.settings) | {"network": name})
+
+    @staticmethod
+    async def _time(settings: dict[str, Any]) -> int | None:
+        """The job that times a plan."""
+        job = await tried(start_forecast, bench(), settings)
         return None if job is None else job.id
 
     async def _start(self) -> None:
@@ -318,14 +328,15 @@ class _NewRun:
             return
         except FullconvError as problem:
             refuse(problem)
+            self.start.enable()
             return
         finally:
             self.start.props(remove="loading")
-            self.start.enable()
         if len(started.runs) == 1:
             ui.navigate.to(f"/runs/{quote(started.runs[0])}")
         else:
             self._show_started(started)
+            self.start.enable()
 
     def _show_started(self, started: Started) -> None:
         self.started.clear()

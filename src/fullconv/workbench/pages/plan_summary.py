@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from nicegui import ui
 
 from fullconv.workbench.pages.charts import axis, chart
-from fullconv.workbench.pages.job_progress import JobProgress
-from fullconv.workbench.pages.theme import bench
+from fullconv.workbench.pages.plan_time import PlanTime, fact
 from fullconv.workbench.services.plans import Memory, PlanView
 
 MIB, GIB = 2**20, 2**30
@@ -32,23 +30,19 @@ class PlanSummary:
 
     def __init__(self, use_batch: Callable[[int], None], forecast: Callable[[], Awaitable[int | None]]) -> None:
         ui.add_css(STYLE)
-        self._use_batch, self._forecast = use_batch, forecast
+        self._use_batch = use_batch
         self._largest = 0
         self.errors = ui.column().classes("w-full").style("gap: .4rem").props('role="alert"').mark("plan-errors")
         with ui.element("dl").classes("facts").mark("plan-facts") as self._list:
-            self.facts = {name: _fact(name) for name in ("Images", "View", "Run", "Network", "To beat", "Memory")}
+            self.facts = {name: fact(name) for name in ("Images", "View", "Run", "Network", "To beat", "Memory")}
         with ui.row().classes("items-center").style("gap: .5rem"):
             self.memory_spinner = ui.spinner(size="1em")
             self.largest = ui.button(on_click=lambda: self._use_batch(self._largest))
             self.largest.props("flat dense no-caps").mark("largest-batch")
-            self.time = ui.button("How long does it take here?", icon="timer", on_click=self._ask_time)
-            self.time.props("flat dense no-caps").mark("ask-time")
-            self.time.tooltip("Does a few real steps in a job of their own")
-        self.measured = ui.column().classes("w-full")
+            self.time = PlanTime(forecast)
+        self.time.tell_here()
         self.warnings = ui.column().classes("w-full").style("gap: .4rem")
         self.largest.visible = self.memory_spinner.visible = self._list.visible = False
-        if bench().settings.read_only:
-            self.time.visible = False
 
     def show(self, view: PlanView) -> None:
         """A plan that can run."""
@@ -70,6 +64,7 @@ class PlanSummary:
                 f"{view.commonest.mean_iou:.3f} mean IoU"
             )
         self._show_warnings(view.warnings)
+        self.time.allow(True)
 
     def show_memory(self, memory: Memory | None, batch: int) -> None:
         """What it takes; None while that is worked out."""
@@ -97,35 +92,19 @@ class PlanSummary:
                 ui.label(f"{many} field{'s are' if many > 1 else ' is'} marked as wrong.").classes("notice wrong")
             for message in messages:
                 ui.label(message).classes("notice wrong")
+        self.warnings.clear()
+        self.time.allow(False)
         self.memory_spinner.visible = self.largest.visible = self._list.visible = False
 
     def forget_time(self) -> None:
         """Another plan takes another time."""
-        self.measured.clear()
-        self.time.enable()
+        self.time.forget()
 
     def _show_warnings(self, warnings: Sequence[str]) -> None:
         self.warnings.clear()
         with self.warnings:
             for warning in warnings:
                 ui.label(warning[:1].upper() + warning[1:] + ".").classes("notice")
-
-    async def _ask_time(self) -> None:
-        self.time.disable()
-        number = await self._forecast()
-        self.measured.clear()
-        if number is None:
-            self.time.enable()
-            return
-        with self.measured:
-            progress = JobProgress(number, on_done=lambda result: done(result), on_failed=self.time.enable)
-
-        def done(result: dict[str, Any]) -> None:
-            progress.element.delete()
-            with self.measured:
-                _show_times(result)
-
-        return
 
 
 def memory_text(memory: Memory, batch: int) -> str:
@@ -135,37 +114,6 @@ def memory_text(memory: Memory, batch: int) -> str:
         return f"not known: the network {memory.unknown}"
     said = f"{own.total / MIB:,.0f} MiB of {memory.room / GIB:,.1f} GiB with batch {batch}"
     return said if memory.fits else f"{said}: too much"
-
-
-def _show_times(result: dict[str, Any]) -> None:
-    """What a few real steps showed."""
-    times, memory = result.get("times"), result.get("memory", {})
-    if times is None:
-        ui.label("A few steps were tried, and memory did not suffice.").classes("notice wrong")
-        return
-    lines = {
-        "Step": seconds(times["step"]),
-        "Epoch": f"{seconds(times['epoch'])}, and {seconds(times['validation'])} for a validation",
-        "Whole run": f"about {seconds(times['run'])}, as this machine is now",
-    }
-    if memory.get("checked") and memory.get("peak"):
-        lines["Largest batch"] = f"{memory['largest_batch']}, tried: {memory['peak'] / MIB:,.0f} MiB"
-    with ui.element("dl").classes("facts").mark("plan-times"):
-        for name, text in lines.items():
-            _fact(name).text = text
-
-
-def seconds(value: float) -> str:
-    """A time as people say it.
-
-    >>> seconds(0.25), seconds(75), seconds(5400), seconds(9000)
-    ('250 ms', '75.0 s', '90 min', '2.5 h')
-    """
-    if value < 1:
-        return f"{1000 * value:.0f} ms"
-    if value < 120:
-        return f"{value:.1f} s"
-    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
 class RateCurve:
@@ -187,10 +135,3 @@ class RateCurve:
         self.chart.options["series"][0]["data"] = [list(point) for point in curve]
         self.chart.options["xAxis"]["max"] = curve[-1][0] if curve else None
         self.chart.update()
-
-
-def _fact(name: str) -> ui.label:
-    with ui.element("dt"):
-        ui.label(name)
-    with ui.element("dd"):
-        return ui.label()

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.pages.asking import asked, refuse
+from fullconv.workbench.pages.questions import ask
 from fullconv.workbench.pages.stacks import add_stack_style
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
 from fullconv.workbench.services.folder_predictions import (
@@ -127,12 +128,8 @@ class _Gallery:
             ui.label(", ".join(f"{title} {100 * share:.0f} %" for title, share in most)).classes("shares")
 
     async def _delete(self) -> None:
-        with ui.dialog() as sure, ui.card():
-            ui.label(f"Delete the pictures of {self.found.total:,} images? The images themselves stay.")
-            with ui.row().classes("w-full justify-end"):
-                ui.button("Cancel", on_click=lambda: sure.submit(False)).props("flat no-caps")
-                ui.button("Delete", on_click=lambda: sure.submit(True), color="negative").props("no-caps unelevated")
-        if not await sure:
+        told = f"What was made of {self.found.total:,} images goes from this machine. The images themselves stay."
+        if not await ask("Delete these predictions?", told, "Delete", "Cancel"):
             return
         try:
             await asked(delete_prediction, bench(), self.found.name)

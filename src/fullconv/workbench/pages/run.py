@@ -11,7 +11,7 @@ from fullconv.errors import FullconvError
 from fullconv.workbench.feeds import RunFeed
 from fullconv.workbench.pages import run_details
 from fullconv.workbench.pages.asking import asked
-from fullconv.workbench.pages.plan_summary import seconds
+from fullconv.workbench.pages.plan_time import seconds
 from fullconv.workbench.pages.run_actions import RunActions
 from fullconv.workbench.pages.run_charts import RunCharts
 from fullconv.workbench.pages.run_details import RunLog, States, Warnings

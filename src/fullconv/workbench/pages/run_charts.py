@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,8 @@ class LiveChart:
 
     Args:
         title: above it, and for screen readers.
-        curves: that it shows. levels: to compare with.
+        curves: that it shows; or several choices by name, which differ in their values alone, the first at first.
+        levels: to compare with.
         percent: values from 0 to 1 are shown as percent.
         log: offers a logarithmic axis.
         height: as CSS.
@@ -81,17 +82,21 @@ class LiveChart:
     def __init__(
         self,
         title: str,
-        curves: Sequence[Curve],
+        curves: Sequence[Curve] | Mapping[str, Sequence[Curve]],
         *,
         levels: Sequence[Level] = (),
         percent: bool = False,
         log: bool = False,
         height: str = "16rem",
     ) -> None:
-        self.curves = tuple(curves)
-        self._known: list[list[list[float]]] = [[] for _ in self.curves]
+        self._choices = dict(curves) if isinstance(curves, Mapping) else {"": curves}
+        self._chosen = next(iter(self._choices))
+        self._known = {choice: self._points(choice, ()) for choice in self._choices}
         with ui.row().classes("w-full items-center justify-between no-wrap"):
             heading(title, 2)
+            if self._chosen:
+                choice = ui.toggle(list(self._choices), value=self._chosen, on_change=self._choose)
+                choice.props("no-caps dense flat role=group").props["aria-label"] = f"Images of {title}"
             if log:
                 switch = ui.switch("log axis", on_change=lambda event: self._set_log(bool(event.value)))
                 switch.props("dense size=sm").props["aria-label"] = f"Logarithmic axis for {title}"
@@ -99,17 +104,22 @@ class LiveChart:
 
     def extend(self, rows: Sequence[Row]) -> None:
         """Add the points of new rows."""
-        fresh = [self._points(curve, rows) for curve in self.curves]
+        for choice, curves in self._known.items():
+            for known, points in zip(curves, self._points(choice, rows), strict=True):
+                known.extend(points)
+        fresh = self._points(self._chosen, rows)
         if not any(fresh):
             return
-        for known, points in zip(self._known, fresh, strict=True):
-            known.extend(points)
         # The options stay as they were sent: every change of them would send all points once more.
         self.chart.client.run_javascript(_ADD.replace("CHART", str(self.chart.id)).replace("FRESH", json.dumps(fresh)))
 
     def replace(self, rows: Sequence[Row]) -> None:
         """Show these rows and no others."""
-        self._known = [self._points(curve, rows) for curve in self.curves]
+        self._known = {choice: self._points(choice, rows) for choice in self._choices}
+        self._send()
+
+    def _choose(self, event: Any) -> None:
+        self._chosen = str(event.value)
         self._send()
 
     def _set_log(self, on: bool) -> None:
@@ -118,14 +128,14 @@ class LiveChart:
 
     def _send(self) -> None:
         """The whole chart, with all of its points."""
-        for series, points in zip(self.chart.options["series"], self._known, strict=True):
+        for series, points in zip(self.chart.options["series"], self._known[self._chosen], strict=True):
             series["data"] = list(points)
         self.chart.update()
 
-    @staticmethod
-    def _points(curve: Curve, rows: Sequence[Row]) -> list[list[float]]:
-        found = ((row["step"], curve.value(row)) for row in rows)
-        return [[float(step), value] for step, value in found if value is not None]
+    def _points(self, choice: str, rows: Sequence[Row]) -> list[list[list[float]]]:
+        """[step, value] of every curve of a choice."""
+        found = [[(row["step"], curve.value(row)) for row in rows] for curve in self._choices[choice]]
+        return [[[float(step), value] for step, value in points if value is not None] for points in found]
 
     def _options(self, levels: Sequence[Level], *, percent: bool) -> dict[str, Any]:
         shown = "value => (100 * value).toFixed(0) + ' %'" if percent else "value => Number(value.toPrecision(4))"
@@ -147,7 +157,7 @@ class LiveChart:
                 "showSymbol": curve.points,
                 "emphasis": {"disabled": True},
             }
-            for curve in self.curves
+            for curve in self._choices[self._chosen]
         ]
         if levels and series:
             series[-1]["markLine"] = {
@@ -200,8 +210,11 @@ class RunCharts:
                 levels = _levels(facts, column)
                 self._add(title, [_train(column), _val(column)], levels=levels, percent=True)
             if names:
-                curves = [_of_class(name, colors.get(name, "var(--faint)")) for name in names]
-                self._add("IoU of every class, validation", curves, percent=True, wide=True)
+                curves = {
+                    title: [_of_class(name, colors.get(name, "var(--faint)"), split) for name in names]
+                    for title, split in (("validation", "val"), ("training", "train"))
+                }
+                self._add("IoU of every class", curves, percent=True, wide=True)
         self.show(rows)
 
     def show(self, rows: Sequence[Row]) -> None:
@@ -220,7 +233,14 @@ class RunCharts:
         if rows:
             self.waiting.visible = False
 
-    def _add(self, title: str, curves: Sequence[Curve], *, wide: bool = False, **options: Any) -> None:
+    def _add(
+        self,
+        title: str,
+        curves: Sequence[Curve] | Mapping[str, Sequence[Curve]],
+        *,
+        wide: bool = False,
+        **options: Any,
+    ) -> None:
         with ui.column().classes("card wide" if wide else "card"):
             self.charts.append(LiveChart(title, curves, height="20rem" if wide else "16rem", **options))
 
@@ -245,9 +265,9 @@ def _rate() -> Curve:
     return Curve("learning rate", "var(--curve-train)", lambda row: _number(row, "learning_rate"), points=False)
 
 
-def _of_class(name: str, color: str) -> Curve:
+def _of_class(name: str, color: str, split: str) -> Curve:
     column = f"iou_{name}"
-    return Curve(name, color, lambda row: _number(row, column) if row.get("split") == "val" else None)
+    return Curve(name, color, lambda row: _number(row, column) if row.get("split") == split else None)
 
 
 def _number(row: Row, column: str) -> float | None:

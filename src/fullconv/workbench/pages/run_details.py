@@ -17,7 +17,7 @@ from fullconv.workbench.services.run_files import checkpoints_of, run_log
 from fullconv.workbench.services.run_starting import clone_of
 from fullconv.workbench.services.runs import Hardware, RunView, Said, annotate_run
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 LOG_LINES = 400
 STYLE = """
 .as-text { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .85rem;
@@ -110,6 +110,9 @@ def hardware_text(hardware: Hardware) -> str:
         parts.append(f"process {hardware.process} with {hardware.memory / MIB:,.0f} MiB of memory")
     if hardware.cpu is not None:
         parts.append(f"{hardware.cpu:.1f} cores busy")
+    for card in hardware.cards:
+        load = "" if card.load is None else f" {card.load:.0%} busy,"
+        parts.append(f"{card.name}{load} with {card.memory_used / GIB:.1f} of {card.memory / GIB:.0f} GiB in use")
     if hardware.computed_on:
         parts.append(f"scored on: {hardware.computed_on}")
     return ", ".join(part for part in parts if part)

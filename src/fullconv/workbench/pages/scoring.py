@@ -12,24 +12,41 @@ from fullconv.errors import FullconvError
 from fullconv.workbench.pages.accessible_names import sort_by_keyboard
 from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.job_progress import JobProgress
+from fullconv.workbench.pages.questions import ask
+from fullconv.workbench.pages.table_numbers import percent_column
 from fullconv.workbench.pages.theme import bench, heading
-from fullconv.workbench.services.evaluations import EvaluationView, EvaluationWish, evaluate_model, list_evaluations
+from fullconv.workbench.services.evaluations import (
+    EvaluationView,
+    EvaluationWish,
+    delete_evaluation,
+    evaluate_model,
+    list_evaluations,
+)
 
 SPLITS = ("test", "val", "train")
-_COLUMNS = (
-    ("created", "Made"),
-    ("model", "Model"),
-    ("data", "Dataset"),
-    ("images", "Images"),
-    ("pixel_accuracy", "Pixel accuracy"),
-    ("mean_accuracy", "Mean accuracy"),
-    ("mean_iou", "Mean IoU"),
-    ("frequency_weighted_iou", "Weighted IoU"),
+_SCORES = {
+    "mean_iou": "Mean IoU",
+    "pixel_accuracy": "Pixel accuracy",
+    "mean_accuracy": "Mean accuracy",
+    "frequency_weighted_iou": "Weighted IoU",
+}
+_WIDE = {"classes": "wide", "headerClasses": "wide"}
+STYLE = "@media (max-width: 700px) { .scores-table .wide { display: none } }"
+_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"name": "created", "label": "Made", "field": "created", "sortable": True, "align": "left"},
+    {"name": "model", "label": "Model", "field": "model", "sortable": True, "align": "left"},
+    {"name": "data", "label": "Dataset", "field": "data", "sortable": True, "align": "left"},
+    {"name": "images", "label": "Images", "field": "images", "sortable": True, **_WIDE},
+    *(percent_column(name, label, **({} if name == "mean_iou" else _WIDE)) for name, label in _SCORES.items()),
 )
-_SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+_DELETE = {"name": "delete", "label": "Delete", "field": "name", "align": "right"}
 _LINK = """<q-td :props="props">
 <a v-if="props.row.link" :href="props.row.link" style="color: var(--accent)" target="_blank">{{ props.value }}</a>
 <span v-else class="faint">{{ props.value }}, not finished</span></q-td>"""
+_DELETE_CELL = """<q-td :props="props">
+<q-btn flat round dense icon="delete" :aria-label="`Delete ${props.value}`"
+  @click="() => $parent.$emit('delete', props.row)" />
+</q-td>"""
 
 
 class Scoring:
@@ -41,6 +58,7 @@ class Scoring:
     """
 
     def __init__(self, model: Callable[[], tuple[str, Literal["model", "run"], str | None]], dataset: str) -> None:
+        ui.add_css(STYLE)
         self._model = model
         names = [entry.name for entry in bench().catalogue.entries("dataset") if entry.problem is None]
         if not names:
@@ -80,17 +98,24 @@ class Scoring:
         if not found:
             return
         with self.list:
-            heading("Scores", 2)
-            columns = [{"name": key, "label": label, "field": key, "sortable": True} for key, label in _COLUMNS]
-            for column in columns:
-                column["align"] = "left" if column["name"] in ("created", "model", "data") else "right"
+            with ui.row().classes("w-full items-center justify-between"):
+                heading("Scores", 2)
+                ui.link("JSON", "/api/v1/evaluations").classes("faint")
+            columns = [*_COLUMNS] if bench().settings.read_only else [*_COLUMNS, _DELETE]
             table = ui.table(columns=columns, rows=[_row(entry) for entry in found], row_key="name", pagination=10)
-            table.classes("w-full").props("flat dense wrap-cells")
+            table.classes("w-full scores-table").props("flat dense wrap-cells")
             sort_by_keyboard(table).add_slot("body-cell-created", _LINK)
+            table.add_slot("body-cell-delete", _DELETE_CELL)
+            table.on("delete", lambda event: self._delete(event.args))
+
+    async def _delete(self, row: dict[str, Any]) -> None:
+        told = f"The scores of {row['model']} on {row['data']} go from this machine, with their report."
+        if await ask("Delete these scores?", told, "Delete", "Keep"):
+            await tried(delete_evaluation, bench(), str(row["name"]))
+            await self._show()
 
 
 def _row(entry: EvaluationView) -> dict[str, object]:
-    scores = {name: getattr(entry, name) for name in _SCORES}
     return {
         "name": entry.name,
         "created": entry.created.replace("T", " ").removesuffix("+00:00"),
@@ -98,5 +123,5 @@ def _row(entry: EvaluationView) -> dict[str, object]:
         "data": f"{entry.dataset}, {entry.split}",
         "images": entry.images,
         "link": f"/api/v1/evaluations/{quote(entry.name)}/report" if entry.done else None,
-        **{name: None if value is None else f"{100 * value:.1f} %" for name, value in scores.items()},
+        **{name: getattr(entry, name) for name in _SCORES},
     }

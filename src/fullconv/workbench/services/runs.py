@@ -24,6 +24,7 @@ from fullconv.workbench.annotations import Annotations, read_annotations, write_
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.plan_parts import file_name, opened_dataset
+from fullconv.workbench.services.system import Card, cards_of
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
 
@@ -61,6 +62,7 @@ class Hardware(BaseModel):
         device: "cpu" or "cuda". devices: processes that train together. precision: of the arithmetic.
         memory: bytes that the process and those it started hold. cpu: cores that they keep busy; none where it runs on
             another machine, or not at all.
+        cards: graphics cards on which it computes now; all of the machine's where the driver does not tell which.
         computed_on: what the report says of the machine.
     """
 
@@ -71,6 +73,7 @@ class Hardware(BaseModel):
     precision: str | None
     memory: int | None = None
     cpu: float | None = None
+    cards: tuple[Card, ...] = ()
     computed_on: str | None = None
 
 
@@ -274,6 +277,7 @@ def annotate_run(bench: Workbench, name: str, annotations: Annotations) -> Annot
     bench.must_be_writable()
     directory = directory_of(bench, name)
     write_annotations(directory, annotations)
+    bench.catalogue.refresh()
     return read_annotations(directory)
 
 
@@ -324,6 +328,8 @@ def _hardware(status: Status, plan: Experiment, directory: Path) -> Hardware:
                 family = [own, *own.children(recursive=True)]
                 found.memory = sum(process.memory_info().rss for process in family)
                 found.cpu = _busy_cores(family)
+                if plan.device == "cuda":
+                    found.cards = cards_of({process.pid for process in family})
     return found
 
 

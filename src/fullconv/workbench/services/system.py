@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Collection
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -101,13 +102,31 @@ def system_now(bench: Workbench) -> System:
     )
 
 
-def _cards() -> tuple[Card, ...]:
+def cards_of(processes: Collection[int]) -> tuple[Card, ...]:
+    """The graphics cards on which one of these processes computes.
+
+    All of the machine's where the driver tells of none, as in a container, where processes bear other numbers.
+    """
+    return _cards(processes)
+
+
+def _cards(processes: Collection[int] = ()) -> tuple[Card, ...]:
     """What NVIDIA's management library says: asking PyTorch would take memory on every card for this process."""
     try:
         library = _management()
-        return tuple(_card(library, index) for index in range(library.nvmlDeviceGetCount()))
+        cards = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
+        used = [card for card in cards if processes and not _computing(library, card).isdisjoint(processes)]
+        return tuple(_card(library, card) for card in used or cards)
     except Exception:  # the package or the driver is not there, or has gone away
         return ()
+
+
+def _computing(library: Any, card: Any) -> set[int]:
+    """Processes that compute on a card, as far as it tells."""
+    try:
+        return {found.pid for found in library.nvmlDeviceGetComputeRunningProcesses(card)}
+    except library.NVMLError:
+        return set()
 
 
 @cache
@@ -117,8 +136,7 @@ def _management() -> Any:
     return library
 
 
-def _card(library: Any, index: int) -> Card:
-    handle = library.nvmlDeviceGetHandleByIndex(index)
+def _card(library: Any, handle: Any) -> Card:
     name, memory = library.nvmlDeviceGetName(handle), library.nvmlDeviceGetMemoryInfo(handle)
     try:
         load = library.nvmlDeviceGetUtilizationRates(handle).gpu / 100
