@@ -47,7 +47,8 @@ REST_TITLE = """# REST
 
 Made by `make docs`. All routes lie under `/api/v1`. `/api/v1/openapi.json` has every field, bound and example.
 [Predict by REST and from Python](../how-to/rest.md) and [the workbench](../how-to/workbench.md) show how they are used,
-[security](security.md) who may. Errors are problem documents (RFC 9457). What takes long is a job, answered with 202.
+[security](security.md) who may. Errors are problem documents (RFC 9457). What takes long goes on
+after the answer, which is 201 where it made a run, prediction, evaluation, trial or repeated job, else 202.
 """
 POLICIES = (Fixed, Step, MultiStep, Exponential, Inverse, Polynomial, Sigmoid, Cosine, OneCycle)
 

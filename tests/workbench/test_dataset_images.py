@@ -147,6 +147,7 @@ def test_a_picture_is_sent_once(client: TestClient, bench: Workbench) -> None:
 def test_pictures_that_cannot_be_drawn_are_refused(client: TestClient, query: dict[str, object]) -> None:
     assert client.get(f"{IMAGES}/3/picture", params=query).status_code == 422
     assert client.get(f"{IMAGES}/99/picture").status_code == 404
+    assert client.get(f"{IMAGES}/5").json() == client.get(IMAGES).json()["images"][5]
 
 
 def test_a_file_that_is_gone_is_told(client: TestClient, bench: Workbench, scenes: Path, tmp_path: Path) -> None:

@@ -73,6 +73,27 @@ def test_the_end_of_a_log_begins_with_a_whole_line(bench: Workbench) -> None:
     assert end_of_log(bench, ended(bench, "done")).text == ""
 
 
+def test_what_waits_is_put_in_another_order_and_aborted(client: TestClient, bench: Workbench) -> None:
+    def listed(state: str) -> list[int]:
+        return [job["id"] for job in client.get("/api/v1/jobs", params={"state": state}).json()]
+
+    done = ended(bench, "done")
+    one, two, three = (bench.queue.add("dataset", title="waits", payload={}).id for _ in range(3))
+    moved = client.post(f"/api/v1/jobs/{three}/move", json={"before": one})
+    assert (moved.status_code, moved.json()["id"], moved.json()["state"]) == (200, three, "queued")
+    assert listed("queued") == [three, one, two]
+    assert client.post(f"/api/v1/jobs/{three}/move", json={}).json()["id"] == three
+    assert listed("queued") == [one, two, three]
+
+    aborted = client.post(f"/api/v1/jobs/{two}/abort")
+    assert (aborted.status_code, aborted.json()["id"], aborted.json()["state"]) == (200, two, "aborted")
+    assert aborted.json()["ended"] >= aborted.json()["created"]
+    assert (listed("queued"), listed("aborted"), listed("done")) == ([one, three], [two], [done])
+    several = client.get("/api/v1/jobs", params={"state": ["queued", "done"]}).json()
+    assert [job["id"] for job in several] == [three, one, done], "the latest first"
+    assert client.post(f"/api/v1/jobs/{two}/move", json={"before": one}).status_code == 409
+
+
 def test_a_selection_is_tagged_and_found_by_its_tag(client: TestClient) -> None:
     asked = {"kind": "run", "names": ["first", "nowhere"], "action": "tag", "tag": "paper"}
     outcomes = client.post("/api/v1/selections", json=asked).json()

@@ -15,6 +15,7 @@ import yaml
 from safetensors.torch import load_file
 from starlette.testclient import TestClient
 
+from fullconv.files import write_document
 from fullconv.networks.own_file import own_network
 from fullconv.prediction.model import Model
 from fullconv.store.package import HistoryEntry, read_card, save_package
@@ -101,6 +102,7 @@ def test_what_is_downloaded_can_be_uploaded_and_predicts_the_same(client: TestCl
 
 def test_an_upload_keeps_what_belongs_to_a_package_and_its_own_name(client: TestClient, package: Path) -> None:
     content = archive_of(package, prefix="", **{"evil.pkl": b"x", "notes.yaml": b"format: 1\nnote: hello\n"})
+    shutil.rmtree(package.parent)  # its name is free then
     made = client.post(MODELS, content=content).json()
     assert made["name"] == "first"
     assert [file["name"] for file in made["files"]] == ["model.safetensors", "model.yaml"]
@@ -215,6 +217,49 @@ def test_a_model_gets_another_name_and_licence(stored: TestClient, home: Workspa
     assert stored.post(f"{MODELS}/avenues/copies", json={"name": "other"}).status_code == 409
 
 
+def test_the_name_of_a_run_is_taken(stored: TestClient, package: Path) -> None:
+    content = archive_of(package, prefix="")
+    weights = (package / "model.safetensors").read_bytes()
+    stored.post(WEIGHTS, params={"file": "start.safetensors"}, content=weights)
+    for answer in (
+        stored.post(f"{MODELS}/streets/copies", json={"name": "first"}),
+        stored.post(f"{MODELS}/first/copies", json={"name": "first"}),
+        stored.patch(f"{MODELS}/streets", json={"name": "first"}),
+        stored.post(MODELS, content=content),  # which calls itself so
+        stored.post(MODELS, params={"name": "first"}, content=content),
+        stored.post(WEIGHTS, params={"file": "first.safetensors"}, content=weights),
+        stored.patch(f"{WEIGHTS}/start", json={"name": "first"}),
+    ):
+        assert (answer.status_code, answer.json()["detail"]) == (
+            409,
+            "name: a run is named 'first' already; choose another name.",
+        )
+    assert not (package.parents[2] / "models" / "first").exists()
+
+
+def test_of_one_name_the_kind_says_which_is_meant(client: TestClient, bench: Workbench, package: Path) -> None:
+    stored = Path(shutil.copytree(package, bench.home.model("first")))  # as a shell can do
+    card = read_card(stored)
+    write_document(stored / "model.yaml", card.model_copy(update={"licence": "of the store"}))
+    bench.catalogue.refresh()
+    address, run = f"{MODELS}/first", {"kind": "run"}
+    facts = client.get(address).json()
+    assert (facts["kind"], facts["namesake"], facts["licence"]) == ("model", False, "of the store")
+    facts = client.get(address, params=run).json()
+    assert (facts["kind"], facts["namesake"], facts["licence"]) == ("run", True, None)
+    assert client.get(address, params={"kind": "other"}).status_code == 422
+
+    changed = client.patch(address, params=run, json={"licence": "of the run"}).json()
+    assert (changed["kind"], changed["licence"]) == ("run", "of the run")
+    assert (read_card(package).licence, read_card(stored).licence) == ("of the run", "of the store")
+    client.put(f"{address}/annotations", params=run, json={"note": "of the run"})
+    assert (bench.home.run("first") / "notes.yaml").is_file()
+    assert not (stored / "notes.yaml").exists()
+    assert client.post(f"{address}/copies", params=run, json={"name": "kept"}).json()["licence"] == "of the run"
+    with zipfile.ZipFile(io.BytesIO(client.get(f"{address}/package", params=run).content)) as packed:
+        assert yaml.safe_load(packed.read("first/model.yaml"))["licence"] == "of the run"
+
+
 def test_notes_of_a_run_lie_beside_the_run(stored: TestClient, home: Workspace) -> None:
     body = {"format": 1, "tags": ["paper"], "note": "the best"}
     assert stored.put(f"{MODELS}/first/annotations", json=body).json()["tags"] == ["paper"]
@@ -259,6 +304,7 @@ def test_weights_are_taken_and_runs_start_from_them(client: TestClient, bench: W
     assert made.json()["name"] == "street-net"
     assert client.get(WEIGHTS).json()["entries"][0]["facts"]["source"] == "street net.safetensors"
     assert client.get(f"{WEIGHTS}/street-net/file").content == content
+    assert client.get(f"{WEIGHTS}/street-net").json() == made.json()
     plan = plan_run("streets", QUICK | {"weights": "street-net"}, workspace=bench.home)
     assert client.delete(f"{WEIGHTS}/street-net").status_code == 409
     assert client.patch(f"{WEIGHTS}/street-net", json={"name": "x"}).status_code == 409

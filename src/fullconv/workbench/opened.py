@@ -225,7 +225,7 @@ class OpenedDatasets:
             with told_to(heard):
                 index = count_images(opened.index, opened.decoder, opened.root, on=self._stop_if_over)
             stored = StoredIndex(opened.head, index, opened.stored.stamp)
-            with suppress(StorageError):
+            with suppress(StorageError, FileNotFoundError):  # the cache can go with the dataset
                 keep_index(self.home, name, stored)
             if self.at_hand(name) is opened:
                 self._keep(name, stored)

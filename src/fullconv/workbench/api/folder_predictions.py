@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, status
 from starlette.responses import Response, StreamingResponse
 
 from fullconv.workbench.api.access import Bench
-from fullconv.workbench.api.predictions import NAME, Head
+from fullconv.workbench.api.predictions import NAME, Head, PackageKindQuery
 from fullconv.workbench.api.uploads import BODY, uploaded_images
 from fullconv.workbench.services import folder_predictions as service
 from fullconv.workbench.services.folder_predictions import FolderPredictionView, FolderWish
@@ -37,10 +37,13 @@ async def predict_uploads(
     bench: Bench,
     model: Annotated[str, Query(description="Of the store, or a run.", pattern=NAME, examples=["streets"])],
     head: Head = None,
+    kind: PackageKindQuery = None,
 ) -> JobView:
     """Label uploaded images, as a job; its subject is `prediction:NAME`."""
     async with uploaded_images(request, bench) as uploads:
-        return await bench.predictor.beside(lambda: service.predict_uploads(bench, model, uploads, head=head))
+        return await bench.predictor.beside(
+            lambda: service.predict_uploads(bench, model, uploads, kind=kind, head=head)
+        )
 
 
 @router.get("")

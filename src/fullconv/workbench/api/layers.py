@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fullconv.workbench.api.accept import best_form
 from fullconv.workbench.api.access import Bench
-from fullconv.workbench.api.predictions import NAME
+from fullconv.workbench.api.predictions import NAME, PackageKindQuery
 from fullconv.workbench.api.uploads import BODY, uploaded_images
 from fullconv.workbench.layers.tiles import Scale
 from fullconv.workbench.layers.views import (
@@ -46,8 +46,9 @@ def _asked(
     head: Annotated[
         str | None, Query(description="Of a model with several heads; the first if not given.", max_length=200)
     ] = None,
+    kind: PackageKindQuery = None,
 ) -> Asked:
-    return Asked(model=name, head=head, image=image)
+    return Asked(model=name, kind=kind, head=head, image=image)
 
 
 def _sheet_wish(

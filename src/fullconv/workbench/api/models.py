@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from fullconv.workbench.annotations import Annotations
 from fullconv.workbench.api.access import Bench
 from fullconv.workbench.api.examples import PAGE, shows
-from fullconv.workbench.api.predictions import Name
+from fullconv.workbench.api.predictions import Name, PackageKindQuery
 from fullconv.workbench.services import model_files
 from fullconv.workbench.services import models as service
 from fullconv.workbench.services.listing import Listing, PackageKind, Page, listed_packages
@@ -65,15 +65,15 @@ async def upload_model(bench: Bench, request: Request, name: NewName = None) -> 
 
 
 @router.get("/{name}")
-def read_model(bench: Bench, name: Name) -> ModelFacts:
+def read_model(bench: Bench, name: Name, kind: PackageKindQuery = None) -> ModelFacts:
     """A model: classes with their colours, scores, geometry, licence, history."""
-    return service.model_facts(bench, name)
+    return service.model_facts(bench, name, kind)
 
 
 @router.patch("/{name}")
-def change_model(bench: Bench, name: Name, change: ModelChange) -> ModelFacts:
+def change_model(bench: Bench, name: Name, change: ModelChange, kind: PackageKindQuery = None) -> ModelFacts:
     """Give a model another name or licence."""
-    return service.change_model(bench, name, change)
+    return service.change_model(bench, name, change, kind=kind)
 
 
 @router.delete("/{name}", status_code=status.HTTP_204_NO_CONTENT)
@@ -83,20 +83,20 @@ def delete_model(bench: Bench, name: Name) -> None:
 
 
 @router.put("/{name}/annotations")
-def annotate_model(bench: Bench, name: Name, annotations: Annotations) -> Annotations:
+def annotate_model(bench: Bench, name: Name, annotations: Annotations, kind: PackageKindQuery = None) -> Annotations:
     """Write tags and a note; beside the run where the model is a run's."""
-    return service.annotate_model(bench, name, annotations)
+    return service.annotate_model(bench, name, annotations, kind=kind)
 
 
 @router.post("/{name}/copies", status_code=status.HTTP_201_CREATED)
-def copy_model(bench: Bench, name: Name, copy: Copy) -> ModelFacts:
+def copy_model(bench: Bench, name: Name, copy: Copy, kind: PackageKindQuery = None) -> ModelFacts:
     """Keep a model, such as a run's, under a name of its own in the store."""
-    return service.copy_model(bench, name, copy.name)
+    return service.copy_model(bench, name, copy.name, kind=kind)
 
 
 @router.get("/{name}/package", response_class=Response, responses=ZIP)
-def download_model(bench: Bench, name: Name) -> StreamingResponse:
+def download_model(bench: Bench, name: Name, kind: PackageKindQuery = None) -> StreamingResponse:
     """The model as a zip that another workbench takes."""
-    file_name, content = model_files.packed(bench, name)
+    file_name, content = model_files.packed(bench, name, kind)
     headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
     return StreamingResponse(content, media_type="application/zip", headers=headers)

@@ -17,6 +17,7 @@ from fullconv.workbench.api.uploads import BODY, uploaded_images
 from fullconv.workbench.predicting.answers import FORMS, ZIP, PredictionView, View, Wish
 from fullconv.workbench.predicting.polygons import MEDIA_TYPE as POLYGONS
 from fullconv.workbench.services import predictions as service
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictions import Answer
 
 router = APIRouter(prefix="/models", tags=["predictions"])
@@ -24,6 +25,10 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, Path(description="A model of the store, or a run.", pattern=NAME, examples=["streets"])]
 Head = Annotated[
     str | None, Query(description="Of a model with several heads; the first if not given.", max_length=200)
+]
+PackageKindQuery = Annotated[
+    PackageKind | None,
+    Query(description="Of the store, or of a run; the store's if both have one of that name and nothing is said."),
 ]
 _PICTURE = {"schema": {"type": "string", "format": "binary"}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -44,6 +49,7 @@ async def predict(
     bench: Bench,
     name: Name,
     head: Head = None,
+    kind: PackageKindQuery = None,
     view: Annotated[
         View | None, Query(description="Of pictures: the label map, or the image with the classes' colours over it.")
     ] = None,
@@ -66,7 +72,7 @@ async def predict(
             accepted = best_form(request.headers.get("accept"), forms)
             chosen = view or ("overlay" if accepted.parameters.get("view") == "overlay" else "labels")
             wish = Wish(form=accepted.form, view=chosen, opacity=opacity, simplify=simplify, smallest=smallest)
-            made = await service.predict_images(bench, name, uploads, wish, head)
+            made = await service.predict_images(bench, name, uploads, wish, head, kind=kind)
     if not isinstance(made, Answer):
         content = (
             made.model_dump(mode="json")
@@ -78,9 +84,9 @@ async def predict(
 
 
 @router.get("/{name}/classes")
-def read_classes(bench: Bench, name: Name, head: Head = None) -> ClassTable:
+def read_classes(bench: Bench, name: Name, head: Head = None, kind: PackageKindQuery = None) -> ClassTable:
     """The classes of a model: names, colours and the ids that its label maps bear."""
-    return service.classes_of(bench, name, head)
+    return service.classes_of(bench, name, head, kind=kind)
 
 
 def _sent(made: Answer) -> Response:

@@ -41,6 +41,8 @@ class CompareForm:
         self._begin = begin
         self.names = {model.name: _described(model) for model in reversed(models)}
         self.names = dict(reversed(self.names.items()))  # of one name, that of the store comes first
+        self._stored = {model.name for model in models if model.kind == "model"}
+        self._of_runs = {model.name for model in models if model.kind == "run"}
         given = [part for part in address.get("models", "").split(",") if part]
         self._heads_asked = {name: head for name, _, head in (part.partition(":") for part in given) if head}
         chosen = [name for name in dict.fromkeys(part.partition(":")[0] for part in given) if name in self.names]
@@ -51,6 +53,7 @@ class CompareForm:
             self.models.props(f"dense options-dense use-chips max-values={MOST_MODELS}").classes("w-full")
             self.models.on_value_change(self._show_heads)
             self.models.mark("models")
+            self.namesakes = ui.label().classes("faint")
             self.heads = ui.row().classes("items-end").style("gap: .4rem 1rem")
             self._head_choices: dict[str, ui.select] = {}
             with ui.row().classes("w-full items-end").style("gap: .6rem 1rem"):
@@ -126,6 +129,9 @@ class CompareForm:
     async def _show_heads(self) -> None:
         """A choice for each model with several heads."""
         chosen = list(self.models.value)
+        both = [name for name in chosen if name in self._stored and name in self._of_runs]
+        self.namesakes.text = _of_the_store(both)
+        self.namesakes.visible = bool(both)
         found = {}
         for name in chosen:
             try:
@@ -165,6 +171,15 @@ def _described(model: Predictable) -> str:
     kind = "run" if model.kind == "run" else "stored"
     score = "" if model.mean_iou is None else f", {100 * model.mean_iou:.1f} % mIoU"
     return f"{model.name} ({kind}{score})"
+
+
+def _of_the_store(names: list[str]) -> str:
+    """What is said of names that a model of the store and a run share.
+
+    >>> _of_the_store(["streets"])
+    'A run has the name streets, too; the model of the store is taken.'
+    """
+    return f"A run has the name {' and '.join(names)}, too; the model of the store is taken."
 
 
 def _sentence(wrong: Exception) -> str:

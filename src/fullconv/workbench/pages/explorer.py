@@ -90,11 +90,10 @@ class Explorer:
             self.classes = ui.select(names, label="Classes, all in the image", value=chosen, multiple=True)
             self.classes.on_value_change(self._filter)
             self.classes.props("dense options-dense use-chips clearable").style("min-width: 13rem; max-width: 100%")
-            self.problem = ui.select(kinds, label="Problem", clearable=True, on_change=self._filter)
+            problem = query.problem if query.problem in kinds else None
+            self.problem = ui.select(kinds, label="Problem", value=problem, clearable=True, on_change=self._filter)
             self.problem.props("dense options-dense").style("min-width: 10rem")
             self.problem.visible = bool(kinds)
-            if query.problem in kinds:
-                self.problem.value = query.problem
             self.sort = ui.select(SORTS, label="Order", value=query.sort, on_change=self._filter)
             self.sort.props("dense options-dense").style("min-width: 10rem")
 
@@ -166,7 +165,7 @@ class Explorer:
                 ui.label(f"\u200e{image.key}").style("display: inline")
 
     async def _reset(self) -> None:
-        self.query = ImageQuery()
+        self.query, self.page = ImageQuery(), 1
         for field, value in ((self.search, ""), (self.split, None), (self.classes, []), (self.problem, None)):
             field.value = value
         await self._load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isawaitable
 from typing import Any
 
 from nicegui import ui
@@ -20,7 +21,8 @@ class JobProgress:
 
     Args:
         number: of the job.
-        on_done: called with the job's result when it is done.
+        on_done: called with the job's result when it is done, and awaited where it can be; what is awaited ends with
+            this bar, so that it is taken away last.
         on_failed: called when it ended otherwise.
     """
 
@@ -49,10 +51,13 @@ class JobProgress:
         if job.state not in ("queued", "claimed", "running"):
             self.timer.deactivate()
             self.abort.visible = False
+            ended: object = None
             if job.state == "done":
-                self._on_done(job.result or {})
+                ended = self._on_done(job.result or {})
             elif self._on_failed is not None:
-                self._on_failed()
+                ended = self._on_failed()
+            if isawaitable(ended):
+                await ended
 
     def _show(self, job: JobView) -> None:
         self.title.text = job.title

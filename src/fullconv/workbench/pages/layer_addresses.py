@@ -13,6 +13,8 @@ def page_address(asked: Asked, **more: Any) -> str:
 
     >>> page_address(Asked(model="first", image="dataset:streets:a b"), layer="conv1")
     '/layers?model=first&image=dataset%3Astreets%3Aa+b&layer=conv1'
+    >>> page_address(Asked(model="first", kind="run"))
+    '/layers?model=first&kind=run&image=shapes'
     """
     return f"/layers?{_query(asked, model=asked.model, **more)}"
 
@@ -28,5 +30,5 @@ def rest_address(asked: Asked, *parts: object, **more: Any) -> str:
 
 
 def _query(asked: Asked, model: str | None = None, **more: Any) -> str:
-    known = {"model": model, "image": asked.image, "head": asked.head, **more}
+    known = {"model": model, "kind": asked.kind, "image": asked.image, "head": asked.head, **more}
     return urlencode({name: value for name, value in known.items() if value is not None})

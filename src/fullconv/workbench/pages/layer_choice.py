@@ -18,6 +18,7 @@ from fullconv.workbench.security.uploads import received
 from fullconv.workbench.services.dataset_images import ImageQuery, list_images
 from fullconv.workbench.services.layer_images import SHAPES, locate
 from fullconv.workbench.services.layers import Asked, hold_image
+from fullconv.workbench.services.predictable import Predictable
 
 KINDS = {SHAPES: "Simple shapes", "dataset": "From a dataset", "path": "A file on the server", "upload": "Upload"}
 MATCHES = 100
@@ -28,17 +29,20 @@ class LayerChoice:
 
     Args:
         asked: what is chosen now.
-        models: names. heads: of the model, where it has several.
+        models: to choose from. heads: of the model, where it has several.
     """
 
-    def __init__(self, asked: Asked, models: list[str], heads: tuple[str, ...] = ()) -> None:
+    def __init__(self, asked: Asked, models: list[Predictable], heads: tuple[str, ...] = ()) -> None:
         self.asked = asked
         kind, _, rest = asked.image.partition(":")
         self._rest = rest
         with ui.row().classes("w-full items-end").style("gap: .4rem 1rem"):
-            self.model = ui.select(models, label="Model", value=asked.model if asked.model in models else None)
+            names = {f"{entry.kind}:{entry.name}": _told(entry, models) for entry in models}
+            meant = [f"{which}:{asked.model}" for which in ("model", "run") if asked.kind in (None, which)]
+            present = next((key for key in meant if key in names), None)
+            self.model = ui.select(names, label="Model", value=present)
             self.model.props("dense options-dense").classes("col").style("min-width: min(16rem, 100%)")
-            self.model.on_value_change(lambda event: self._go(model=event.value, head=None))
+            self.model.on_value_change(lambda event: self._other_model(str(event.value)))
             if heads:
                 head = ui.select(list(heads), label="Head", value=asked.head or heads[0]).props("dense options-dense")
                 head.style("min-width: 8rem").on_value_change(lambda event: self._go(head=event.value))
@@ -50,6 +54,10 @@ class LayerChoice:
 
     def _go(self, **changes: Any) -> None:
         ui.navigate.to(page_address(self.asked.model_copy(update=changes)))
+
+    def _other_model(self, chosen: str) -> None:
+        kind, _, name = chosen.partition(":")
+        self._go(kind=kind, model=name, head=None)
 
     def _kind_chosen(self) -> None:
         if self.kind.value == SHAPES:
@@ -133,3 +141,9 @@ class LayerChoice:
         upload = ui.upload(on_upload=uploaded, auto_upload=True, max_files=1)
         upload.props('accept="image/*,.tif,.tiff" flat bordered').classes("col")
         name_uploader(upload, "Drop an image here")
+
+
+def _told(entry: Predictable, models: list[Predictable]) -> str:
+    """A model's name; of a run where the store has one of that name, too."""
+    namesake = any(other.name == entry.name and other.kind != entry.kind for other in models)
+    return f"{entry.name} (of the run)" if namesake and entry.kind == "run" else entry.name

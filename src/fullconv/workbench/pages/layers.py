@@ -22,7 +22,8 @@ from fullconv.workbench.services.layers import (
     pixel_of,
     unit_of,
 )
-from fullconv.workbench.services.predictable import predictable_models
+from fullconv.workbench.services.listing import PackageKind
+from fullconv.workbench.services.predictable import Predictable, predictable_models
 
 NARROW = 700
 LEAD = (
@@ -32,18 +33,26 @@ LEAD = (
 
 
 async def layers_page(
-    model: str = "", image: str = SHAPES, head: str | None = None, layer: str | None = None, unit: str | None = None
+    model: str = "",
+    kind: str = "",
+    image: str = SHAPES,
+    head: str | None = None,
+    layer: str | None = None,
+    unit: str | None = None,
 ) -> None:
     """The page of layers; model, image and what is chosen are in the address."""
     with frame("Layers", "/layers"):
         ui.add_css(layer_picture.STYLE + layer_panel.STYLE)
         heading("Layers")
         ui.label(LEAD).classes("faint")
-        models = list(dict.fromkeys(found.name for found in await ask(predictable_models, bench())))
+        models = await ask(predictable_models, bench())
         if not models and not model:
             nothing_yet("There is no model yet.", "Train one", "/runs/new")
             return
-        asked = Asked.model_construct(model=(model or models[0])[:100], image=image[:5000] or SHAPES, head=head or None)
+        which: PackageKind | None = "run" if kind == "run" else "model" if kind == "model" else None
+        if not model:
+            model, which = models[0].name, models[0].kind
+        asked = Asked.model_construct(model=model[:100], kind=which, image=image[:5000] or SHAPES, head=head or None)
         page = LayersPage(asked, models, layer, _unit_of(unit))
         page.begin()
 
@@ -56,7 +65,9 @@ class LayersPage:
         layer: the one that is opened first. unit: (channel, row, column) of it that is chosen first.
     """
 
-    def __init__(self, asked: Asked, models: list[str], layer: str | None, unit: tuple[int, int, int] | None) -> None:
+    def __init__(
+        self, asked: Asked, models: list[Predictable], layer: str | None, unit: tuple[int, int, int] | None
+    ) -> None:
         self.asked, self.models, self._layer, self._unit = asked, models, layer, unit
         self._chosen: tuple[str, int, int, int] | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
 from urllib.parse import quote
 
 from nicegui import ui
@@ -22,6 +21,7 @@ from fullconv.workbench.pages.model_facts import (
 from fullconv.workbench.pages.questions import ask, ask_for_text
 from fullconv.workbench.pages.stacks import add_stack_style
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts
 from fullconv.workbench.services.models import (
     LONGEST_LICENCE,
@@ -34,13 +34,18 @@ from fullconv.workbench.services.models import (
     model_facts,
 )
 
+_NAMESAKE = (
+    "A model of the store has this name too, and is what Compare and New run take by it. Copy this one into the store "
+    "under another name to use it there."
+)
+
 
 async def model_page(name: str, kind: str = "") -> None:
     """The page of a model of the store, or of a run's."""
     with frame(name, "/models"):
         add_stack_style()
         ui.add_css(STYLE)
-        which: Literal["model", "run"] | None = "run" if kind == "run" else None
+        which: PackageKind | None = "run" if kind == "run" else None
         try:
             facts = await asked(model_facts, bench(), name, which)
         except FullconvError as problem:
@@ -51,6 +56,8 @@ async def model_page(name: str, kind: str = "") -> None:
         _head(facts)
         if facts.why_not:
             ui.label(facts.why_not).classes("bad").props("role=alert")
+        if facts.namesake:
+            ui.label(_NAMESAKE).classes("faint")
         with ui.element("div").classes("model-split"):
             with ui.element("div"):
                 class_sections(facts)
@@ -65,6 +72,7 @@ async def model_page(name: str, kind: str = "") -> None:
 def _head(facts: ModelFacts) -> None:
     writable = not bench().settings.read_only
     place = quote(facts.name)
+    kind = "?kind=run" if facts.kind == "run" else ""
     with ui.column().style("gap: .15rem; min-width: 0"):
         heading(facts.name)
         what = "Model of a run" if facts.kind == "run" else "Model of the store"
@@ -76,26 +84,27 @@ def _head(facts: ModelFacts) -> None:
         ui.label(said).classes("faint").style("overflow-wrap: anywhere")
     with ui.row().classes("items-center").style("gap: .4rem"):
         if facts.usable:
-            _link("Test now", "image_search", f"/test?model={place}", strong=True)
-            _link("Layers", "layers", f"/layers?model={place}")
+            _link("Test now", "image_search", f"/test?{facts.kind}={place}", strong=True)
+            _link("Layers", "layers", f"/layers?model={place}{kind.replace('?', '&')}")
+        if facts.usable and not facts.namesake:
             _link("Compare", "compare", f"/compare?models={place}")
-        if len(facts.heads) == 1:
+        if len(facts.heads) == 1 and not facts.namesake:
             _link("Use as pretrained", "play_arrow", f"/runs/new?weights={place}")
         if facts.kind == "run":
             _link("The run", "show_chart", f"/runs/{place}")
-        _link("Download", "download", f"/api/v1/models/{place}/package")
+        _link("Download", "download", f"/api/v1/models/{place}/package{kind}")
         if writable:
             _button("Copy into the store", "inventory_2", lambda: _copy(facts)).mark("copy-model")
         if writable and facts.kind == "model":
             _button("Rename", "edit", lambda: _rename(facts)).mark("rename-model")
             _button("Delete", "delete", lambda: _delete(facts)).mark("delete-model")
-        ui.link("JSON", f"/api/v1/models/{place}").classes("faint")
+        ui.link("JSON", f"/api/v1/models/{place}{kind}").classes("faint")
 
 
 async def _copy(facts: ModelFacts) -> None:
-    wanted = await ask_for_text("Keep a copy in the store", "Name", facts.name, NAME_PATTERN)
+    wanted = await ask_for_text("Keep a copy in the store", "Name", f"{facts.name}-model"[:100], NAME_PATTERN)
     if wanted:
-        made = await tried(copy_model, bench(), facts.name, wanted)
+        made = await tried(copy_model, bench(), facts.name, wanted, kind=facts.kind)
         if made is not None:
             ui.navigate.to(f"/models/{quote(made.name)}")
 
@@ -142,7 +151,9 @@ def _licence(facts: ModelFacts) -> None:
             "Licence of the model", "A name such as CC-BY-4.0, or a text", known["licence"] or "", most=LONGEST_LICENCE
         )
         if wanted is not None:
-            changed = await tried(change_model, bench(), facts.name, ModelChange(licence=wanted or None))
+            changed = await tried(
+                change_model, bench(), facts.name, ModelChange(licence=wanted or None), kind=facts.kind
+            )
             if changed is not None:
                 known["licence"] = changed.licence
                 show(changed.licence)
@@ -165,7 +176,7 @@ def _notes(facts: ModelFacts) -> None:
         except ValidationError as wrong:
             ui.notify(wrong.errors()[0]["msg"].removeprefix("Value error, "), type="negative")
             return
-        if await tried(annotate_model, bench(), facts.name, wanted) is not None:
+        if await tried(annotate_model, bench(), facts.name, wanted, kind=facts.kind) is not None:
             ui.notify("Saved.", type="positive")
 
     if writable:

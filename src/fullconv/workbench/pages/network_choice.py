@@ -71,7 +71,7 @@ class NetworkChoice:
         """
         self.several.value = len(present) > 1
         self._filter()
-        self.table.selected = [row for row in self.table.rows if row["name"] in present]
+        self.table.selected = [_row(entry) for entry in list_catalogue("") if entry.name in present]
         self._show()
         self.dialog.open()
         chosen = await self.dialog

@@ -32,7 +32,7 @@ class RunActions:
             self.clone = _link("Change and train", "edit", f"/runs/new?clone={place}", writable).mark("clone-run")
             self.retry = _button("Train again", "replay", self._retry, writable).mark("retry-run")
             self.test = _link("Test", "image_search", f"/test?run={place}")
-            self.layers = _link("Layers", "layers", f"/layers?model={place}")
+            self.layers = _link("Layers", "layers", f"/layers?model={place}&kind=run")
             self.report = _link("Report", "description", f"/api/v1/runs/{place}/report/report.html").mark("run-report")
             self.report.props("target=_blank rel=noopener")
             _link("Download", "download", f"/api/v1/runs/{place}/download")

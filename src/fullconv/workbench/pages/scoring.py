@@ -85,8 +85,8 @@ class Scoring:
             return
 
         async def done(result: dict[str, Any]) -> None:
-            self.job.clear()
             await self._show()
+            self.job.clear()
 
         self.job.clear()
         with self.job:

@@ -115,8 +115,10 @@ def nothing_yet(text: str, action: str | None = None, address: str | None = None
 
 
 def _mode_button(dark: ui.dark_mode) -> None:
-    def switch() -> None:
-        dark.value = not dark.value if dark.value is not None else True
-        app.storage.user["dark"] = dark.value
+    def switch(is_dark: bool) -> None:
+        dark.value = app.storage.user["dark"] = not is_dark
 
-    ui.button(icon="contrast", on_click=switch).props('flat round dense aria-label="Light or dark"')
+    button = ui.button(icon="contrast").props('flat round dense aria-label="Light or dark"')
+    # Only the browser knows what it is now, where nothing was chosen and the system decides.
+    now = "() => emit(document.body.classList.contains('body--dark'))"
+    button.on("click", lambda event: switch(bool(event.args)), js_handler=now)

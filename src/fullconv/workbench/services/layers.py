@@ -36,6 +36,7 @@ from fullconv.workbench.predicting.opened import Opened
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.security.pictures import checked_image
 from fullconv.workbench.services.layer_images import SHAPES, locate
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.workbench import Workbench
 
@@ -46,13 +47,14 @@ class Asked(BaseModel):
     """Whose layers, for which image.
 
     Args:
-        model: of the store, or a run. head: of a model with several; the first if not given.
-        image: see `locate`.
+        model: of the store, or a run. kind: only of the one or the other; the store's if both have one of that name.
+        head: of a model with several; the first if not given. image: see `locate`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(min_length=1, max_length=100)
+    kind: PackageKind | None = None
     head: str | None = Field(default=None, max_length=200)
     image: str = Field(default=SHAPES, min_length=1, max_length=5000)
 
@@ -72,7 +74,7 @@ async def reading_of(bench: Workbench, asked: Asked) -> Reading:
 
 async def _opened_reading(bench: Workbench, asked: Asked) -> tuple[Reading, Opened]:
     predictor = bench.predictor
-    package = package_of(bench, asked.model).directory
+    package = package_of(bench, asked.model, asked.kind).directory
     opened = await predictor.open(package, asked.head)
     model = opened.model
     located = await predictor.beside(lambda: locate(bench, asked.image))

@@ -16,11 +16,12 @@ from fullconv.networks.own_file import COPY
 from fullconv.store.checking import checked_package
 from fullconv.store.package import CARD, WEIGHTS, HistoryEntry, ModelCard
 from fullconv.store.stored_weights import keep_weights
-from fullconv.workbench.refusals import Conflict, Forbidden
+from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.security.archives import unpack
 from fullconv.workbench.security.uploads import Dropped, Form, received
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts
-from fullconv.workbench.services.models import files_of, model_facts
+from fullconv.workbench.services.models import files_of, model_facts, refuse_taken
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.services.weights import WeightsFacts, weights_facts
 from fullconv.workbench.workbench import Workbench
@@ -49,7 +50,7 @@ async def upload_package(bench: Workbench, content: Content, *, name: str | None
     """
     bench.must_be_writable()
     if name is not None:
-        _refuse_taken(bench, name)
+        refuse_taken(bench, name)
     folder = bench.scratch.folder("uploads")
     archive = await received(content, bench.settings.limits.upload, folder=folder, where="package")
     try:
@@ -78,7 +79,7 @@ async def upload_weights(
         remedy = f"make one of it in Python: {CONVERTED}"
         raise DataError(f"is no {WEIGHTS_KIND} file", where=file_name[:100], remedy=remedy)
     chosen = name or name_from(file_name)
-    _refuse_taken(bench, chosen)
+    refuse_taken(bench, chosen)
     folder = bench.scratch.folder("uploads")
     path = await received(content, bench.settings.limits.upload, folder=folder, suffix=suffix, where="weights")
     try:
@@ -88,13 +89,13 @@ async def upload_weights(
     return await to_thread.run_sync(weights_facts, bench, chosen)
 
 
-def packed(bench: Workbench, name: str) -> tuple[str, Iterator[bytes]]:
+def packed(bench: Workbench, name: str, kind: PackageKind | None = None) -> tuple[str, Iterator[bytes]]:
     """A model as a zip, piece by piece.
 
     Returns:
         The name of the file, and its content.
     """
-    package = package_of(bench, name)
+    package = package_of(bench, name, kind)
     return f"{name}.zip", zipped([(path, f"{name}/{path.name}") for path in files_of(package.directory)])
 
 
@@ -125,7 +126,7 @@ def _unpacked(bench: Workbench, archive: Path, name: str | None) -> str:
                 remedy="start the workbench with --allow-code, if you trust whoever made it",
             )
         chosen = name or _own_name(card)
-        _refuse_taken(bench, chosen)
+        refuse_taken(bench, chosen)
         uploaded = card.model_copy(
             update={"name": chosen, "history": (*card.history, HistoryEntry.now("uploaded", called=card.name[:200]))}
         )
@@ -176,8 +177,3 @@ def _kept(bench: Workbench, path: Path, name: str, source: str) -> None:
         said = problem.problem.replace(str(path), "the file")
         raise type(problem)(said, where=source[:100], remedy=problem.remedy) from None
     bench.catalogue.refresh()
-
-
-def _refuse_taken(bench: Workbench, name: str) -> None:
-    if bench.home.model(name).exists():
-        raise Conflict(f"something named {name!r} exists already", where="name", remedy="choose another name")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +11,7 @@ from fullconv.networks.own_file import COPY
 from fullconv.store.package import CARD, WEIGHTS, Geometry, HistoryEntry, ModelCard, PackageScores
 from fullconv.workbench.annotations import FILE as NOTES
 from fullconv.workbench.annotations import Annotations
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictions import Package
 
 _ABOUT = {CARD: "description", WEIGHTS: "weights", COPY: "code of the network", NOTES: "tags and note"}
@@ -58,6 +59,7 @@ class ModelFacts(BaseModel):
 
     Args:
         name: in the store, or of the run. kind: which of the two.
+        namesake: a run's, while the store has a model of the same name, which is meant where no kind is said.
         network: in the catalogue, or file and function. heads: sets of classes that it scores, one as a rule.
         members: networks that vote.
         needs_code: its network is somebody's own Python file. usable: it may predict here. why_not: else.
@@ -75,6 +77,7 @@ class ModelFacts(BaseModel):
             "example": {
                 "name": "streets",
                 "kind": "model",
+                "namesake": False,
                 "network": "fcn4s-mobilenet_v2-features",
                 "heads": [
                     {
@@ -117,7 +120,8 @@ class ModelFacts(BaseModel):
     )
 
     name: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
+    namesake: bool
     network: str
     heads: tuple[ModelHead, ...]
     members: int
@@ -148,6 +152,7 @@ def facts_of(
     parameters: int | None,
     used_by: tuple[str, ...],
     allow_code: bool,
+    namesake: bool,
 ) -> ModelFacts:
     """Everything in one."""
     tables = card.classes if isinstance(card.classes, dict) else {None: card.classes}
@@ -161,6 +166,7 @@ def facts_of(
     return ModelFacts(
         name=package.name,
         kind=package.kind,
+        namesake=namesake,
         network=card.network.name,
         heads=tuple(_head(name, table, iou if len(tables) == 1 else {}) for name, table in tables.items()),
         members=card.network.members,

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ from fullconv.store.tensor_files import parameters_in, tensor_shapes
 from fullconv.workbench.annotations import FILE as NOTES
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
 from fullconv.workbench.refusals import Conflict
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts, facts_of
 from fullconv.workbench.services.predictions import Package, package_of
 from fullconv.workbench.workbench import Workbench
@@ -41,8 +42,11 @@ class ModelChange(BaseModel):
     licence: str | None = Field(default=None, max_length=LONGEST_LICENCE)
 
 
-def model_facts(bench: Workbench, name: str, kind: Literal["model", "run"] | None = None) -> ModelFacts:
+def model_facts(bench: Workbench, name: str, kind: PackageKind | None = None) -> ModelFacts:
     """Everything that is known of a model.
+
+    Args:
+        kind: only of the store, or only of a run; the store's if both have one of that name and nothing is said.
 
     Raises:
         NotThere: there is none of that name, or the run has not got that far.
@@ -60,17 +64,18 @@ def model_facts(bench: Workbench, name: str, kind: Literal["model", "run"] | Non
         parameters=parameters,
         used_by=tuple(used_by(bench, package)),
         allow_code=bench.settings.allow_code,
+        namesake=package.kind == "run" and (bench.home.model(name) / CARD).is_file(),
     )
 
 
-def change_model(bench: Workbench, name: str, change: ModelChange) -> ModelFacts:
+def change_model(bench: Workbench, name: str, change: ModelChange, *, kind: PackageKind | None = None) -> ModelFacts:
     """Give a model another name or licence.
 
     Raises:
         Conflict: the name is taken, the model is a run's, or a run needs it under its name.
     """
     bench.must_be_writable()
-    package = package_of(bench, name)
+    package = package_of(bench, name, kind)
     card = read_card(package.directory)
     if "licence" in change.model_fields_set:
         card = card.model_copy(update={"licence": (change.licence or "").strip() or None})
@@ -79,18 +84,18 @@ def change_model(bench: Workbench, name: str, change: ModelChange) -> ModelFacts
         _rename(bench, package, card, change.name)
         name = change.name
     bench.catalogue.refresh()
-    return model_facts(bench, name)
+    return model_facts(bench, name, package.kind)
 
 
-def copy_model(bench: Workbench, name: str, new: str) -> ModelFacts:
+def copy_model(bench: Workbench, name: str, new: str, *, kind: PackageKind | None = None) -> ModelFacts:
     """Keep a model, such as a run's, under a name of its own in the store.
 
     Raises:
         Conflict: the name is taken.
     """
     bench.must_be_writable()
-    package = package_of(bench, name)
-    _refuse_taken(bench, new)
+    package = package_of(bench, name, kind)
+    refuse_taken(bench, new)
     card = read_card(package.directory)
     notes = read_annotations(_noted(bench, package))
     copied = HistoryEntry.now(f"copied from the {package.kind} {name}")
@@ -102,7 +107,7 @@ def copy_model(bench: Workbench, name: str, new: str) -> ModelFacts:
         if notes != Annotations():
             write_annotations(folder, notes)
     bench.catalogue.refresh()
-    return model_facts(bench, new)
+    return model_facts(bench, new, "model")
 
 
 def delete_model(bench: Workbench, name: str) -> None:
@@ -119,10 +124,12 @@ def delete_model(bench: Workbench, name: str) -> None:
     remove(bench, package.directory)
 
 
-def annotate_model(bench: Workbench, name: str, annotations: Annotations) -> Annotations:
+def annotate_model(
+    bench: Workbench, name: str, annotations: Annotations, *, kind: PackageKind | None = None
+) -> Annotations:
     """Write tags and a note beside a model; beside its run where it is a run's."""
     bench.must_be_writable()
-    directory = _noted(bench, package_of(bench, name))
+    directory = _noted(bench, package_of(bench, name, kind))
     write_annotations(directory, annotations)
     bench.catalogue.refresh()
     return read_annotations(directory)
@@ -162,6 +169,14 @@ def refuse_needed(name: str, users: list[str], action: str) -> None:
         raise Conflict(f"is needed by {what}", where=name, remedy=f"{action} {them} first, or leave it as it is")
 
 
+def refuse_taken(bench: Workbench, name: str) -> None:
+    """Raise Conflict where a name is taken: in the store, or by a run, whose model is found by that name as well."""
+    if bench.home.model(name).exists():
+        raise Conflict(f"something named {name!r} exists already", where="name", remedy="choose another name")
+    if bench.home.run(name).exists():
+        raise Conflict(f"a run is named {name!r} already", where="name", remedy="choose another name")
+
+
 def files_of(directory: Path) -> list[Path]:
     """The files of a package that belong to others too: all but notes and what is hidden."""
     return sorted(
@@ -175,18 +190,13 @@ def _rename(bench: Workbench, package: Package, card: ModelCard, new: str) -> No
     if package.kind == "run":
         remedy = "copy it into the store under another name"
         raise Conflict("is the model of a run and bears its name", where=package.name, remedy=remedy)
-    _refuse_taken(bench, new)
+    refuse_taken(bench, new)
     _refuse_used(bench, package, "delete")
     renamed = HistoryEntry.now(f"renamed from {package.name}")
     card = card.model_copy(update={"name": new, "history": (*card.history, renamed)})
     _write_card(bench, package, card)
     with disk_errors(package.directory):
         package.directory.rename(bench.home.model(new))
-
-
-def _refuse_taken(bench: Workbench, name: str) -> None:
-    if bench.home.model(name).exists():
-        raise Conflict(f"something named {name!r} exists already", where="name", remedy="choose another name")
 
 
 def _refuse_used(bench: Workbench, package: Package, action: str) -> None:

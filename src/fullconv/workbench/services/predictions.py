@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from fullconv.data.classes import ClassTable
 from fullconv.errors import DataError, FullconvError
@@ -31,6 +30,7 @@ from fullconv.workbench.predicting.images import Upload
 from fullconv.workbench.predicting.lane import Predicted, Seconds
 from fullconv.workbench.predicting.opened import chosen_head
 from fullconv.workbench.refusals import NotThere, TooLarge, Unsupported
+from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.workbench import Workbench
 
 AT_ONCE = 3
@@ -48,7 +48,7 @@ class Package:
     """
 
     name: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
     directory: Path
 
 
@@ -67,7 +67,7 @@ class Answer:
     seconds: Seconds | None = None
 
 
-def package_of(bench: Workbench, name: str, kind: Literal["model", "run"] | None = None) -> Package:
+def package_of(bench: Workbench, name: str, kind: PackageKind | None = None) -> Package:
     """A model of the store, or that of a run.
 
     Args:
@@ -77,24 +77,30 @@ def package_of(bench: Workbench, name: str, kind: Literal["model", "run"] | None
     Raises:
         NotThere: there is none, or the run has not got that far.
     """
-    places = {"model": bench.home.model(name), "run": bench.home.run(name) / "model"}
+    places: dict[PackageKind, Path] = {"model": bench.home.model(name), "run": bench.home.run(name) / "model"}
     for found, directory in places.items():
         if kind in (None, found) and (directory / CARD).is_file():
-            return Package(name, "model" if found == "model" else "run", directory)
+            return Package(name, found, directory)
     if kind != "model" and bench.home.run(name).is_dir():
         raise NotThere("this run has no model yet", where=name, remedy="wait until it is done")
     raise NotThere("no model or run has that name", where=name, remedy="look at the list of models")
 
 
-def classes_of(bench: Workbench, name: str, head: str | None = None) -> ClassTable:
+def classes_of(bench: Workbench, name: str, head: str | None = None, *, kind: PackageKind | None = None) -> ClassTable:
     """The classes of a model: names, colours and the dataset's own ids."""
-    card = read_card(package_of(bench, name).directory)
+    card = read_card(package_of(bench, name, kind).directory)
     chosen = chosen_head(card.network.heads, head)
     return card.classes[str(chosen)] if isinstance(card.classes, dict) else card.classes
 
 
 async def predict_images(
-    bench: Workbench, name: str, uploads: Sequence[Upload], wish: Wish, head: str | None = None
+    bench: Workbench,
+    name: str,
+    uploads: Sequence[Upload],
+    wish: Wish,
+    head: str | None = None,
+    *,
+    kind: PackageKind | None = None,
 ) -> Answer | PredictionView | list[PredictionView | Unreadable]:
     """Label images that came with a request, which has a place in the queue.
 
@@ -102,7 +108,7 @@ async def predict_images(
         name: of a model or run.
         uploads: one or more.
         wish: the form of the answer.
-        head: of a model with several.
+        head: of a model with several. kind: as `package_of`.
 
     Raises:
         NotThere: no such model.
@@ -111,7 +117,7 @@ async def predict_images(
         Unsupported: several images, and a form that holds one.
         Busy: too many large images wait already.
     """
-    package = package_of(bench, name)
+    package = package_of(bench, name, kind)
     needed = await bench.predictor.beside(lambda: _decoded_at_once(bench, uploads))
     with bench.predictor.memory.taken(needed):
         if wish.form == ZIP:

@@ -9,8 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from fullconv.errors import StorageError
 from fullconv.files import disk_errors, write_document
 from fullconv.store.stored_weights import CARD, FILE, read_weights_card
-from fullconv.workbench.refusals import Conflict, NotThere
-from fullconv.workbench.services.models import LONGEST_LICENCE, NAME_PATTERN, refuse_needed, remove, runs_from
+from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.services.models import (
+    LONGEST_LICENCE,
+    NAME_PATTERN,
+    refuse_needed,
+    refuse_taken,
+    remove,
+    runs_from,
+)
 from fullconv.workbench.workbench import Workbench
 
 
@@ -100,9 +107,7 @@ def change_weights(bench: Workbench, name: str, change: WeightsChange) -> Weight
         card = read_weights_card(directory).model_copy(update={"licence": (change.licence or "").strip() or None})
         write_document(directory / CARD, card)
     if change.name is not None and change.name != name:
-        if bench.home.model(change.name).exists():
-            said = f"something named {change.name!r} exists already"
-            raise Conflict(said, where="name", remedy="choose another name")
+        refuse_taken(bench, change.name)
         bench.catalogue.refresh()
         refuse_needed(name, list(runs_from(bench, directory)), "delete")
         with disk_errors(directory):
