@@ -18,6 +18,7 @@ from fullconv.workbench.services.folder_predictions import (
     prediction_of,
 )
 from fullconv.workbench.services.jobs import job_of
+from fullconv.workbench.tables import OPEN
 
 PER_PAGE = 24
 THUMBNAIL = 480
@@ -36,13 +37,13 @@ async def prediction_page(name: str) -> None:
         add_stack_style()
         ui.add_css(STYLE)
         try:
-            found = await asked(prediction_of, bench(), name, limit=PER_PAGE)
+            found, said = await asked(_looked_at, name)
         except FullconvError as problem:
             ui.status_code(404)
             heading("Predictions")
             nothing_yet(str(problem), "Predict images", "/test")
             return
-        _Gallery(found).build()
+        _Gallery(found).build(said)
 
 
 class _Gallery:
@@ -54,14 +55,14 @@ class _Gallery:
     def _address(self) -> str:
         return f"/api/v1/predictions/{quote(self.found.name)}"
 
-    def build(self) -> None:
+    def build(self, said: str) -> None:
         found = self.found
         with ui.row().classes("w-full items-start justify-between").style("gap: .6rem 1rem"):
             with ui.column().style("gap: .1rem; min-width: 0"):
                 heading(f"{found.model} on {Path(found.source).name if found.source else 'uploaded images'}")
                 if found.source:
                     ui.label(found.source).classes("faint").style("overflow-wrap: anywhere")
-                self.said = ui.label().classes("faint").props("role=status")
+                self.said = ui.label(said).classes("faint").props("role=status")
             with ui.row().classes("items-center").style("gap: .4rem"):
                 ui.link("JSON", self._address).classes("faint")
                 ui.button("Download", icon="download").props(
@@ -85,11 +86,11 @@ class _Gallery:
 
     async def _load(self) -> None:
         try:
-            offset = (self.page - 1) * PER_PAGE
-            found = await asked(prediction_of, bench(), self.found.name, offset=offset, limit=PER_PAGE)
+            found, said = await asked(_looked_at, self.found.name, self.page)
         except FullconvError as problem:
             refuse(problem)
             return
+        self.said.text = said
         if found.images != self.found.images or found.total != self.found.total or found.done != self.found.done:
             self._show(found)
 
@@ -101,7 +102,6 @@ class _Gallery:
 
     def _show(self, found: FolderPredictionView) -> None:
         self.found = found
-        self.said.text = f"{found.total:,} images, {found.created[:10]}" + ("" if found.done else _unfinished(found))
         pages = max(1, -(-found.total // PER_PAGE))
         self.pages.props(f"max={pages}")
         self.pages.value = self.page
@@ -142,6 +142,12 @@ class _Gallery:
         ui.navigate.to("/test?tab=many")
 
 
+def _looked_at(name: str, page: int = 1) -> tuple[FolderPredictionView, str]:
+    """A page of a prediction, and how far it is in words."""
+    found = prediction_of(bench(), name, offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
+    return found, f"{found.total:,} images, {found.created[:10]}" + ("" if found.done else _unfinished(found))
+
+
 def _unfinished(found: FolderPredictionView) -> str:
     """What its job does."""
     if found.job is None:
@@ -150,4 +156,4 @@ def _unfinished(found: FolderPredictionView) -> str:
         job = job_of(bench(), found.job)
     except FullconvError:
         return ", not finished"
-    return f", {job.error or job.message or job.state}"
+    return f", {job.error or (job.message if job.state in OPEN else '') or job.state}"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fullconv.errors import StorageError
 from fullconv.files import disk_errors, write_document
 from fullconv.store.stored_weights import CARD, FILE, read_weights_card
+from fullconv.workbench.jobs.waiting_runs import taking_away
 from fullconv.workbench.refusals import Conflict, NotThere
 from fullconv.workbench.services.models import LONGEST_LICENCE, NAME_PATTERN, refuse_needed, remove, runs_from
 from fullconv.workbench.workbench import Workbench
@@ -103,10 +104,11 @@ def change_weights(bench: Workbench, name: str, change: WeightsChange) -> Weight
         if bench.home.model(change.name).exists():
             said = f"something named {change.name!r} exists already"
             raise Conflict(said, where="name", remedy="choose another name")
-        bench.catalogue.refresh()
-        refuse_needed(name, list(runs_from(bench, directory)), "delete")
-        with disk_errors(directory):
-            directory.rename(bench.home.model(change.name))
+        with taking_away(bench.home):
+            bench.catalogue.refresh()
+            refuse_needed(name, list(runs_from(bench, directory)), "delete")
+            with disk_errors(directory):
+                directory.rename(bench.home.model(change.name))
         name = change.name
     bench.catalogue.refresh()
     return weights_facts(bench, name)
@@ -120,9 +122,10 @@ def delete_weights(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench, name)
-    bench.catalogue.refresh()
-    refuse_needed(name, list(runs_from(bench, directory)), "delete")
-    remove(bench, directory)
+    with taking_away(bench.home):
+        bench.catalogue.refresh()
+        refuse_needed(name, list(runs_from(bench, directory)), "delete")
+        remove(bench, directory)
 
 
 def directory_of(bench: Workbench, name: str) -> Path:
