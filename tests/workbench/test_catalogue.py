@@ -68,9 +68,7 @@ def test_the_catalogue_is_forgotten_and_read_again(bench: Workbench) -> None:
     assert [entry.model_dump() for entry in bench.catalogue.entries("run")] == before
 
 
-def test_the_catalogue_is_never_empty_while_it_is_read_again(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_catalogue_is_never_empty_while_it_is_read_again(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever deletes something asks it what others need."""
     seen = []
 
