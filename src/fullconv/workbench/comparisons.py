@@ -142,8 +142,7 @@ class LiveComparison:
         """What all models say of an image.
 
         Raises:
-            Conflict: the models are still being opened.
-            Conflict: a model is another one by now.
+            Conflict: the models are still being opened, or one of them is another one by now.
             NotThere: there are fewer images.
             DataError: it cannot be used. PackageError: a model that is needed again is gone.
             Busy: other large images are looked at.
