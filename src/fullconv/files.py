@@ -70,28 +70,37 @@ def staged_file(final: Path) -> Iterator[IO[bytes]]:
             partial.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, make_folder: bool = True) -> None:
     """Write a whole file or nothing: readers see the old content or the new one, never a part.
 
     Args:
-        path: the file; its folder is made if missing.
+        path: the file.
         content: text (written as UTF-8) or bytes.
+        make_folder: if it is missing; where it is not, somebody may have deleted it just now.
 
     Raises:
-        StorageError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full, or the folder is gone or cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
+        except FileNotFoundError:
+            raise StorageError("its folder is gone", where=path, remedy="it was deleted or moved meanwhile") from None
         finally:
             partial.unlink(missing_ok=True)
+
+
+def staged_name(name: str) -> str:
+    """What a folder is called while it is written or deleted: hidden, and as nobody calls a folder of their own."""
+    return f".{name}.{secrets.token_hex(4)}.part"
 
 
 @contextmanager
@@ -105,7 +114,7 @@ def staged_directory(final: Path) -> Iterator[Path]:
         if final.exists() and (not final.is_dir() or any(final.iterdir())):
             raise StorageError("it exists already", where=final, remedy="choose another name or remove it first")
         final.parent.mkdir(parents=True, exist_ok=True)
-        partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
+        partial = final.with_name(staged_name(final.name))
         partial.mkdir()
         try:
             yield partial
@@ -127,8 +136,12 @@ def dump_yaml(value: Any) -> str:
 
 
 def write_document(path: Path, document: BaseModel) -> None:
-    """Write a pydantic document as YAML, atomically."""
-    write_atomically(path, dump_yaml(document.model_dump(mode="json", exclude_none=True)))
+    """Write a pydantic document as YAML, atomically.
+
+    Raises:
+        StorageError: its folder is gone, full or not writable.
+    """
+    write_atomically(path, dump_yaml(document.model_dump(mode="json", exclude_none=True)), make_folder=False)
 
 
 def read_document(path: Path, schema: type[Document], error: type[FullconvError] = DataError) -> Document:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,12 @@ from starlette.testclient import TestClient
 
 from fullconv.data.dataset import Dataset
 from fullconv.data.differences import COLORS, SAME, difference_states
+from fullconv.data.resizing import Resize
 from fullconv.prediction.evaluating import evaluate
 from fullconv.prediction.model import Model
+from fullconv.prediction.tiled import tiles_of
+from fullconv.store.package import load_package, save_package
+from fullconv.workbench.predicting import large
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 
@@ -232,3 +238,70 @@ def test_links_out_of_the_allowed_folders_are_left_out(
     shutil.copy(image, outside)
     (folder / "link.png").symlink_to(outside)
     assert compared(client, files=[str(folder)])["images"] == 1
+
+
+def test_large_images_are_compared_tile_by_tile(
+    client: TestClient, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Dataset.load("streets", bench.home).val
+    model = Model.load("first", workspace=bench.home, device="cpu")
+    expected = [model.label(data[place][0]) for place in range(len(data))]
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(large, "tiles_of", lambda size, geometry: tiles_of(size, geometry, side=32))
+    monkeypatch.delattr(Model, "label")  # nothing is labelled in one piece
+    found = compared(client, dataset="streets", split="val")
+    for place, labels in enumerate(expected):
+        drawn = picture(client, found["id"], place, "0", layer="labels")
+        same = (drawn[..., :3] == data.classes.colors[labels]).all(-1)
+        assert same.mean() > 0.999
+
+
+def test_images_that_are_too_large_for_a_model_are_told(
+    client: TestClient, home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, card = load_package(home.run("first") / "model")
+    save_package(home.model("finer"), net, card.model_copy(update={"name": "finer", "resize": Resize(scale=4)}))
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 72 * 96)
+    monkeypatch.setattr(large, "free_memory", lambda device: 1000.0)
+    found = ended(client, models=["first", "finer"], dataset="streets", split="val")
+    assert found["state"] == "failed"
+    assert "the model resizes its images, so that it is not computed tile by tile" in found["error"]
+
+
+def test_images_wait_for_room_in_the_memory(client: TestClient, bench: Workbench) -> None:
+    memory = bench.predictor.memory
+    with memory.taken(memory.limit):
+        begun = client.post(ADDRESS, json={"models": ["first", "other"], "dataset": "streets", "split": "val"}).json()
+        live = bench.comparisons.get(begun["id"])
+        end = time.monotonic() + 240
+        while live.state == "opening" and time.monotonic() < end:
+            time.sleep(0.01)
+        live._thread.join(timeout=0.5)
+        assert (live.state, live.numbers) == ("comparing", [])
+    live._thread.join(timeout=240)
+    assert (live.state, memory.used) == ("done", 0)
+
+
+def test_networks_are_let_go_of_when_all_images_are_compared(
+    client: TestClient, bench: Workbench, home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullconv.workbench.comparisons.KEPT_MAPS", 0)
+    opened = [bench.predictor.models.get(place) for place in (home.run("first") / "model", home.model("other"))]
+    networks = [weakref.ref(one.model.net) for one in opened]
+    del opened
+    found = compared(client, dataset="streets", split="val")
+    live = bench.comparisons.get(found["id"])
+    live._thread.join(timeout=240)
+    bench.predictor.models.forget(home.run("first") / "model")
+    bench.predictor.models.forget(home.model("other"))
+    gc.collect()
+    assert [network() for network in networks] == [None, None]
+    model = Model.load("first", workspace=bench.home, device="cpu")
+    data = Dataset.load("streets", bench.home).val
+    drawn = picture(client, found["id"], 0, "0", layer="labels")  # they are opened again
+    np.testing.assert_array_equal(drawn[..., :3], data.classes.colors[model.label(data[0][0])])
+    card = yaml.safe_load((home.model("other") / "model.yaml").read_text())
+    card["classes"]["classes"].reverse()
+    (home.model("other") / "model.yaml").write_text(yaml.safe_dump(card))
+    answer = client.get(f"{ADDRESS}/{found['id']}/images/1/0/picture", params={"layer": "labels"})
+    assert (answer.status_code, "a model has changed since" in answer.text) == (409, True), answer.text

@@ -238,3 +238,17 @@ def test_an_index_is_kept_and_follows_the_dataset(bench: Workbench) -> None:
     dataset = Dataset.load("streets", bench.home)
     totals = kept.index.pixels.sum(axis=0)
     assert totals.tolist() == dataset.statistics.pixels().tolist()
+
+
+def test_a_dataset_stays_as_it_is_as_long_as_a_model_is_scored_on_it(
+    client: TestClient, bench: Workbench, scenes: Path
+) -> None:
+    Dataset.from_folders(scenes, name="few").save(bench.home)
+    job = client.post("/api/v1/evaluations", json={"model": "first", "dataset": "few"}).json()
+    edits = {"merge": {"way": ["road", "sidewalk"]}}
+    for answer in (client.delete("/api/v1/datasets/few"), client.put("/api/v1/datasets/few/classes", json=edits)):
+        assert (answer.status_code, f"job {job['id']}" in answer.text) == (409, True), answer.text
+    bench.queue.abort(job["id"])
+    assert client.put("/api/v1/datasets/few/classes", json=edits).status_code == 202
+    bench.queue.abort(bench.queue.jobs()[0].id or 0)
+    assert client.delete("/api/v1/datasets/few").status_code == 204

@@ -49,6 +49,18 @@ def test_home_has_the_jobs_that_ended_and_those_that_want_something_done(client:
     assert client.get("/api/v1/home").json()["repeatable"] == []
 
 
+def test_a_job_that_ended_lately_is_shown_though_hundreds_came_after_it(client: TestClient, bench: Workbench) -> None:
+    failed = ended(bench, "failed", subject="run:gone")
+    with bench.queue.adding() as step:
+        for number in range(250):
+            step.job("train", title="t", payload={}, subject=f"run:{number}")
+    found = client.get("/api/v1/home").json()
+    assert ([job["id"] for job in found["ended"]], found["repeatable"]) == ([failed], [failed])
+    with bench.queue.adding() as step:
+        step.job("train", title="t", payload={}, subject="run:gone")
+    assert client.get("/api/v1/home").json()["repeatable"] == []
+
+
 def test_a_training_that_is_done_again_goes_on_with_its_run(client: TestClient, bench: Workbench) -> None:
     directory = bench.home.run("first")
     write_status(directory, Status.now("failed", read_status(directory), error="no memory"))

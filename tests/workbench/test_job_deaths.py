@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from fullconv.workbench.jobs.endings import read_ending, write_ending
 from fullconv.workbench.jobs.launching import environment_of
 from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.jobs.reporting import Reporter
 from fullconv.workbench.jobs.starter import Starter
 from fullconv.workbench.jobs.watch import LONGEST_PAUSE, Watch
 from fullconv.workbench.settings import ServerSettings, Slots
@@ -352,6 +354,72 @@ def test_a_run_that_is_done_makes_its_job_done(bench: Workbench, observer: Obser
     assert ended.result is not None
     assert ended.result["run"] == "first"
     assert ended.result["mean_iou"] > 0
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"scores": []}', '{"scores": {"mean_iou": "high"}}'])
+def test_a_run_that_is_done_makes_its_job_done_whatever_its_report_holds(
+    bench: Workbench, observer: Observer, content: str
+) -> None:
+    (bench.home.run("first") / "report" / "scores.json").write_text(content)
+    job = running(bench.queue, NOBODY, 1.0, kind="train", payload={"run": "first"}, subject="run:first")
+    observer.looks(0)
+    assert (found(bench, job).state, found(bench, job).result) == ("done", {"run": "first", "mean_iou": None})
+
+
+def test_a_job_that_cannot_be_looked_after_is_in_nobodys_way(
+    bench: Workbench, observer: Observer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd, plain = (running(bench.queue, NOBODY, 1.0, kind=kind) for kind in ("forecast", "group"))
+
+    def outcome(home: Workspace, job: Job) -> Outcome | None:
+        if job.kind == "forecast":
+            raise MemoryError
+        return None
+
+    monkeypatch.setattr(module, "outcome_of", outcome)
+    observer.looks(2 * STEP)
+    assert (found(bench, odd).state, found(bench, plain).state) == ("running", "failed")
+    assert [record.exc_info is not None for record in caplog.records] == [True], "it is said once"
+
+
+def test_looking_after_jobs_goes_on_whatever_goes_wrong(
+    bench: Workbench, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, again = [0], threading.Event()
+
+    def settled(*given: object) -> list[str]:
+        looks[0] += 1
+        if looks[0] == 1:
+            raise MemoryError
+        again.set()
+        return []
+
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "settle_forgotten", settled)
+    observer.starter.start()
+    try:
+        assert again.wait(60)
+    finally:
+        observer.starter.stop()
+
+
+def test_a_heart_that_stumbles_beats_on(bench: Workbench) -> None:
+    job = running(bench.queue, os.getpid())
+    beats = []
+
+    class Stumbling(Queue):
+        def beat(self, job: int, claim: str, **values: Any) -> float | None:
+            beats.append(values)
+            if len(beats) == 1:
+                raise MemoryError
+            return super().beat(job, claim, **values)
+
+    with Reporter(Stumbling(bench.engine), job.id or 0, job.claim or "", beat=0.01) as reporter:
+        reporter.say("halfway", 0.5)
+        end = time.monotonic() + 60
+        while found(bench, job).message != "halfway":
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 def test_a_run_tells_how_its_job_failed_if_that_job_said_so(bench: Workbench) -> None:

@@ -287,3 +287,24 @@ def test_shapes_fit_models_of_other_bands(model: Model) -> None:
     normal = (wide / about.scale - 0.5) / 0.1
     assert wide.shape == (240, 320, 5)
     assert (normal.min(), normal.max()) == pytest.approx((-2, 2), abs=0.3)
+
+
+def test_influence_beyond_a_field_is_a_part_of_the_image(home: Workspace) -> None:
+    """A layer that weighs its channels by their mean lets every unit after it read the whole image."""
+    _, card = load_package(home.run("first") / "model")
+    recipe = NetworkRecipe(name="fcn8s-mobilenet_v3_small", classes=len(card.classes), channels=3)
+    torch.manual_seed(0)
+    net = recipe.build().eval()
+    save_package(home.model("weighing"), net, card.model_copy(update={"name": "weighing", "network": recipe}))
+    bench = Workbench(ServerSettings(home))
+    with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
+        url = "/api/v1/models/weighing/layers"
+        layers = client.get(url).json()["layers"]
+        layer = next(one for one in layers if one["whole"] and one["stride"] is not None and one["rows"] > 9)
+        address = f"{url}/{layer['name']}/units/{layer['rows'] // 2}/{layer['columns'] // 2}"
+        unit = client.get(address).json()
+        told = client.get(f"{address}/influence", headers=JSON).json()
+        spans = [(told[side][1] - told[side][0] + 1) for side in ("rows", "columns")]
+        fields = [(unit[side]["last"] - unit[side]["first"] + 1) for side in ("rows", "columns")]
+        assert np.prod(spans) > np.prod(fields)
+        assert told["share"] == pytest.approx(np.prod(spans) / (240 * 320))

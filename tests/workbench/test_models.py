@@ -369,3 +369,23 @@ def test_nothing_changes_where_it_is_only_looked_at(home: Workspace, package: Pa
         assert client.request(method, address, **body).status_code == 403, (method, address)
     assert not home.models.exists()
     bench.engine.dispose()
+
+
+@pytest.mark.parametrize(("model", "kind"), [("streets", "model"), ("first", "run")])
+def test_a_model_stays_as_long_as_a_job_works_with_it(
+    stored: TestClient, bench: Workbench, scenes: Path, model: str, kind: str
+) -> None:
+    address = f"{MODELS}/{model}" if kind == "model" else f"/api/v1/runs/{model}"
+    jobs = [
+        stored.post("/api/v1/evaluations", json={"model": model, "kind": kind, "dataset": "streets"}).json(),
+        stored.post("/api/v1/predictions", json={"model": model, "kind": kind, "folder": str(scenes)}).json(),
+    ]
+    if kind == "run":  # which the copy would need
+        assert stored.delete(f"{MODELS}/streets").status_code == 204
+    for job in jobs:
+        answer = stored.delete(address)
+        assert (answer.status_code, "works with it" in answer.text) == (409, True), answer.text
+        if kind == "model":
+            assert stored.patch(address, json={"name": "another"}).status_code == 409
+        bench.queue.abort(job["id"])
+    assert stored.delete(address).status_code == 204

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
@@ -15,12 +16,18 @@ import tifffile
 from PIL import Image
 from starlette.testclient import TestClient
 
+from fullconv.data.resizing import Resize
+from fullconv.errors import PackageError
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import tiles_of
+from fullconv.store.package import load_package, save_package
 from fullconv.workbench.application import create_app
-from fullconv.workbench.predicting.images import plain_name
+from fullconv.workbench.predicting import large
+from fullconv.workbench.predicting.answers import JSON, ZIP, Wish
+from fullconv.workbench.predicting.images import Upload, plain_name
 from fullconv.workbench.predicting.opened import Key, OpenModels
+from fullconv.workbench.services import predictions as service
 from fullconv.workbench.settings import Limits, ServerSettings
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
@@ -267,13 +274,10 @@ def test_openapi_describes_the_body_and_all_forms(client: TestClient) -> None:
 def test_a_large_image_is_labelled_tile_by_tile(
     client: TestClient, photo: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fullconv.workbench.predicting import lane, large
-
     pixels = np.tile(np.asarray(Image.open(photo)), (5, 6, 1))
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
-    for module in (lane, large):
-        monkeypatch.setattr(module, "WHOLE_PIXELS", 10_000)
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 10_000)
     monkeypatch.setattr(large, "tiles_of", lambda size, geometry: tiles_of(size, geometry, side=128))
     answer = client.post(PREDICT, content=stream.getvalue())
     same = np.asarray(picture(answer.content)) == model.predict(pixels).ids
@@ -285,3 +289,27 @@ def test_a_large_image_is_labelled_tile_by_tile(
     monkeypatch.setattr(large, "free_memory", lambda device: 1000)
     answer = client.post(PREDICT, content=stream.getvalue(), headers={"accept": "image/tiff"})
     assert (answer.status_code, "the probabilities of all classes are kept" in answer.text) == (413, True)
+
+
+def test_an_image_is_as_large_as_what_the_network_is_given(
+    home: Workspace, client: TestClient, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, card = load_package(home.run("first") / "model")
+    save_package(home.model("finer"), net, card.model_copy(update={"name": "finer", "resize": Resize(scale=4)}))
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 72 * 96)
+    monkeypatch.setattr(large, "free_memory", lambda device: 1000.0)
+    assert client.post(PREDICT, content=photo.read_bytes()).status_code == 200
+    answer = client.post("/api/v1/models/finer/predict", content=photo.read_bytes())
+    assert (answer.status_code, "the model resizes its images" in answer.text) == (413, True), answer.text
+
+
+@pytest.mark.parametrize("form", [JSON, ZIP])
+def test_nothing_goes_on_where_one_of_several_images_ends_all(bench: Workbench, photo: Path, form: str) -> None:
+    uploads = [Upload(f"{number}.png", photo) for number in range(50)]
+
+    async def predict() -> int:
+        with pytest.raises(PackageError, match="has no head"):
+            await service.predict_images(bench, "first", uploads, Wish(form=form), head="depth")
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(predict()) == 1

@@ -119,7 +119,11 @@ def test_only_the_one_with_the_claim_begins_beats_and_ends(queue: Queue) -> None
     job = claimed(queue)
     assert queue.begin(job.id, "another", process=1, started=1.0) is None  # type: ignore[arg-type]
     assert queue.begin(job.id, job.claim, process=1, started=1.0) is not None  # type: ignore[arg-type]
+    again = queue.begin(job.id, job.claim, process=1, started=1.0)  # type: ignore[arg-type]
+    assert again is not None, "the answer to the first one was lost"
+    assert again.state == "running"
     assert queue.begin(job.id, job.claim, process=2, started=1.0) is None  # type: ignore[arg-type]
+    assert queue.begin(job.id, job.claim, process=1, started=2.0) is None  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="somebody else"):
         queue.beat(job.id, "another")  # type: ignore[arg-type]
     assert queue.beat(job.id, job.claim, progress=0.5) is None  # type: ignore[arg-type]

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from fullconv import files
+from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError
+from fullconv.training.fit import plan_run
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench import database
+from fullconv.workbench.annotations import Annotations
 from fullconv.workbench.api.problems import problem_of
 from fullconv.workbench.application import create_app
-from fullconv.workbench.jobs.waiting_runs import planning_group, settle_ended
-from fullconv.workbench.refusals import Conflict, NotThere
-from fullconv.workbench.services.evaluations import delete_evaluation
+from fullconv.workbench.jobs import waiting_runs
+from fullconv.workbench.jobs.waiting_runs import planning, planning_group, settle_ended, taking_away
+from fullconv.workbench.refusals import Busy, Conflict, NotThere
+from fullconv.workbench.services.datasets import delete_dataset
+from fullconv.workbench.services.evaluations import EvaluationWish, delete_evaluation, evaluate_model
 from fullconv.workbench.services.jobs import abort_job
+from fullconv.workbench.services.models import ModelChange, annotate_model, change_model, copy_model, delete_model
 from fullconv.workbench.services.plans import view_plan
 from fullconv.workbench.services.run_ending import abort_run, delete_run
 from fullconv.workbench.services.run_starting import Started, resume_run, start_runs
+from fullconv.workbench.services.weights import delete_weights
 from fullconv.workbench.settings import ServerSettings, Slots
 from fullconv.workbench.stored import StoredEvaluation, add_stored, now, read_stored
 from fullconv.workbench.workbench import Workbench
@@ -236,3 +246,90 @@ def test_what_all_runs_of_a_group_share_is_no_list(bench: Workbench, field: str,
         answer = client.post(path, json={"experiment": PLAN | {"seed": [1, 2], field: values}})
         assert answer.status_code == 422, answer.text
         assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def planned(bench: Workbench, **settings: Any) -> str:
+    return plan_run("streets", QUICK | settings, workspace=bench.home).name
+
+
+Needed = dict[str, tuple[Callable[[], Any], Callable[[], Any]]]
+
+
+@pytest.fixture
+def needed(bench: Workbench, client: TestClient, scenes: Path) -> Needed:
+    """What can be needed → how it is deleted, and how a run is planned that needs it."""
+    package = bench.home.run("first") / "model"
+    Dataset.from_folders(scenes, name="few").save(bench.home)
+    copy_model(bench, "first", "stored")
+    content = (package / "model.safetensors").read_bytes()
+    assert client.post("/api/v1/weights", params={"file": "start.safetensors"}, content=content).status_code == 201
+    return {
+        "dataset": (lambda: delete_dataset(bench, "few"), lambda: plan_run("few", QUICK, workspace=bench.home).name),
+        "model": (lambda: delete_model(bench, "stored"), lambda: planned(bench, weights="stored")),
+        "another name": (
+            lambda: change_model(bench, "stored", ModelChange(name="renamed")),
+            lambda: planned(bench, weights="stored"),
+        ),
+        "weights": (lambda: delete_weights(bench, "start"), lambda: planned(bench, weights="start")),
+        "run": (lambda: delete_run(bench, "first"), lambda: planned(bench, weights="first")),
+    }
+
+
+@pytest.mark.parametrize("what", ["dataset", "model", "another name", "weights", "run"])
+def test_who_deletes_waits_for_those_who_plan(bench: Workbench, needed: Needed, what: str) -> None:
+    delete, plan = needed[what]
+    with ThreadPoolExecutor(1) as pool:
+        with planning(bench.home):
+            going = pool.submit(delete)
+            with pytest.raises(TimeoutError):
+                going.result(timeout=SOON)
+            name = plan()
+        problem = going.exception(timeout=60)
+    refused(problem)
+    assert name in str(problem)
+
+
+def test_nobody_plans_while_something_is_taken_away(bench: Workbench) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        with taking_away(bench.home):
+            asks = (
+                lambda: start_runs(bench, PLAN),
+                lambda: evaluate_model(bench, EvaluationWish(model="first", dataset="streets")),
+            )
+            going = [pool.submit(ask) for ask in asks]
+            threading.Event().wait(SOON)
+            assert (bench.queue.jobs(), [one.done() for one in going]) == ([], [False, False])
+        for one in going:
+            one.result(timeout=60)
+    assert len(bench.queue.jobs()) == 2
+
+
+def test_who_deletes_does_not_wait_for_ever(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_runs, "PATIENCE_SECONDS", 0.1)
+    with planning(bench.home), pytest.raises(Busy, match="are being planned"):
+        delete_run(bench, "first")
+    assert bench.home.run("first").is_dir()
+
+
+@pytest.mark.parametrize("what", ["notes", "licence", "status"])
+def test_what_is_deleted_while_it_is_written_stays_deleted(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    copy_model(bench, "first", "stored")
+    directory = bench.home.run("first") if what == "status" else bench.home.model("stored")
+    status = read_status(bench.home.run("first"))
+    real = files.secrets.token_hex
+
+    def deleted(bytes_: int) -> str:
+        shutil.rmtree(directory, ignore_errors=True)
+        return real(bytes_)
+
+    acts: dict[str, Callable[[], object]] = {
+        "notes": lambda: annotate_model(bench, "stored", Annotations(note="mine")),
+        "licence": lambda: change_model(bench, "stored", ModelChange(licence="MIT")),
+        "status": lambda: write_status(directory, status),
+    }
+    monkeypatch.setattr(files.secrets, "token_hex", deleted)
+    with pytest.raises(FullconvError, match="its folder is gone"):
+        acts[what]()
+    assert not directory.exists()

@@ -20,7 +20,9 @@ import yaml
 from PIL import Image
 from starlette.testclient import TestClient
 
+from fullconv.data.class_edits import ClassEdits
 from fullconv.data.dataset import Dataset
+from fullconv.data.pictures import RIGHT, UNDEFINED
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.hardware import processor
 from fullconv.training.progress_pictures import kept_pictures
@@ -158,7 +160,46 @@ def test_charts_have_colours_and_levels(client: TestClient, home: Workspace) -> 
     assert set(found["baselines"]) == {"pixel_accuracy", "mean_iou"}
     assert found["ceiling"] == data.statistics.stride_ceiling[8]
     (home.datasets / "streets" / "dataset.yaml").unlink()
-    assert get(client, "first/charts")["classes"] == []
+    gone = get(client, "first/charts")
+    assert (gone["classes"], gone["baselines"]) == (found["classes"], {})
+
+
+def test_a_run_keeps_the_classes_that_it_learned(client: TestClient, home: Workspace) -> None:
+    def picture(view: str) -> np.ndarray[Any, Any]:
+        answer = client.get(f"{RUNS}/first/progress/2/0", params={"view": view})
+        assert answer.status_code == 200, answer.text
+        return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+    data = Dataset.load("streets", home)
+    before, ids, errors = get(client, "first/charts")["classes"], picture("labels"), picture("errors")
+    names = [entry.name for entry in data.classes.classes if entry.value in np.unique(ids)]
+    merged = [*names[:1], *[name for name in data.classes.names if name != names[0]][:1]]
+    edits = ClassEdits(merge={"both": tuple(merged)}, recolor={"both": "#010203"}, drop=tuple(names[1:2]))
+    Dataset.change_classes(home.datasets / "streets", edits, home)
+    assert get(client, "first/charts")["classes"] == before
+    colors = {entry.value: entry.color for entry in data.classes.classes}
+    drawn = picture("colors")
+    for value in np.unique(ids):
+        assert (drawn[ids == value] == colors[value]).all()
+    key = get(client, "first/progress")["images"][0]
+    index = next(index for index, one in enumerate(data.samples) if one.key == key)
+    truth = data.classes.own_ids(data.read(index)[1])
+    numbers = {entry.name: entry.value for entry in data.classes.classes}
+    alike = np.isin(truth, [numbers[name] for name in merged]) & np.isin(ids, [numbers[name] for name in merged])
+    now = picture("errors")
+    assert alike.any()
+    assert (now[alike] == RIGHT).all()
+    dropped = np.isin(truth, [numbers[name] for name in names[1:2]]) | np.isin(ids, [numbers[n] for n in names[1:2]])
+    assert (now[dropped] == UNDEFINED).all()
+    same = ~dropped & ~np.isin(truth, [numbers[n] for n in merged]) & ~np.isin(ids, [numbers[n] for n in merged])
+    assert (now[same] == errors[same]).all()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"split": "test", "scores": 7, "facts": []}'])
+def test_a_run_is_shown_whatever_its_report_holds(client: TestClient, home: Workspace, content: str) -> None:
+    (home.run("first") / "report" / "scores.json").write_text(content)
+    found = get(client, "first")
+    assert (found["scores"], found["hardware"]["computed_on"]) == (None, None)
 
 
 def test_a_run_is_begun_stopped_and_gone_on_with(client: TestClient, bench: Workbench) -> None:

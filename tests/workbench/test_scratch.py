@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from fullconv.files import staged_directory, staged_name
 from fullconv.workbench.predicting.images import Upload
-from fullconv.workbench.scratch import Scratch
+from fullconv.workbench.scratch import STAGED, Scratch
 from fullconv.workbench.services.layers import hold_image
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
@@ -44,13 +45,13 @@ def test_what_a_killed_server_left_goes_and_that_of_a_living_one_stays(tmp_path:
 def test_what_was_being_written_or_deleted_a_day_ago_goes(
     tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (".streets.0123abcd", ".hidden", "streets"):
+    for name in (staged_name("streets"), ".old.20250101", ".hidden", "streets"):
         (tmp_path / place / name).mkdir(parents=True)
     scratch = Scratch(Workspace(tmp_path))
     assert scratch.sweep() == 0
     monkeypatch.setattr("fullconv.workbench.scratch.STAGED_SECONDS", -1)
     assert scratch.sweep() == 1
-    assert {path.name for path in (tmp_path / place).iterdir()} == {".hidden", "streets"}
+    assert {path.name for path in (tmp_path / place).iterdir()} == {".old.20250101", ".hidden", "streets"}
 
 
 def test_no_visitor_names_what_another_one_uploaded(client: TestClient, bench: Workbench, scenes: Path) -> None:
@@ -65,6 +66,13 @@ def test_discarding_works_without_a_cache(tmp_path: Path) -> None:
     (tmp_path / "models" / "a").mkdir(parents=True)
     Scratch(Workspace(tmp_path)).discard(tmp_path / "models" / "a")
     assert not list((tmp_path / "models").iterdir())
+
+
+def test_what_is_written_or_deleted_is_called_so_that_it_is_found_again(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    with staged_directory(tmp_path / "models" / "a") as partial:
+        assert STAGED.fullmatch(partial.name)
+    assert STAGED.fullmatch(Scratch(Workspace(tmp_path)).set_aside(tmp_path / "models" / "a").name)
 
 
 def test_a_cleaned_cache_costs_the_trials_and_nothing_else(client: TestClient, bench: Workbench) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +22,6 @@ from fullconv.prediction.model import Model
 from fullconv.prediction.tiled import tiles_of
 from fullconv.workbench.application import create_app
 from fullconv.workbench.predicting import lane, large
-from fullconv.workbench.services import trials as service
 from fullconv.workbench.trials import kept
 from fullconv.workbench.trials.pyramid import FRAME, NO_CLASS, TILE, Pyramid, level_count
 from fullconv.workbench.trials.views import TrialView
@@ -117,8 +119,7 @@ def test_a_large_image_goes_on_beside_and_tells_how_far_it_is(
 ) -> None:
     photo = np.asarray(Image.open(next(sample.image for sample in dataset if sample.key == KEY)))
     pixels = np.tile(photo, (8, 9, 1))
-    for module in (lane, large, service):
-        monkeypatch.setattr(module, "WHOLE_PIXELS", 100_000)
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 100_000)
     monkeypatch.setattr(large, "tiles_of", lambda size, geometry: tiles_of(size, geometry, side=256))
     seen = []
     with TestClient(create_app(bench, pages=False), base_url="http://127.0.0.1:8460") as client:
@@ -161,8 +162,8 @@ def test_a_large_image_whose_network_fails_is_told_as_failed(bench: Workbench, m
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(service, "WHOLE_PIXELS", 1)
-    monkeypatch.setattr(lane, "label_whole", fails)
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 1)
+    monkeypatch.setattr(lane, "Canvas", fails)
     with TestClient(create_app(bench, pages=False), base_url="http://127.0.0.1:8460") as client:
         told = client.post(TRIALS, json={"model": "first", "image": "shapes"}).json()
         end = time.monotonic() + 60
@@ -193,3 +194,21 @@ def test_old_trials_make_room_for_new_ones(
     assert len(list((bench.scratch.root / "trials").iterdir())) == 2
     bench.trials.close()
     assert client.get(f"{TRIALS}/{made[-1]}").status_code == 404
+
+
+def test_old_trials_are_deleted_beside_those_who_look_at_others(
+    client: TestClient, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "KEPT", 1)
+    real, seen = shutil.rmtree, []
+
+    def rmtree(folder: Path, **options: Any) -> None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        seen.append(bench.trials._lock.locked())
+        real(folder, **options)
+
+    monkeypatch.setattr(kept.shutil, "rmtree", rmtree)
+    for _ in range(2):
+        client.post(TRIALS, json={"model": "first", "image": "shapes"})
+    assert seen == [False]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from fullconv.errors import FullconvError
 from fullconv.training.fit import plan_run
 from fullconv.training.status import Status, read_status, write_status
+from fullconv.workbench.database import writing
+from fullconv.workbench.jobs.adding import Adding, adding
+from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.waiting_runs import FORGOTTEN_SECONDS, NEVER_QUEUED, planning, settle_forgotten
 from fullconv.workbench.jobs.watch import Watch
+from fullconv.workbench.refusals import Busy
+from fullconv.workbench.services.evaluations import EvaluationWish, evaluate_model
 from fullconv.workbench.services.run_starting import resume_run, start_runs
 from fullconv.workbench.settings import Slots
-from fullconv.workbench.stored import StoredEvaluation, add_stored, now
+from fullconv.workbench.stored import StoredEvaluation, add_stored, directory_of, now
+from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workbench.workbench import Workbench
 from workbench.conftest import QUICK
 
@@ -78,6 +87,55 @@ def test_a_run_whose_job_was_ended_and_nobody_told_it_gets_that_end(bench: Workb
     first, second = (read_status(bench.home.run(name)) for name in names)
     assert (first.state, first.error) == ("aborted", None)
     assert (second.state, second.error) == ("failed", "the reason")
+
+
+@pytest.mark.parametrize("heartbeat", ["yesterday", "2026-01-02T09:00:00"])
+def test_a_run_with_a_damaged_status_keeps_no_other_one_waiting(
+    bench: Workbench, settle: Settle, heartbeat: str
+) -> None:
+    names = [start_runs(bench, PLAN | {"seed": seed}).runs[0] for seed in (1, 2)]
+    for number in (1, 2):
+        bench.queue.abort(number)
+    bench.catalogue.refresh()
+    file = bench.home.run(min(names)) / "status.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"heartbeat": heartbeat}))
+    with writing(bench.engine) as session:  # the catalogue knows it from before
+        session.connection().execute(update(CatalogueEntry).values(state="queued"))
+    clock = [0.0]
+    watch = Watch(lambda: clock[0])
+    watch.look()
+    settle_forgotten(bench.home, bench.queue, watch)
+    clock[0] += LATER
+    watch.look()
+    assert settle_forgotten(bench.home, bench.queue, watch) == [max(names)]
+
+
+def test_a_run_stays_that_came_into_the_queue_though_the_answer_was_lost(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def adding_unheard(queue: Queue) -> Iterator[Adding]:
+        with adding(queue.engine) as step:
+            yield step
+        raise Busy("cannot be used just now")
+
+    monkeypatch.setattr(Queue, "adding", adding_unheard)
+    wish = EvaluationWish(model="first", dataset="streets")
+    for ask in (
+        lambda: start_runs(bench, PLAN),
+        lambda: start_runs(bench, PLAN | {"seed": [1, 2], "group": "seeds"}),
+        lambda: evaluate_model(bench, wish),
+    ):
+        with pytest.raises(Busy):
+            ask()
+    jobs = bench.queue.jobs()
+    assert len(jobs) == 5
+    for job in jobs:
+        kind, _, name = (job.subject or "").partition(":")
+        if kind == "run":
+            assert read_status(bench.home.run(name)).state == "queued"
+        elif kind == "evaluation":
+            assert directory_of(bench.home, StoredEvaluation, name).is_dir()
 
 
 def test_a_run_that_a_shell_prepares_is_let_alone(bench: Workbench, settle: Settle) -> None:

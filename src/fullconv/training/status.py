@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from fullconv.errors import StorageError
 from fullconv.files import write_atomically
@@ -19,6 +19,16 @@ FILE = "status.json"
 LONGEST_HISTORY = 100
 STALE_SECONDS = 900.0
 """How long a run on another host may be silent (preparing samples, validating) before it counts as dead."""
+
+
+def _with_zone(moment: str) -> str:
+    if datetime.fromisoformat(moment).tzinfo is None:
+        raise ValueError("has no time zone")
+    return moment
+
+
+Moment = Annotated[str, AfterValidator(_with_zone)]
+"""ISO 8601 with a time zone."""
 
 
 class Change(BaseModel):
@@ -32,7 +42,7 @@ class Change(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     state: str
-    when: str
+    when: Moment
 
 
 class Status(BaseModel):
@@ -62,7 +72,7 @@ class Status(BaseModel):
     host: str
     started: float = 0.0
     identity: str | None = None
-    heartbeat: str
+    heartbeat: Moment
     progress: float = 0.0
     epoch: int = 0
     epochs: int = 0
@@ -126,7 +136,7 @@ class Status(BaseModel):
 
 def write_status(run: Path, status: Status) -> None:
     """Replace status.json of a run in one step."""
-    write_atomically(run / FILE, status.model_dump_json(indent=1) + "\n")
+    write_atomically(run / FILE, status.model_dump_json(indent=1) + "\n", make_folder=False)
 
 
 def idle_status(run: Path, *, mine: bool = False) -> Status:

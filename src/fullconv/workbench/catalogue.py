@@ -1,7 +1,7 @@
 """The catalogue: what datasets, runs, models and weights there are, read from their directories, kept in a database.
 
 The directories hold the truth. `refresh` looks at the time stamps of the files that matter and reads again what
-changed, so that what the shell did is seen here a moment later; `rebuild` forgets everything and reads all.
+changed, so that what the shell did is seen here a moment later; `rebuild` reads all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Engine, delete
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from fullconv.data.description import FILE_NAME as DATASET_FILE
 from fullconv.errors import FullconvError
@@ -38,6 +38,7 @@ from fullconv.workbench.catalogue_facts import (
 )
 from fullconv.workbench.database import reading, writing
 from fullconv.workbench.run_standings import Standings
+from fullconv.workbench.storable import column_text
 from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workspace import Workspace
 
@@ -86,16 +87,14 @@ class Catalogue:
             return sum(self._refresh(kind) for kind in _PLACES)
 
     def rebuild(self) -> dict[str, int]:
-        """Forget the catalogue and read all directories.
+        """Read all directories, whatever the catalogue says of them; it is never without one meanwhile.
 
         Returns:
             Entries by kind.
         """
         with self._lock:
-            with writing(self.engine) as session:
-                session.connection().execute(delete(CatalogueEntry))
             for kind in _PLACES:
-                self._refresh(kind)
+                self._refresh(kind, anew=True)
         with reading(self.engine) as session:
             kinds = session.exec(select(CatalogueEntry.kind)).all()
         return {kind: kinds.count(kind) for kind in _PLACES}
@@ -106,7 +105,7 @@ class Catalogue:
             query = select(CatalogueEntry).where(CatalogueEntry.kind == kind)
             return list(session.exec(query.order_by(col(CatalogueEntry.created).desc(), CatalogueEntry.name)).all())
 
-    def _refresh(self, kind: Kind) -> int:
+    def _refresh(self, kind: Kind, *, anew: bool = False) -> int:
         place = _PLACES[kind]
         found = _stamps(place, self.home)
         with reading(self.engine) as session:
@@ -119,19 +118,20 @@ class Catalogue:
         fresh = [
             name
             for name, stamp in found.items()
-            if known.get(name, ("", None))[0] != stamp or (known[name][1] == "running" and _has_ended(folder / name))
+            if anew
+            or known.get(name, ("", None))[0] != stamp
+            or (known[name][1] == "running" and _has_ended(folder / name))
         ]
         if gone:
             with writing(self.engine) as session:
-                session.connection().execute(
-                    delete(CatalogueEntry).where(col(CatalogueEntry.kind) == kind, col(CatalogueEntry.name).in_(gone))
-                )
+                _forget(session, kind, gone)
         fresh.sort(reverse=True)  # names of runs begin with their time
         for start in range(0, len(fresh), AT_ONCE):
-            entries = [self._entry(kind, folder / name, found[name]) for name in fresh[start : start + AT_ONCE]]
+            some = fresh[start : start + AT_ONCE]
+            entries = [self._entry(kind, folder / name, found[name]) for name in some]
             with writing(self.engine) as session:
-                for entry in entries:
-                    session.merge(entry)
+                _forget(session, kind, some)
+                session.add_all(entries)
         return len(fresh) + len(gone)
 
     def _entry(self, kind: Kind, directory: Path, stamp: str) -> CatalogueEntry:
@@ -152,8 +152,15 @@ class Catalogue:
         entry.tags = "\n" + "".join(f"{tag}\n" for tag in notes.tags)
         entry.facts = values.pop("facts") | {"note": notes.note}
         for name, value in values.items():
-            setattr(entry, name, value)
+            setattr(entry, name, column_text(value) if isinstance(value, str) else value)
         return entry
+
+
+def _forget(session: Session, kind: Kind, names: list[str]) -> None:
+    """Without looking at what the rows hold, which may be damaged."""
+    session.connection().execute(
+        delete(CatalogueEntry).where(col(CatalogueEntry.kind) == kind, col(CatalogueEntry.name).in_(names))
+    )
 
 
 def _stamps(place: _Place, home: Workspace) -> dict[str, str]:

@@ -8,8 +8,11 @@ import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +23,15 @@ from fullconv.data.classes import ClassTable
 from fullconv.errors import DataError, FullconvError
 from fullconv.prediction.comparing import ComparedImage, Comparer, Comparison, Subject
 from fullconv.prediction.model import Model
+from fullconv.prediction.tiled import Tile
+from fullconv.store.package import ModelCard
 from fullconv.workbench.opened import stay_behind
+from fullconv.workbench.predicting.labelling import Canvas
 from fullconv.workbench.predicting.lane import Predictor
+from fullconv.workbench.predicting.large import is_large, tiles_for
+from fullconv.workbench.predicting.opened import Opened
 from fullconv.workbench.refusals import Busy, Conflict, NotThere, TooLarge
+from fullconv.workbench.waiting import LOOK_SECONDS
 
 AT_ONCE = 2
 KEPT = 8
@@ -80,7 +89,8 @@ class LiveComparison:
         predictor: in whose lanes the networks compute.
         state: "opening" models and images, "comparing" them, or how it ended.
         message, progress, seconds_left: what is being done. error: the sentence that ended it.
-        models: as they were opened. found: the images. comparison: the numbers so far.
+        cards: what the models say of themselves. found: the images. comparison: the numbers so far.
+        comparer: with the networks, as long as they are needed.
         numbers: of the images that `comparison.rows` are about, in their order; sizes: (height, width) of them.
     """
 
@@ -93,7 +103,7 @@ class LiveComparison:
     progress: float = 0.0
     seconds_left: float | None = None
     error: FullconvError | None = None
-    models: Mapping[str, Model] = field(default_factory=dict)
+    cards: Mapping[str, ModelCard] = field(default_factory=dict)
     found: ImageSet | None = None
     comparer: Comparer | None = None
     comparison: Comparison | None = None
@@ -132,9 +142,9 @@ class LiveComparison:
         """What all models say of an image.
 
         Raises:
-            Conflict: the models are still being opened.
+            Conflict: the models are still being opened, or one of them is another one by now.
             NotThere: there are fewer images.
-            DataError: it cannot be used.
+            DataError: it cannot be used. PackageError: a model that is needed again is gone.
             Busy: other large images are looked at.
         """
         if self.comparer is None or self.found is None:
@@ -155,8 +165,18 @@ class LiveComparison:
     def _seen(self, comparer: Comparer, subject: Subject, number: int) -> ComparedImage:
         kept = self._maps.get(number)
         image, truth = subject.read()
-        maps = kept.maps() if kept is not None else comparer.maps_of(subject.key, image)
+        maps = kept.maps() if kept is not None else self._with_models(comparer).maps_of(subject.key, image)
         return comparer.seen(subject.key, image, truth, maps)
+
+    def _with_models(self, comparer: Comparer) -> Comparer:
+        """The same with its networks, opened again where they were let go of."""
+        if comparer.models:
+            return comparer
+        again = copy(comparer)
+        again.models = {one.name: self.predictor.models.get(one.package, one.head).model for one in self.packages}
+        if [model.card for model in again.models.values()] != list(self.cards.values()):
+            raise Conflict("a model has changed since", where="comparison", remedy="compare the models again")
+        return again
 
     def _few_enough(self) -> bool:
         taken = sum(one.image.nbytes + sum(labels.nbytes for labels in one.maps) for one in self._looked.values())
@@ -181,6 +201,10 @@ class LiveComparison:
                 said = f"cannot be compared ({type(problem).__name__})"
                 self.error = FullconvError(said, remedy="see the server's log")
         self.seconds_left = None
+        if self.comparer is not None:  # the last comparisons are kept for an hour, and their networks would be too
+            bare = copy(self.comparer)
+            bare.models = {}
+            self.comparer = bare
 
     def _open(self) -> None:
         models = {}
@@ -190,22 +214,24 @@ class LiveComparison:
         self.message = "looking at the images"
         found = self.images_of()
         comparer = Comparer(models, found.truth, label=self._label)
-        self.models, self.found, self.comparer = models, found, comparer
+        self.cards = {name: model.card for name, model in models.items()}
+        self.found, self.comparer = found, comparer
         self.comparison = Comparison(tuple(models), comparer.classes, found.truth is not None)
 
     def _compare(self) -> None:
         assert self.found is not None
         assert self.comparer is not None
         assert self.comparison is not None
-        total, began = len(self.found.subjects), time.monotonic()
+        comparer, total, began = self.comparer, len(self.found.subjects), time.monotonic()
         self.state = "comparing"
         for number, subject in enumerate(self.found.subjects):
             self._go_on()
             self.message = f"image {number + 1:,} of {total:,}"
             try:
-                image, truth = subject.read()
-                maps = self.comparer.maps_of(subject.key, image)
-                seen = self.comparer.seen(subject.key, image, truth, maps)
+                with self._room(self.found.decoded_bytes(number)):
+                    image, truth = subject.read()
+                    maps = comparer.maps_of(subject.key, image)
+                    seen = comparer.seen(subject.key, image, truth, maps)
             except (DataError, TooLarge) as problem:
                 with self.lock:
                     self.comparison.failed.append((subject.key, problem.problem))
@@ -224,8 +250,33 @@ class LiveComparison:
         key, reason = self.comparison.failed[0]
         return DataError(reason, where=key, remedy="choose other images, or models for images of this kind")
 
+    @contextmanager
+    def _room(self, needed: int) -> Iterator[None]:
+        """Room for an image in the memory, as soon as others leave it."""
+        with ExitStack() as stack:
+            while True:
+                self._go_on()
+                try:
+                    stack.enter_context(self.predictor.memory.taken(needed))
+                    break
+                except Busy:
+                    time.sleep(LOOK_SECONDS)
+            yield
+
     def _label(self, model: Model, pixels: npt.NDArray[Any]) -> npt.NDArray[np.unsignedinteger]:
-        return self.predictor.computed(model, lambda: model.label(pixels))
+        """A large image tile by tile, with others in between."""
+        opened, size = Opened(model, model.head, model.heads), (pixels.shape[0], pixels.shape[1])
+        tiles: Sequence[Tile] = ()
+        if is_large(opened, size):
+            tiles = self.predictor.computed(model, lambda: tiles_for(opened, size))
+        if not tiles:
+            return self.predictor.computed(model, lambda: model.label(pixels))
+        canvas = Canvas(model, pixels, probabilities=False, surest=False)
+        for tile in tiles:
+            if threading.current_thread() is self._thread:  # and nobody who looks at one image
+                self._go_on()
+            self.predictor.computed(model, partial(canvas.add, tile))
+        return canvas.labelled().prediction.labels
 
     def _keep(self, number: int, maps: tuple[npt.NDArray[np.unsignedinteger], ...]) -> None:
         if self._packed >= KEPT_MAPS:

@@ -20,12 +20,12 @@ from pathlib import Path
 import psutil
 
 from fullconv.errors import StorageError
-from fullconv.files import disk_errors
+from fullconv.files import disk_errors, staged_name
 from fullconv.process_identity import identity_of, process_lives
 from fullconv.workspace import Workspace
 
-STAGED = re.compile(r"\..+\.[0-9a-f]{8}")
-"""Folders that are being written or deleted: hidden, with the name that they will have or had."""
+STAGED = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+"""Folders that are being written or deleted, as `staged_name` names them."""
 STAGED_SECONDS = 24 * 3600
 """After this, nobody writes in them any more."""
 _OWNER = re.compile(r"(?P<host>.+)~(?P<process>\d+)~((?P<started>\d+\.\d+)|(?P<identity>[0-9a-f-]+\.\d+))~[0-9a-f]{8}")
@@ -86,7 +86,7 @@ class Scratch:
             gone = self.folder("deleted") / secrets.token_hex(8)
             directory.rename(gone)
         except (OSError, StorageError):  # the cache cannot be used, or lies on another disk
-            gone = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+            gone = directory.with_name(staged_name(directory.name))
             with disk_errors(directory):
                 directory.rename(gone)
         return gone

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import JSON, Dialect, Float, String, Text
 from sqlalchemy.types import TypeDecorator
 
+LONGEST_TEXT = 500
+
 
 def storable(text: str) -> str:
     """The same text without what a database refuses.
@@ -20,6 +22,14 @@ def storable(text: str) -> str:
     'tail� of caf?'
     """
     return text.replace("\0", "�").encode(errors="replace").decode()
+
+
+def column_text(text: str) -> str:
+    """The beginning of a text that people can make as long as they like, for a column that is sorted and found by.
+
+    PostgreSQL takes no more than some 2,700 bytes into an index, and a letter may take four.
+    """
+    return storable(text)[:LONGEST_TEXT]
 
 
 def _storable_value(value: Any) -> Any:

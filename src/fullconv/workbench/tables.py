@@ -110,7 +110,7 @@ class CatalogueEntry(SQLModel, table=True):
         stamp: changes whenever the files that matter change.
         created: ISO 8601.
         state: of a run.
-        dataset, network, group: what it goes by, where it has one.
+        dataset, network, group: what it goes by, where it has one; the first letters of one that is very long.
         mean_iou, best_mean_iou, pixel_accuracy: for sorting.
         tags: joined by newlines, with one at either end.
         facts: everything else that is shown.
@@ -119,14 +119,14 @@ class CatalogueEntry(SQLModel, table=True):
 
     __tablename__ = "catalogue"
 
-    kind: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    stamp: str
-    created: str = Field(default="", index=True)
-    state: str | None = Field(default=None, index=True)
-    dataset: str | None = Field(default=None, index=True)
-    network: str | None = None
-    group: str | None = Field(default=None, index=True)
+    kind: str = Field(primary_key=True, sa_type=Words)
+    name: str = Field(primary_key=True, sa_type=Words)
+    stamp: str = Field(sa_type=Words)
+    created: str = Field(default="", index=True, sa_type=Words)
+    state: str | None = Field(default=None, index=True, sa_type=Words)
+    dataset: str | None = Field(default=None, index=True, sa_type=Words)
+    network: str | None = Field(default=None, sa_type=Words)
+    group: str | None = Field(default=None, index=True, sa_type=Words)
     mean_iou: float | None = Field(default=None, sa_type=Score)
     best_mean_iou: float | None = Field(default=None, sa_type=Score)
     pixel_accuracy: float | None = Field(default=None, sa_type=Score)

@@ -35,16 +35,19 @@ class Outcome:
 def outcome_of(home: Workspace, job: Job) -> Outcome | None:
     """How a job ended, as far as its files say; None where it was cut short, or where they cannot tell."""
     look = _LOOKS.get(job.kind)
-    with suppress(FullconvError, OSError, ValueError, KeyError):
+    with suppress(FullconvError, OSError, ValueError, LookupError, TypeError):  # files of any content
         return None if look is None else look(home, job)
     return None
 
 
 def trained(home: Workspace, name: str) -> dict[str, Any]:
-    """The result of a training whose run is done."""
-    content = json.loads((home.run(name) / "report" / "scores.json").read_text(encoding="utf-8"))
-    found = content["scores"]["mean_iou"]
-    return {"run": name, "mean_iou": found if found is not None and math.isfinite(found) else None}
+    """The result of a training whose run is done, whatever became of its report."""
+    found = None
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        content = json.loads((home.run(name) / "report" / "scores.json").read_text(encoding="utf-8"))
+        found = content["scores"]["mean_iou"]
+    known = isinstance(found, int | float) and math.isfinite(found)
+    return {"run": name, "mean_iou": found if known else None}
 
 
 def _training(home: Workspace, job: Job) -> Outcome | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
-from sqlalchemy import CursorResult, Engine, func, update
+from sqlalchemy import CursorResult, Engine, and_, func, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -26,7 +26,7 @@ from fullconv.errors import StorageError
 from fullconv.process_identity import identity_of
 from fullconv.workbench.database import reading, writing
 from fullconv.workbench.jobs.adding import Adding, adding
-from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.refusals import Busy, NotThere
 from fullconv.workbench.settings import Slots
 from fullconv.workbench.tables import ACTIVE, OPEN, Job
 
@@ -133,16 +133,20 @@ class Queue:
     def begin(self, job: int, claim: str, *, process: int, started: float, identity: str | None = None) -> Job | None:
         """Turn a claimed job into a running one; None where it was given to somebody else meanwhile.
 
+        A process may begin once more: the database's answer may have been lost, and not what it was told.
+
         Args:
             process, started, identity: who works on it; see `Job`.
         """
         now = time.time()
         known = {"process": process, "started": started, "identity": identity}
+        began = and_(*(col(getattr(Job, name)).is_not_distinct_from(value) for name, value in known.items()))
+        mine = or_(col(Job.state) == "claimed", and_(col(Job.state) == "running", began))
         with writing(self.engine) as session:
             changed = _changed(
                 session,
                 update(Job)
-                .where(col(Job.id) == job, col(Job.claim) == claim, col(Job.state) == "claimed")
+                .where(col(Job.id) == job, col(Job.claim) == claim, mine)
                 .values(state="running", heartbeat=now, begun=now, tail=None, error=None, **known),
             )
             return session.get(Job, job) if changed else None
@@ -289,6 +293,30 @@ class Queue:
         order = (col(Job.position), col(Job.id)) if tuple(states) == ("queued",) else (col(Job.id).desc(),)
         with reading(self.engine) as session:
             return list(session.exec(query.order_by(*order).limit(limit)).all())
+
+    def ended(self, limit: int) -> list[Job]:
+        """The jobs that ended last, the latest first."""
+        query = select(Job).where(col(Job.state).not_in(OPEN)).order_by(col(Job.ended).desc(), col(Job.id).desc())
+        with reading(self.engine) as session:
+            return list(session.exec(query.limit(limit)).all())
+
+    def outdated(self, jobs: Sequence[Job]) -> set[int]:
+        """Numbers of those among some jobs that were done again, or whose subject has a later job."""
+        numbers = [job.id for job in jobs]
+        subjects = {job.subject for job in jobs if job.subject is not None}
+        latest = select(Job.subject, func.max(Job.id)).where(col(Job.subject).in_(subjects)).group_by(Job.subject)
+        with reading(self.engine) as session:
+            again = set(session.exec(select(Job.retry_of).where(col(Job.retry_of).in_(numbers))))
+            newest = {str(subject): number for subject, number in session.exec(latest)}
+        found = (job.id for job in jobs if job.id in again or newest.get(str(job.subject), job.id) != job.id)
+        return {number for number in found if number is not None}
+
+    def may_have(self, subject: str) -> bool:
+        """Whether a subject has a job, or may have one: a database can do what it is told, and its answer be lost."""
+        try:
+            return bool(self.jobs(subject=subject, limit=1))
+        except Busy:
+            return True
 
     def latest(self, subjects: str) -> dict[str, int]:
         """The latest job on each subject that begins with this: its number.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -21,6 +22,7 @@ from fullconv.workbench.refusals import Busy
 BEAT_SECONDS = 1.0
 GRACE_SECONDS = 30.0
 """How long a job that was told to stop may take to do so."""
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Reporter:
 
     def _beats(self) -> None:
         stop_since: float | None = None
+        failed = False
         while not self._over.wait(self.beat):
             said, self._said = self._said, {}
             if (standing := self._standing) is not None:
@@ -93,8 +96,11 @@ class Reporter:
             except StorageError:
                 self.lost = True
                 asked = time.time()
-            except (SQLAlchemyError, Busy):  # a busy or vanished database: the next beat may do better
+            except Exception as problem:  # the next beat may do better
                 self._said = said | self._said
+                if not isinstance(problem, SQLAlchemyError | Busy) and not failed:  # a database may be away or busy
+                    log.exception("telling how far it is")
+                    failed = True
                 continue
             if asked is None:
                 continue

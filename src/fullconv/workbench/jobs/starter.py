@@ -53,6 +53,7 @@ class Starter:
     queue: Queue
     watch: Watch = field(default_factory=Watch)
     _killed: dict[str, str] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -73,8 +74,9 @@ class Starter:
         for job in self.queue.jobs(states=ACTIVE):
             try:
                 self._check(job)
-            except _TROUBLE as problem:  # the others are looked after all the same
-                log.warning("job %s could not be looked after: %s", job.id, problem)
+                self._said.pop(f"job {job.id}", None)
+            except Exception as problem:  # the others are looked after all the same
+                self._warn(f"job {job.id}", problem)
         for claim in [claim for claim, child in list(_children.items()) if child.poll() is not None]:
             _children.pop(claim, None)
         settle_forgotten(self.settings.home, self.queue, self.watch)
@@ -82,16 +84,21 @@ class Starter:
             self._launch(claimed)
 
     def _loop(self) -> None:
-        said = ""
         while not self._over.is_set():
             try:
                 self.look()
-                said = ""
-            except _TROUBLE as problem:  # the next look may do better; what goes on is said once
-                if str(problem) != said:
-                    said = str(problem)
-                    log.warning("jobs could not be looked after: %s", problem)
+                self._said.pop("jobs", None)
+            except Exception as problem:  # the next look may do better, and no job starts without one
+                self._warn("jobs", problem)
             self._over.wait(LOOK_SECONDS)
+
+    def _warn(self, what: str, problem: Exception) -> None:
+        """Say what could not be looked after; what goes on is said once, and what nobody thought of with its place."""
+        said = f"{type(problem).__name__}: {problem}"
+        if self._said.get(what) != said:
+            self._said[what] = said
+            unforeseen = not isinstance(problem, _TROUBLE)
+            log.warning("%s could not be looked after: %s", what, said if unforeseen else problem, exc_info=unforeseen)
 
     def _launch(self, job: Job) -> None:
         assert job.id is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -17,13 +18,15 @@ from fullconv.training.status import State, Status, read_status, write_status
 from fullconv.workbench.database import reading
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.watch import Watch
-from fullconv.workbench.refusals import Conflict
+from fullconv.workbench.refusals import Busy, Conflict
 from fullconv.workbench.tables import OPEN, CatalogueEntry, Job
 from fullconv.workspace import Workspace, checked_name
 
 LOCK = ".planning"
 FORGOTTEN_SECONDS = 5.0
 """How long a run waits without a job before it is settled."""
+PATIENCE_SECONDS = 20.0
+"""How long somebody who deletes waits for those who plan."""
 NEVER_QUEUED = (
     "it waited and was in no queue: the server was killed before it came there, or the list of jobs is gone; "
     "let it go on, or delete it"
@@ -32,12 +35,33 @@ NEVER_QUEUED = (
 
 @contextmanager
 def planning(home: Workspace) -> Iterator[None]:
-    """Held while folders of runs wait and their jobs are not in the queue yet: nobody takes them for forgotten.
+    """Held while folders of runs wait and their jobs are not in the queue yet: nobody takes them for forgotten, and
+    nobody takes away what they need.
 
     The system lets go of it when the process is killed. Several may plan at the same time.
     """
     with _locked(home, fcntl.LOCK_SH):
         yield
+
+
+@contextmanager
+def taking_away(home: Workspace) -> Iterator[None]:
+    """Held while what runs and jobs may need is looked after and deleted, renamed or changed: nobody plans meanwhile.
+
+    It waits for those who plan; what they made is there then.
+
+    Raises:
+        Busy: that takes long.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            if alone:
+                yield
+                return
+        if time.monotonic() > end:
+            raise Busy("runs are being planned, which may need it", where="the queue", remedy="ask again in a moment")
+        time.sleep(0.05)
 
 
 @contextmanager

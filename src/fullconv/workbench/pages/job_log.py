@@ -7,6 +7,7 @@ from nicegui import ui
 from fullconv.errors import FullconvError
 from fullconv.workbench.pages.asking import asked
 from fullconv.workbench.pages.theme import bench, heading
+from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.jobs import JobView, end_of_log, job_of, log_of
 from fullconv.workbench.tables import OPEN
 
@@ -50,9 +51,10 @@ class JobLog:
                 found = await asked(end_of_log, bench(), self.job.id)
             else:
                 found = await asked(log_of, bench(), self.job.id, self.offset)
-        except FullconvError as problem:  # it was forgotten
+        except FullconvError as problem:
             self.state.text = str(problem)
-            self.timer.deactivate()
+            if isinstance(problem, NotThere):  # it was forgotten; a busy database may do better the next time
+                self.timer.deactivate()
             return
         nothing = not found.text and self.offset <= 0
         self.offset = found.offset

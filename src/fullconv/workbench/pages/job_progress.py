@@ -8,8 +8,10 @@ from typing import Any
 
 from nicegui import ui
 
-from fullconv.workbench.pages.asking import tried
+from fullconv.errors import FullconvError
+from fullconv.workbench.pages.asking import asked, refuse, tried
 from fullconv.workbench.pages.theme import bench
+from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.jobs import JobView, abort_job, job_of
 
 LOOK_SECONDS = 0.5
@@ -43,9 +45,13 @@ class JobProgress:
         self.timer = ui.timer(LOOK_SECONDS, self._look)
 
     async def _look(self) -> None:
-        job = await tried(job_of, bench(), self.number)
-        if job is None:
+        try:
+            job = await asked(job_of, bench(), self.number)
+        except NotThere as problem:  # somebody forgot it
             self.timer.deactivate()
+            refuse(problem)
+            return
+        except FullconvError:  # a busy database: the next look may do better
             return
         self._show(job)
         if job.state not in ("queued", "claimed", "running"):

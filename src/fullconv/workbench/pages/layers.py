@@ -91,7 +91,10 @@ class LayersPage:
                 shapes = page_address(self.asked.model_copy(update={"image": SHAPES, "head": None}))
                 nothing_yet(str(problem), "Look at the simple shapes instead", shapes)
             return
-        width = await ui.run_javascript("return window.innerWidth", timeout=10.0)
+        try:
+            width = int(await ui.run_javascript("return window.innerWidth", timeout=10.0) or NARROW)
+        except TimeoutError:  # a browser that is busy, or far away, gets what fits most
+            width = NARROW
         self.waiting.delete()
         if self.view.heads:
             self.head.clear()
@@ -102,7 +105,7 @@ class LayersPage:
             with ui.element("div").classes("layers-body"):
                 with ui.column().classes("layers-side"):
                     self.picture = LayerPicture(self.asked, self.view, self._choose_pixel, self._again)
-                self.list = LayerList(self.asked, self.view, 3 if int(width) < NARROW else 6, self._choose_unit)
+                self.list = LayerList(self.asked, self.view, 3 if width < NARROW else 6, self._choose_unit)
         first = self._first()
         if first is not None:
             await self.list.open(first)

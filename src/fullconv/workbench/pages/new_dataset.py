@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from urllib.parse import quote
 
 from nicegui import ui
@@ -90,7 +91,7 @@ class NewDataset:
             self.job = ui.column().classes("w-full")
         self.finish.visible = False
         self.timer = ui.timer(LOOK_SECONDS, self._poll, active=False)
-        ui.context.client.on_disconnect(self._leave)
+        ui.context.client.on_delete(self._leave)  # a lost connection may come back, and the check goes on
 
     def _folder(self, label: str, name: str) -> ui.input:
         with ui.row().classes("w-full items-end no-wrap").style("gap: .6rem; max-width: 60rem"):
@@ -263,9 +264,11 @@ class NewDataset:
         self.check = check
         self.json_link.props["href"] = FOLDERS if check is None else f"/api/v1/checks/{check}"
 
-    async def _leave(self) -> None:
+    def _leave(self) -> None:
+        """Nobody looks at the check any more. It is only told so: the page is gone, and waits for nothing."""
         if self.check is not None and self.timer.active:
-            await self._end()
+            with suppress(NotThere):
+                end_check(bench(), self.check)
 
     def _named(self) -> None:
         self.name_is_ours = False

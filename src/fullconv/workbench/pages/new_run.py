@@ -49,10 +49,10 @@ async def new_run_page(request: Request) -> None:
         with ui.row().classes("w-full items-center justify-between"):
             heading("New run")
             ui.link("JSON", "/api/v1/plans/fields").classes("faint")
-        names = _datasets()
+        names = await asked(_datasets)
         if not names:
             await asked(bench().catalogue.refresh)  # one that was made just now
-            names = _datasets()
+            names = await asked(_datasets)
         if not names:
             nothing_yet(
                 "There is no dataset to train on yet.", "Make one of a folder of images and labels", "/datasets/new"
@@ -67,13 +67,13 @@ async def new_run_page(request: Request) -> None:
             except FullconvError as problem:
                 ui.label(str(problem)).classes("bad").props('role="alert"')
         settings.setdefault("dataset", names[0])
-        _NewRun(PlanDraft(settings), names)
+        _NewRun(PlanDraft(settings), names, await asked(_known_weights))
 
 
 class _NewRun:
-    def __init__(self, draft: PlanDraft, datasets: list[str]) -> None:
+    def __init__(self, draft: PlanDraft, datasets: list[str], weights: list[str]) -> None:
         ui.add_css(STYLE)
-        self.draft = draft
+        self.draft, self._known_weights = draft, weights
         self.version = 1
         self._checked = self._priced = 0
         self._changed_at = 0.0
@@ -137,7 +137,7 @@ class _NewRun:
                 ui.label(f"Of the catalogue; several with commas make a run of each.{code}").classes("help")
             with ui.column().classes("plan-field"):
                 self.weights = ui.input(
-                    "weights", placeholder="auto", autocomplete=_known_weights()
+                    "weights", placeholder="auto", autocomplete=self._known_weights
                 ).without_auto_validation()
                 self.weights.props("dense outlined hide-bottom-space stack-label debounce=350 maxlength=4096")
                 self.weights.props("spellcheck=false").mark("field-weights")

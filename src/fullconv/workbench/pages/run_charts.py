@@ -201,7 +201,7 @@ class RunCharts:
         ui.add_css(STYLE)
         self.charts: list[LiveChart] = []
         self.waiting = ui.label("The first numbers come when the first steps are done.").classes("faint")
-        names = [entry.name for entry in facts.classes] or _names_in(rows)
+        names = list(dict.fromkeys([*(entry.name for entry in facts.classes), *_names_in(rows)]))
         colors = {entry.name: "rgb({}, {}, {})".format(*entry.color) for entry in facts.classes}
         with ui.element("div").classes("run-charts").mark("run-charts") as self.element:
             self._add("Loss", [_train("loss", steps=True), _val("loss")], log=True)
@@ -293,5 +293,5 @@ def _levels(facts: ChartFacts, column: str) -> list[Level]:
 
 
 def _names_in(rows: Sequence[Row]) -> list[str]:
-    """Classes that the rows tell of, where the dataset is gone."""
+    """Classes that the rows tell of: those of the dataset may have been changed since."""
     return list(dict.fromkeys(name.removeprefix("iou_") for row in rows for name in row if name.startswith("iou_")))

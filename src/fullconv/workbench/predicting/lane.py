@@ -25,7 +25,7 @@ from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import Tile
 from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
-from fullconv.workbench.predicting.large import WHOLE_PIXELS, tiles_for
+from fullconv.workbench.predicting.large import is_large, tiles_for
 from fullconv.workbench.predicting.memory import ImageMemory
 from fullconv.workbench.predicting.opened import Opened, OpenModels
 from fullconv.workbench.refusals import Busy
@@ -179,7 +179,7 @@ class Predictor:
         """
         size = (image.shape[0], image.shape[1])
         tiles: Sequence[Tile] = ()
-        if probabilities or size[0] * size[1] > WHOLE_PIXELS:
+        if probabilities or is_large(opened, size):
             # In the lane, since a network whose geometry is not known yet is gone through.
             tiles = await self.in_lane(opened.model, lambda: tiles_for(opened, size, probabilities=probabilities))
         if not tiles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from fullconv.prediction.tiled import Tile, takes_tiles, tiles_of
 from fullconv.training.forecast.room import free_memory
@@ -17,6 +18,15 @@ SCORE_BYTES = 12
 """Per pixel and class: scores before and after they are brought to the image's size, and probabilities."""
 SHARE = 0.5
 """Of the free memory, what one prediction may take: others run beside it."""
+
+
+def is_large(opened: Opened, size: tuple[int, int]) -> bool:
+    """Whether an image, or what the network is given of it, is too large to be computed unasked.
+
+    Args:
+        opened: the model. size: (height, width) of the image.
+    """
+    return max(prod(size), prod(opened.model.card.resize.size(*size))) > WHOLE_PIXELS
 
 
 def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = False) -> Sequence[Tile]:
@@ -35,7 +45,7 @@ def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = Fa
     pixels, classes = height * width, len(opened.model.classes)
     if probabilities:
         _must_fit(pixels * classes * SCORE_BYTES, opened, size, "the probabilities of all classes are kept")
-    if pixels <= WHOLE_PIXELS:
+    if not is_large(opened, size):
         return ()
     geometry = opened.geometry
     if geometry.reach is None or geometry.total_stride is None:

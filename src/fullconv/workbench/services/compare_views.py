@@ -276,10 +276,10 @@ def _scores(found: LiveComparison, seen: Comparison) -> tuple[ModelScores, ...]:
     return tuple(
         ModelScores(
             name=name,
-            network=model.card.network.name,
+            network=card.network.name,
             **{field: number(getattr(scores[place], field)) if scores else None for field, _ in SCORES},
         )
-        for place, (name, model) in enumerate(found.models.items())
+        for place, (name, card) in enumerate(found.cards.items())
     )
 
 

@@ -17,14 +17,18 @@ from fullconv.data.stored_index import index_folder
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
 from fullconv.workbench.database import reading
 from fullconv.workbench.folders import FolderRequest
+from fullconv.workbench.jobs.waiting_runs import taking_away
 from fullconv.workbench.opened import OpenedDataset
 from fullconv.workbench.refusals import Conflict, NotThere
 from fullconv.workbench.security.paths import refuse_links_outside
 from fullconv.workbench.services.dataset_facts import FACTS_EXAMPLE, Facts, facts_of
 from fullconv.workbench.services.dataset_folders import remove_unused, resolved
 from fullconv.workbench.services.jobs import JobView
+from fullconv.workbench.services.open_work import Wanted, refuse_open_work
 from fullconv.workbench.services.upload_use import dataset_places, uploads_among, uploads_folder
-from fullconv.workbench.tables import OPEN, CatalogueEntry
+from fullconv.workbench.storable import column_text
+from fullconv.workbench.stored import StoredEvaluation
+from fullconv.workbench.tables import CatalogueEntry, Job
 from fullconv.workbench.workbench import Workbench
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -147,25 +151,37 @@ def change_classes(bench: Workbench, name: str, edits: ClassEdits) -> JobView | 
         The job that counts everything again; none where only colours change, which is done at once.
     """
     bench.must_be_writable()
-    opened = bench.datasets.open(name)
-    edits.remapped_codes(colors=opened.head.label_format.kind in COLOR_FORMATS)
-    edits.apply(opened.head.table())
-    _refuse_open_jobs(bench, opened)
-    if edits.without_colors == opened.head.edits.without_colors:
-        Dataset.change_classes(opened.directory, edits, bench.home)
+    with taking_away(bench.home):
+        opened = bench.datasets.open(name)
+        edits.remapped_codes(colors=opened.head.label_format.kind in COLOR_FORMATS)
+        edits.apply(opened.head.table())
         bench.catalogue.refresh()
-        return None
-    payload = {"dataset": name, "edits": edits.model_dump(mode="json", exclude_defaults=True)}
-    return JobView.of(
-        bench.queue.add(
-            "classes", title=f"Classes of {name}", payload=payload, subject=f"dataset:{name}", device="aside"
+        _refuse_open_jobs(bench, opened)
+        if edits.without_colors == opened.head.edits.without_colors:
+            Dataset.change_classes(opened.directory, edits, bench.home)
+            bench.catalogue.refresh()
+            return None
+        payload = {"dataset": name, "edits": edits.model_dump(mode="json", exclude_defaults=True)}
+        return JobView.of(
+            bench.queue.add(
+                "classes", title=f"Classes of {name}", payload=payload, subject=f"dataset:{name}", device="aside"
+            )
         )
-    )
 
 
 def delete_dataset(bench: Workbench, name: str) -> None:
     """Delete a dataset, and its files where they were uploaded and nothing else uses them; files elsewhere stay."""
     bench.must_be_writable()
+    with taking_away(bench.home):
+        uploads = _taken_away(bench, name)
+    shutil.rmtree(index_folder(bench.home, name), ignore_errors=True)
+    bench.datasets.forget(name)
+    bench.catalogue.refresh()
+    remove_unused(bench, uploads)
+
+
+def _taken_away(bench: Workbench, name: str) -> set[Path]:
+    """Delete the directory of a dataset, if nothing needs it; the uploads that it had files in."""
     directory = bench.datasets.directory(name)
     bench.catalogue.refresh()
     if runs := needed_by(bench, name):
@@ -184,10 +200,7 @@ def delete_dataset(bench: Workbench, name: str) -> None:
         _refuse_open_jobs(bench, opened)
         uploads = uploads_among(bench, dataset_places(bench, name))
     bench.scratch.discard(directory)
-    shutil.rmtree(index_folder(bench.home, name), ignore_errors=True)
-    bench.datasets.forget(name)
-    bench.catalogue.refresh()
-    remove_unused(bench, uploads)
+    return uploads
 
 
 def needed_by(bench: Workbench, name: str) -> tuple[str, ...]:
@@ -201,15 +214,18 @@ def needed_by(bench: Workbench, name: str) -> tuple[str, ...]:
 
 def _spellings(directory: Path, name: str) -> frozenset[str]:
     """How runs and jobs may name a dataset."""
-    return frozenset((name, str(directory), str(directory / FILE_NAME)))
+    paths = (name, str(directory), str(directory / FILE_NAME))
+    return frozenset((*paths, *map(column_text, paths)))  # jobs name it in full, the catalogue as far as it has room
 
 
 def _refuse_open_jobs(bench: Workbench, opened: OpenedDataset) -> None:
     """Raise Conflict where a job that waits or runs works with a dataset."""
     known = _spellings(opened.directory, opened.name)
     runs = {f"run:{run}" for run in needed_by(bench, opened.name)}
-    for job in bench.queue.jobs(states=OPEN, limit=10_000):
+
+    def works_with(job: Job, wanted: Wanted | None) -> bool:
         if job.subject == f"dataset:{opened.name}" or job.subject in runs or job.payload.get("dataset") in known:
-            raise Conflict(
-                f"job {job.id} ({job.title}) works with it", where=opened.name, remedy="wait for it, or abort it"
-            )
+            return True
+        return isinstance(wanted, StoredEvaluation) and wanted.dataset == opened.name
+
+    refuse_open_work(bench, opened.name, works_with)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fullconv.store.package import read_card
+from fullconv.workbench.jobs.waiting_runs import planning
 from fullconv.workbench.predicting.opened import chosen_head
 from fullconv.workbench.refusals import Conflict, NotThere
 from fullconv.workbench.services.jobs import JobView
@@ -102,6 +103,11 @@ class EvaluationView(BaseModel):
 def evaluate_model(bench: Workbench, wish: EvaluationWish) -> JobView:
     """Score a model on a split of a dataset, as a job; its `subject` names the evaluation."""
     bench.must_be_writable()
+    with planning(bench.home):
+        return _started(bench, wish)
+
+
+def _started(bench: Workbench, wish: EvaluationWish) -> JobView:
     package = package_of(bench, wish.model, wish.kind)
     splits = bench.datasets.open(wish.dataset).head.statistics.splits
     if wish.split not in splits or not splits[wish.split].images:
@@ -125,7 +131,8 @@ def evaluate_model(bench: Workbench, wish: EvaluationWish) -> JobView:
             device="either",
         )
     except BaseException:
-        shutil.rmtree(directory_of(bench.home, StoredEvaluation, name), ignore_errors=True)
+        if not bench.queue.may_have(f"{SUBJECT}{name}"):
+            shutil.rmtree(directory_of(bench.home, StoredEvaluation, name), ignore_errors=True)
         raise
     return JobView.of(job)
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fullconv.data.images import IMAGE_SUFFIXES, image_info, read_image
 from fullconv.store.package import read_card
+from fullconv.workbench.jobs.waiting_runs import planning
 from fullconv.workbench.predicting.images import NAMELESS, Upload
 from fullconv.workbench.predicting.opened import chosen_head
 from fullconv.workbench.refusals import Conflict, NotThere
@@ -122,7 +123,8 @@ def predict_folder(bench: Workbench, wish: FolderWish) -> JobView:
     """Label all images of a folder, as a job; its `subject` names the prediction."""
     bench.must_be_writable()
     source = allowed_path(bench.settings, wish.folder, kind="folder", where="folder")
-    return _start(bench, wish.model, wish.kind, wish.head, source, probabilities=wish.probabilities)
+    with planning(bench.home):
+        return _start(bench, wish.model, wish.kind, wish.head, source, probabilities=wish.probabilities)
 
 
 def predict_uploads(
@@ -137,7 +139,8 @@ def predict_uploads(
     bench.must_be_writable()
     for upload in uploads:
         checked_image(upload.path, bench.settings.limits, where=upload.name)
-    return _start(bench, model, kind, head, None, uploads=uploads)
+    with planning(bench.home):
+        return _start(bench, model, kind, head, None, uploads=uploads)
 
 
 def _start(
@@ -172,7 +175,8 @@ def _start(
             device="either",
         )
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        if not bench.queue.may_have(f"{SUBJECT}{name}"):
+            shutil.rmtree(directory, ignore_errors=True)
         raise
     return JobView.of(job)
 

@@ -18,7 +18,7 @@ from fullconv.training.runs import PLAN_FILE
 from fullconv.training.settings.experiment import Experiment
 from fullconv.workbench.database import reading
 from fullconv.workbench.refusals import NotThere
-from fullconv.workbench.storable import storable
+from fullconv.workbench.storable import column_text
 from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import checked_name
@@ -172,7 +172,7 @@ def group_of(bench: Workbench, name: str) -> GroupView:
         NotThere: there is none. StorageError: its summary is damaged.
     """
     with reading(bench.engine) as session:
-        query = select(CatalogueEntry).where(CatalogueEntry.kind == "run", CatalogueEntry.group == storable(name))
+        query = select(CatalogueEntry).where(CatalogueEntry.kind == "run", CatalogueEntry.group == column_text(name))
         known = {entry.name: entry for entry in session.exec(query.order_by(col(CatalogueEntry.name))).all()}
     summary = _summary(bench, name)
     if summary is None and not known:

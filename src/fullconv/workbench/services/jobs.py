@@ -12,8 +12,6 @@ from fullconv.workbench.jobs.waiting_runs import settle_ended
 from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 
-LOOKED_AT = 200
-"""The latest jobs, among which those that ended lately are found."""
 LOG_END = 64_000
 
 
@@ -119,20 +117,11 @@ def list_jobs(bench: Workbench, *, states: tuple[str, ...] = (), limit: int = 20
 
 def ended_jobs(bench: Workbench, *, limit: int = 20) -> EndedJobs:
     """The jobs that ended last, and which of them can be done again."""
-    latest = bench.queue.jobs(limit=LOOKED_AT)
-    newest: dict[str | None, int | None] = {job.subject: job.id for job in reversed(latest) if job.subject is not None}
-    again = {job.retry_of for job in latest}
-    ended = sorted((job for job in latest if job.state not in OPEN), key=lambda job: job.ended or 0.0, reverse=True)
+    ended = bench.queue.ended(limit)
+    outdated = bench.queue.outdated(ended)
     return EndedJobs(
-        jobs=[JobView.of(job) for job in ended[:limit]],
-        repeatable=[
-            job.id
-            for job in ended[:limit]
-            if job.id is not None
-            and job.state != "done"
-            and job.id not in again
-            and newest.get(job.subject, job.id) == job.id
-        ],
+        jobs=[JobView.of(job) for job in ended],
+        repeatable=[job.id for job in ended if job.id is not None and job.state != "done" and job.id not in outdated],
     )
 
 

@@ -346,6 +346,9 @@ def _said(rows: Read | None, columns: Read | None, whole: tuple[str, ...], furth
 
 
 def _area(unit: UnitView, reading: Reading) -> int:
+    """Pixels of the image that a unit may read."""
+    if unit.whole:  # in another way than by its field
+        return reading.rows.pixels * reading.columns.pixels
     sides = []
     for side, axis in ((unit.rows, reading.rows), (unit.columns, reading.columns)):
         known = side is not None and side.first is not None and side.last is not None

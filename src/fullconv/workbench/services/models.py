@@ -16,9 +16,11 @@ from fullconv.store.package import CARD, WEIGHTS, HistoryEntry, ModelCard, read_
 from fullconv.store.tensor_files import parameters_in, tensor_shapes
 from fullconv.workbench.annotations import FILE as NOTES
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
+from fullconv.workbench.jobs.waiting_runs import taking_away
 from fullconv.workbench.refusals import Conflict
 from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts, facts_of
+from fullconv.workbench.services.open_work import refuse_open_work_on_model
 from fullconv.workbench.services.predictions import Package, package_of
 from fullconv.workbench.workbench import Workbench
 
@@ -81,7 +83,8 @@ def change_model(bench: Workbench, name: str, change: ModelChange, *, kind: Pack
         card = card.model_copy(update={"licence": (change.licence or "").strip() or None})
         _write_card(bench, package, card)
     if change.name is not None and change.name != name:
-        _rename(bench, package, card, change.name)
+        with taking_away(bench.home):
+            _rename(bench, package, card, change.name)
         name = change.name
     bench.catalogue.refresh()
     return model_facts(bench, name, package.kind)
@@ -120,8 +123,9 @@ def delete_model(bench: Workbench, name: str) -> None:
     package = package_of(bench, name)
     if package.kind == "run":
         raise Conflict("is the model of a run", where=name, remedy="delete the run, if nobody needs it any more")
-    _refuse_used(bench, package, "delete")
-    remove(bench, package.directory)
+    with taking_away(bench.home):
+        _refuse_used(bench, package, "delete")
+        remove(bench, package.directory)
 
 
 def annotate_model(
@@ -201,6 +205,7 @@ def _rename(bench: Workbench, package: Package, card: ModelCard, new: str) -> No
 
 def _refuse_used(bench: Workbench, package: Package, action: str) -> None:
     bench.catalogue.refresh()
+    refuse_open_work_on_model(bench, package.name, package.kind)
     refuse_needed(package.name, list(used_by(bench, package)), action)
 
 

@@ -20,6 +20,7 @@ from fullconv.training.loaders import views_in_epoch
 from fullconv.training.rate_preview import rate_curve
 from fullconv.training.seen_samples import seen_samples
 from fullconv.training.settings.experiment import Experiment, Plan
+from fullconv.workbench.jobs.waiting_runs import planning
 from fullconv.workbench.mistakes import as_wrong_fields
 from fullconv.workbench.services.experiment_schema import ExperimentFields
 from fullconv.workbench.services.jobs import JobView
@@ -288,17 +289,18 @@ def start_forecast(bench: Workbench, source: Source) -> JobView:
         WrongFields: with every wrong field.
     """
     bench.must_be_writable()
-    wanted = asked(bench, source)
-    with as_wrong_fields():
-        plan = parts_of(bench, wanted.first).plan
-    settings = wanted.first.model_dump(mode="json", exclude={"dataset"})
-    job = bench.queue.add(
-        "forecast",
-        title=f"Time of {plan.network} on {wanted.dataset}",
-        payload={"dataset": wanted.dataset, "settings": settings},
-        device="gpu" if plan.device == "cuda" else "aside",
-        first=True,
-    )
+    with planning(bench.home):
+        wanted = asked(bench, source)
+        with as_wrong_fields():
+            plan = parts_of(bench, wanted.first).plan
+        settings = wanted.first.model_dump(mode="json", exclude={"dataset"})
+        job = bench.queue.add(
+            "forecast",
+            title=f"Time of {plan.network} on {wanted.dataset}",
+            payload={"dataset": wanted.dataset, "settings": settings},
+            device="gpu" if plan.device == "cuda" else "aside",
+            first=True,
+        )
     return JobView.of(job)
 
 

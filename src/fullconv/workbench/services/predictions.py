@@ -6,9 +6,10 @@ import asyncio
 import os
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from fullconv.data.classes import ClassTable
 from fullconv.errors import DataError, FullconvError
@@ -33,6 +34,7 @@ from fullconv.workbench.refusals import NotThere, TooLarge, Unsupported
 from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.workbench import Workbench
 
+Made = TypeVar("Made")
 AT_ONCE = 3
 """Images of one request that are worked on at the same time: one is read, one computed, one written."""
 PROBLEMS = "problems.csv"
@@ -177,7 +179,7 @@ async def _several(
         assert isinstance(made, PredictionView)
         return made
 
-    return list(await asyncio.gather(*map(one, uploads)))
+    return await _together(map(one, uploads))
 
 
 async def _zipped(
@@ -215,7 +217,7 @@ async def _zipped(
                     async with writing:
                         await bench.predictor.beside(lambda: archive.writestr(name + suffix, content))
 
-            await asyncio.gather(*map(one, uploads, names))
+            await _together(map(one, uploads, names))
             if not views:
                 raise problems[0][1]
             rows = [(name, views[name]) for name in names if name in views]
@@ -227,6 +229,16 @@ async def _zipped(
         Path(path).unlink(missing_ok=True)
         raise
     return Answer(Path(path), ZIP)
+
+
+async def _together(works: Iterable[Coroutine[Any, Any, Made]]) -> list[Made]:
+    """What all of them return; where one fails, none goes on, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def _distinct_stems(names: Sequence[str]) -> list[str]:

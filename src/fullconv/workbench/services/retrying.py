@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fullconv.workbench.jobs.waiting_runs import planning
 from fullconv.workbench.own_code import refuse_code, refuse_code_of
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.run_starting import resume_run
@@ -22,7 +23,8 @@ def retry_job(bench: Workbench, number: int) -> JobView:
     kind, _, name = (job.subject or "").partition(":")
     if kind != "run" or job.state == "done" or job.state in OPEN:
         _refuse_code(bench, job)
-        return JobView.of(bench.queue.retry(number))
+        with planning(bench.home):
+            return JobView.of(bench.queue.retry(number))
     return resume_run(bench, name, learning_rate=job.payload.get("learning_rate"))
 
 

@@ -12,8 +12,10 @@ from fullconv.errors import FullconvError
 from fullconv.process_identity import process_lives
 from fullconv.store.package import read_card
 from fullconv.training.status import Status, read_status
+from fullconv.workbench.jobs.waiting_runs import taking_away
 from fullconv.workbench.refusals import Conflict, Forbidden
 from fullconv.workbench.services.jobs import abort_job
+from fullconv.workbench.services.open_work import refuse_open_work_on_model
 from fullconv.workbench.services.runs import RunView, directory_of, job_of_run, run_of
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
@@ -48,16 +50,18 @@ def delete_run(bench: Workbench, name: str) -> None:
         Conflict: it waits or runs, or another run or a model needs it; the sentence names which.
     """
     bench.must_be_writable()
-    directory = directory_of(bench, name)
-    bench.catalogue.refresh()
-    needed = needed_by(bench, name)
-    if needed:
-        what = ", ".join(needed[:3]) + (f" and {len(needed) - 3} more" if len(needed) > 3 else "")
-        raise Conflict(f"the run is needed by {what}", where=name, remedy="delete these first")
-    with bench.queue.adding() as step:  # nobody lets it go on meanwhile
-        if _is_alive(directory_of(bench, name)) or step.open_jobs([f"run:{name}"]):
-            raise Conflict("the run is going on or waits in the queue", where=name, remedy="abort it first")
-        gone = bench.scratch.set_aside(directory)
+    with taking_away(bench.home):
+        directory = directory_of(bench, name)
+        bench.catalogue.refresh()
+        needed = needed_by(bench, name)
+        if needed:
+            what = ", ".join(needed[:3]) + (f" and {len(needed) - 3} more" if len(needed) > 3 else "")
+            raise Conflict(f"the run is needed by {what}", where=name, remedy="delete these first")
+        refuse_open_work_on_model(bench, name, "run")
+        with bench.queue.adding() as step:  # nobody lets it go on meanwhile
+            if _is_alive(directory_of(bench, name)) or step.open_jobs([f"run:{name}"]):
+                raise Conflict("the run is going on or waits in the queue", where=name, remedy="abort it first")
+            gone = bench.scratch.set_aside(directory)
     shutil.rmtree(gone, ignore_errors=True)
     bench.feeds.forget(directory)
     bench.catalogue.refresh()

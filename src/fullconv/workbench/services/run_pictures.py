@@ -20,7 +20,7 @@ from fullconv.errors import FullconvError
 from fullconv.training.progress_pictures import FOLDER, SHOWN_SIZE, kept_pictures, picture_path
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.plan_parts import opened_dataset
-from fullconv.workbench.services.runs import directory_of, plan_of
+from fullconv.workbench.services.runs import directory_of, learned_classes, plan_of
 from fullconv.workbench.workbench import Workbench
 
 View = Literal["labels", "overlay", "colors", "errors"]
@@ -74,15 +74,20 @@ def prediction_picture(bench: Workbench, name: str, epoch: int, place: int, view
         raise NotThere("there is no such picture", where=name, remedy="look at the list of epochs") from None
     if view == "labels":
         return content
-    image, truth, classes = _sample(bench, name, place)
-    labels = _indices(np.asarray(Image.open(io.BytesIO(content))), classes)
+    image, truth, present = _sample(bench, name, place)
+    learned = learned_classes(directory, present)
+    assert learned is not None
+    labels = _indices(np.asarray(Image.open(io.BytesIO(content))), learned)
     if labels.shape != truth.shape:  # the files have changed since
         raise NotThere("the image has another size now", where=name, remedy="look at the labels alone")
     if view == "colors":
-        return _png(colorize(labels, classes))
+        return _png(colorize(labels, learned))
     if view == "errors":
-        return _png(error_map(truth, labels, classes))
-    return _jpeg(overlay(image, labels, classes, opacity=opacity))
+        said = _as_present(learned, present)[labels]
+        # Where it said what is no class any more, or several, nothing is right or wrong.
+        known = np.where(said < len(present), truth, present.ignore_index)
+        return _png(error_map(known, said, present))
+    return _jpeg(overlay(image, labels, learned, opacity=opacity))
 
 
 def truth_picture(bench: Workbench, name: str, place: int, view: TruthView, opacity: float) -> bytes:
@@ -149,6 +154,20 @@ def _indices(ids: npt.NDArray[Any], classes: ClassTable) -> npt.NDArray[np.unsig
     for index, entry in enumerate(classes.classes):
         table[entry.value] = index
     return np.asarray(table[ids])
+
+
+def _as_present(learned: ClassTable, present: ClassTable) -> npt.NDArray[np.unsignedinteger]:
+    """Index of a class that a run learned → of the one class that its pixels count as now; else ignored."""
+    table = np.full(learned.ignore_index + 1, present.ignore_index, dtype=present.label_dtype)
+    for index, entry in enumerate(learned.classes):
+        alike = {
+            place
+            for place, other in enumerate(present.classes)
+            if set(entry.codes) & set(other.codes) or (not entry.codes and entry.name == other.name)
+        }
+        if len(alike) == 1:
+            table[index] = alike.pop()
+    return table
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:

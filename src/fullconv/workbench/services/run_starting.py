@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _start_one(bench: Workbench, wanted: Asked) -> Started:
         with bench.queue.adding() as step:
             job = _queue(step, directory, plan_of(directory), {"run": directory.name})
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        _take_back(bench, [directory])
         raise
     return Started(runs=[directory.name], jobs=[JobView.of(job)])
 
@@ -180,11 +180,17 @@ def _queue_group(bench: Workbench, planned: PlannedSweep) -> Started:
             for directory, status in stopped:
                 write_status(directory, Status.waiting(status.with_its_end(), error=None))
     except BaseException:
-        for directory in planned.made:
-            shutil.rmtree(directory, ignore_errors=True)
+        _take_back(bench, planned.made)
         raise
     views = [JobView.of(job) for job in jobs]
     return Started(runs=names, jobs=views, group=planned.group, closing=JobView.of(closing))
+
+
+def _take_back(bench: Workbench, made: Sequence[Path]) -> None:
+    """Delete folders of runs that did not come into the queue; what may have come there stays, to be settled if not."""
+    for directory in made:
+        if not bench.queue.may_have(f"run:{directory.name}"):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _queue(step: Adding, directory: Path, plan: Experiment, payload: Mapping[str, Any]) -> Job:

@@ -11,11 +11,13 @@ from typing import Any, Literal
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from fullconv.errors import FullconvError, NetworkError, PlanError, StorageError
+from fullconv.data.classes import ClassTable
+from fullconv.errors import FullconvError, NetworkError, PackageError, PlanError, StorageError
 from fullconv.evaluation.report import curve_baselines
 from fullconv.files import read_document
 from fullconv.networks.catalogue import parse_name
 from fullconv.process_identity import process_lives
+from fullconv.store.package import read_card
 from fullconv.training.checkpoints import last_checkpoint
 from fullconv.training.runs import PLAN_FILE
 from fullconv.training.settings.experiment import Experiment
@@ -181,7 +183,7 @@ class ChartFacts(BaseModel):
     """What charts show beside the run's own numbers.
 
     Args:
-        classes: with their colours, in the order of the columns `iou_<name>`.
+        classes: that the run learned, with their colours; those that its dataset has, as long as there is no model.
         baselines: pixel_accuracy and mean_iou of always saying the commonest class. commonest: its name.
         ceiling: best mean IoU that the network's stride allows on the dataset.
     """
@@ -283,25 +285,47 @@ def annotate_run(bench: Workbench, name: str, annotations: Annotations) -> Annot
 
 def chart_facts(bench: Workbench, name: str) -> ChartFacts:
     """Classes with their colours, and the levels that curves are measured by; what is not known is left out."""
-    plan = plan_of(directory_of(bench, name))
+    directory = directory_of(bench, name)
+    plan = plan_of(directory)
     try:
         data = opened_dataset(bench.home, plan.dataset)
     except (FullconvError, OSError):  # the dataset is gone; the charts stay
-        return ChartFacts(classes=[], baselines={}, commonest=None, ceiling=None)
+        return ChartFacts(classes=_colored(learned_classes(directory)), baselines={}, commonest=None, ceiling=None)
     levels = curve_baselines(data.statistics)
     stride = 0
     with suppress(NetworkError):  # the grid of somebody's own network is not known
         stride = parse_name(plan.network).stride
     return ChartFacts(
-        classes=[ClassColor(name=entry.name, color=entry.color) for entry in data.classes.classes],
+        classes=_colored(learned_classes(directory, data.classes)),
         baselines=levels.get("baselines", {}),
         commonest=levels.get("commonest"),
         ceiling=data.statistics.stride_ceiling.get(stride),
     )
 
 
+def learned_classes(directory: Path, present: ClassTable | None = None) -> ClassTable | None:
+    """The classes that a run learned: those of its dataset may have been changed since.
+
+    Args:
+        directory: of the run.
+        present: the classes that its dataset has now. They give the colours, and all else where there is no model yet.
+    """
+    try:
+        card = read_card(directory / "model")
+    except PackageError:
+        return present
+    table = card.classes[card.network.heads[0]] if isinstance(card.classes, dict) else card.classes
+    colors = {} if present is None else {entry.name: entry.color for entry in present.classes}
+    classes = (entry.model_copy(update={"color": colors.get(entry.name, entry.color)}) for entry in table.classes)
+    return ClassTable(classes=tuple(classes), ignored=table.ignored)
+
+
+def _colored(table: ClassTable | None) -> list[ClassColor]:
+    return [] if table is None else [ClassColor(name=entry.name, color=entry.color) for entry in table.classes]
+
+
 def _scores(directory: Path) -> RunScores | None:
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads((directory / "report" / "scores.json").read_text(encoding="utf-8"))
         return RunScores(split=content["split"], **{name: content["scores"][name] for name in _NAMES})
     return None
@@ -318,9 +342,9 @@ def _hardware(status: Status, plan: Experiment, directory: Path) -> Hardware:
         devices=plan.devices * plan.nodes,
         precision=plan.precision,
     )
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads((directory / "report" / "scores.json").read_text(encoding="utf-8"))
-        found.computed_on = content["facts"]["computed on"]
+        found.computed_on = str(content["facts"]["computed on"])
     if found.process is not None:
         with suppress(psutil.Error):
             own = psutil.Process(found.process)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fullconv.errors import DataError, FullconvError
 from fullconv.workbench.predicting.answers import shares_of
 from fullconv.workbench.predicting.labelling import Labelled
-from fullconv.workbench.predicting.large import WHOLE_PIXELS
+from fullconv.workbench.predicting.large import is_large
 from fullconv.workbench.predicting.opened import Opened
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.layer_images import Located, locate
@@ -62,29 +62,28 @@ async def open_trial(bench: Workbench, wish: TrialWish) -> TrialView:
         stack.enter_context(bench.predictor.memory.taken(await bench.predictor.beside(located.decoded_bytes)))
         ready = await bench.predictor.beside(lambda: _readied(bench, wish, package, located))
         height, width = ready.image.shape[:2]
-        trial = bench.trials.add(
-            TrialView(
-                id=identifier(),
-                model=package.name,
-                kind=package.kind,
-                head=ready.opened.head,
-                heads=ready.opened.heads,
-                image=wish.image,
-                title=ready.located.title,
-                width=width,
-                height=height,
-                levels=level_count(height, width),
-                tile=TILE,
-                frame=FRAME,
-            )
+        view = TrialView(
+            id=identifier(),
+            model=package.name,
+            kind=package.kind,
+            head=ready.opened.head,
+            heads=ready.opened.heads,
+            image=wish.image,
+            title=ready.located.title,
+            width=width,
+            height=height,
+            levels=level_count(height, width),
+            tile=TILE,
+            frame=FRAME,
         )
-        if height * width > WHOLE_PIXELS:
+        trial = await bench.predictor.beside(lambda: bench.trials.add(view))
+        if is_large(ready.opened, (height, width)):
             bench.trials.go_on(_beside(bench, trial, ready, stack.pop_all()))
         else:
             try:
                 await _compute(bench, trial, ready)
             except BaseException:
-                bench.trials.drop(trial.view.id)
+                await bench.predictor.beside(lambda: bench.trials.drop(trial.view.id))
                 raise
     return trial.view
 

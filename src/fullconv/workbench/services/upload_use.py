@@ -14,6 +14,7 @@ from fullconv.errors import DataError
 from fullconv.files import read_document
 from fullconv.plain_yaml import refuse_references
 from fullconv.workbench.security.descriptions import LARGEST
+from fullconv.workbench.storable import LONGEST_TEXT
 from fullconv.workbench.stored import StoredPrediction, all_stored
 from fullconv.workbench.tables import OPEN
 from fullconv.workbench.workbench import Workbench
@@ -63,6 +64,8 @@ def _used(bench: Workbench) -> Iterator[Path]:
     for entry in bench.catalogue.entries("run"):
         if entry.problem is not None:
             raise DataError(entry.problem, where=entry.name, remedy="mend or delete it")
+        if len(entry.dataset or "") >= LONGEST_TEXT:
+            raise DataError("names its dataset by a very long path", where=entry.name, remedy="delete it")
         for path in (entry.dataset, entry.facts.get("weights")):
             yield from _named(path)
     for job in bench.queue.jobs(states=OPEN, limit=10_000):

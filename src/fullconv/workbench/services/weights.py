@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fullconv.errors import StorageError
 from fullconv.files import disk_errors, write_document
 from fullconv.store.stored_weights import CARD, FILE, read_weights_card
+from fullconv.workbench.jobs.waiting_runs import taking_away
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.services.models import (
     LONGEST_LICENCE,
@@ -108,10 +109,11 @@ def change_weights(bench: Workbench, name: str, change: WeightsChange) -> Weight
         write_document(directory / CARD, card)
     if change.name is not None and change.name != name:
         refuse_taken(bench, change.name)
-        bench.catalogue.refresh()
-        refuse_needed(name, list(runs_from(bench, directory)), "delete")
-        with disk_errors(directory):
-            directory.rename(bench.home.model(change.name))
+        with taking_away(bench.home):
+            bench.catalogue.refresh()
+            refuse_needed(name, list(runs_from(bench, directory)), "delete")
+            with disk_errors(directory):
+                directory.rename(bench.home.model(change.name))
         name = change.name
     bench.catalogue.refresh()
     return weights_facts(bench, name)
@@ -125,9 +127,10 @@ def delete_weights(bench: Workbench, name: str) -> None:
     """
     bench.must_be_writable()
     directory = directory_of(bench, name)
-    bench.catalogue.refresh()
-    refuse_needed(name, list(runs_from(bench, directory)), "delete")
-    remove(bench, directory)
+    with taking_away(bench.home):
+        bench.catalogue.refresh()
+        refuse_needed(name, list(runs_from(bench, directory)), "delete")
+        remove(bench, directory)
 
 
 def directory_of(bench: Workbench, name: str) -> Path:

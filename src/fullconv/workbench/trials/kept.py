@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,16 @@ class Trials:
     _going_on: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, view: TrialView) -> Trial:
-        """A new one, with a folder of its own.
+        """A new one, with a folder of its own. This may delete gigabytes of others: keep it off the event loop.
 
         Args:
             view: whose `id` is one that `identifier` made.
         """
+        folder = self.scratch.folder(f"trials/{secrets.token_hex(8)}")
         with self._lock:
-            folder = self.scratch.folder(f"trials/{secrets.token_hex(8)}")
             trial = self._kept[view.id] = Trial(folder, view)
-            self._make_room()
+            gone = self._make_room()
+        _delete(gone)  # without the lock, for which those wait who look at others
         return trial
 
     def get(self, identifier: str) -> Trial:
@@ -83,7 +84,8 @@ class Trials:
     def drop(self, identifier: str) -> None:
         """Forget one."""
         with self._lock:
-            self._remove(identifier)
+            found = self._kept.pop(identifier, None)
+        _delete([] if found is None else [found])
 
     def go_on(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the present request; nobody waits for it."""
@@ -97,21 +99,24 @@ class Trials:
             self._kept.clear()
             shutil.rmtree(self.scratch.root / "trials", ignore_errors=True)
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> list[Trial]:
+        """Those that have to go, which nobody finds any more."""
+        gone: list[Trial] = []
         sizes = {identifier: trial.size_on_disk for identifier, trial in self._kept.items()}
         total = sum(sizes.values())
         for identifier in list(sizes)[:-1]:
             if len(self._kept) <= KEPT and total <= KEPT_BYTES:
-                return
+                break
             if self._kept[identifier].view.state == "computing":  # its place in the queue is taken, and paid for
                 continue
             total -= sizes[identifier]
-            self._remove(identifier)
+            gone.append(self._kept.pop(identifier))
+        return gone
 
-    def _remove(self, identifier: str) -> None:
-        found = self._kept.pop(identifier, None)
-        if found is not None:
-            shutil.rmtree(found.folder, ignore_errors=True)
+
+def _delete(trials: Iterable[Trial]) -> None:
+    for trial in trials:
+        shutil.rmtree(trial.folder, ignore_errors=True)
 
 
 def identifier() -> str:

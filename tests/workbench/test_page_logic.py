@@ -1,0 +1,204 @@
+"""What pages do when something fails or takes long, looked at without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nicegui import Client, app, core, ui
+from nicegui.page import page
+from nicegui.persistence.pseudo_persistent_dict import PseudoPersistentDict
+from nicegui.storage import request_contextvar
+from starlette.requests import Request
+
+from fullconv.workbench.feeds import Row
+from fullconv.workbench.folders import FolderRequest
+from fullconv.workbench.pages import job_progress, prediction
+from fullconv.workbench.pages.job_progress import JobProgress
+from fullconv.workbench.pages.layers import LayersPage
+from fullconv.workbench.pages.new_dataset import NewDataset
+from fullconv.workbench.pages.run_charts import RunCharts
+from fullconv.workbench.refusals import Busy, NotThere
+from fullconv.workbench.services.folder_predictions import prediction_of
+from fullconv.workbench.services.jobs import JobView
+from fullconv.workbench.services.layers import Asked
+from fullconv.workbench.services.runs import ChartFacts, ClassColor
+from fullconv.workbench.settings import Slots
+from fullconv.workbench.stored import StoredPrediction, add_stored, now
+from fullconv.workbench.tables import Job
+from fullconv.workbench.workbench import Workbench
+
+
+@asynccontextmanager
+async def somebodys_page(bench: Workbench) -> AsyncIterator[Client]:
+    """A page as the server knows it; no browser has come for it yet."""
+    core.loop = asyncio.get_running_loop()
+    app.state.bench = bench
+    request_contextvar.set(Request({"type": "http", "session": {"id": "somebody"}}))
+    app.storage._users["somebody"] = PseudoPersistentDict()
+    client = Client(page("/somewhere"))
+    try:
+        with client:
+            yield client
+    finally:
+        if client.id in Client.instances:
+            client.delete()
+        del app.storage._users["somebody"]
+        core.loop = None
+
+
+def on_a_page(bench: Workbench, act: Callable[[Client], Awaitable[None]]) -> None:
+    async def acts() -> None:
+        async with somebodys_page(bench) as client:
+            await act(client)
+
+    asyncio.run(acts())
+
+
+def running_prediction(bench: Workbench) -> tuple[str, Job]:
+    """A prediction whose job has said how far it is."""
+    asked = StoredPrediction(model="first", kind="run", source=str(bench.home.root), created=now())
+    name = add_stored(bench.home, asked, "first")
+    bench.queue.add("predict", title="t", payload={"name": name}, subject=f"prediction:{name}")
+    job = bench.queue.claim(Slots(cpu=1))
+    assert job is not None
+    begun = bench.queue.begin(job.id or 0, job.claim or "", process=1, started=1.0)
+    assert begun is not None
+    bench.queue.beat(job.id or 0, job.claim or "", message="predicting: 12 of 100")
+    return name, begun
+
+
+@pytest.mark.parametrize(("state", "error"), [("aborted", None), ("failed", "the disk is full.")])
+def test_a_prediction_that_has_ended_is_not_shown_as_going_on(bench: Workbench, state: str, error: str | None) -> None:
+    name, job = running_prediction(bench)
+
+    async def act(client: Client) -> None:
+        found, said = prediction._looked_at(name)
+        gallery = prediction._Gallery(found)
+        gallery.build(said)
+        assert gallery.said.text.endswith(", predicting: 12 of 100")
+        bench.queue.end(job.id or 0, job.claim or "", state, error=error)
+        await gallery._look()  # no image came since
+        assert gallery.said.text.endswith(f", {error or state}")
+        assert prediction_of(bench, name) == gallery.found
+
+    on_a_page(bench, act)
+
+
+def test_one_look_at_a_job_that_fails_does_not_end_the_looking(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.queue.add("dataset", title="Dataset streets", payload={})
+    real, refusals = job_progress.job_of, [Busy("cannot be used just now"), NotThere("there is no job 1")]
+
+    def job_of(bench: Workbench, number: int) -> JobView:
+        raise refusals.pop(0)
+
+    async def act(client: Client) -> None:
+        made = JobProgress(job.id or 0, on_done=print)
+        monkeypatch.setattr(job_progress, "job_of", job_of)
+        await made._look()
+        assert made.timer.active
+        monkeypatch.setattr(job_progress, "job_of", real)
+        await made._look()
+        assert made.message.text == "waiting for its turn"
+        monkeypatch.setattr(job_progress, "job_of", job_of)
+        await made._look()
+        assert not made.timer.active
+
+    on_a_page(bench, act)
+
+
+def test_a_lost_connection_does_not_end_a_check_and_a_closed_page_does(bench: Workbench, scenes: Path) -> None:
+    async def act(client: Client) -> None:
+        made = NewDataset()
+        made.build()
+        check = bench.checks.begin(FolderRequest(images=str(scenes)))
+        made.check = check.id
+        made.timer.activate()
+        for handler in client.disconnect_handlers:
+            client.safe_invoke(handler)
+        await asyncio.sleep(0)
+        assert bench.checks.get(check.id) is check
+        client.delete()
+        with pytest.raises(NotThere):
+            bench.checks.get(check.id)
+
+    on_a_page(bench, act)
+
+
+def test_layers_are_shown_where_a_browser_does_not_say_how_wide_it_is(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent() -> None:
+        raise TimeoutError("JavaScript did not respond within 10.0 s")
+
+    async def act(client: Client) -> None:
+        made = LayersPage(Asked(model="first"), ["first"], None, None)
+        made.begin()
+        monkeypatch.setattr(ui, "run_javascript", lambda *given, **named: silent())
+        await made._load()
+        assert made.waiting.is_deleted
+        assert made.list.rows
+
+    on_a_page(bench, act)
+
+
+def test_charts_of_a_run_keep_the_classes_that_its_rows_tell_of(bench: Workbench) -> None:
+    facts = ChartFacts(classes=[ClassColor(name="sky", color=(1, 2, 3))], baselines={}, commonest=None, ceiling=None)
+    rows: list[Row] = [{"step": 4, "epoch": 1, "split": "val", "iou_road": 0.5, "iou_sky": 0.25}]
+
+    async def act(client: Client) -> None:
+        options = RunCharts(facts, rows).charts[-1].chart.options
+        assert {curve["name"]: curve["data"] for curve in options["series"]} == {
+            "sky": [[4.0, 0.25]],
+            "road": [[4.0, 0.5]],
+        }
+
+    on_a_page(bench, act)
+
+
+LOOKS = """
+import asyncio, sys
+from pathlib import Path
+from typing import Any
+from starlette.testclient import TestClient
+from fullconv.workbench.application import create_app
+from fullconv.workbench.catalogue import Catalogue
+from fullconv.workbench.jobs.queue import Queue
+from fullconv.workbench.settings import ServerSettings
+from fullconv.workbench.workbench import Workbench
+from fullconv.workspace import Workspace
+
+def told(kind: Any, name: str) -> None:
+    real = getattr(kind, name)
+    def looks(self: Any, *given: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            print(name, "beside")
+        else:
+            print(name, "in the way of all others")
+        return real(self, *given)
+    setattr(kind, name, looks)
+
+told(Catalogue, "entries")
+told(Queue, "get")
+app = create_app(Workbench(ServerSettings(Workspace(Path(sys.argv[1])), read_only=True)))
+with TestClient(app, base_url="http://127.0.0.1:8460") as client:
+    for path in sys.argv[2:]:
+        assert client.get(path).status_code == 200, path
+"""
+
+
+def test_pages_look_at_the_database_beside_the_loop(bench: Workbench) -> None:
+    name, _ = running_prediction(bench)
+    command: list[Any] = [sys.executable, "-c", LOOKS, bench.home.root, "/runs/new", f"/predictions/{name}"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+    assert set(said.splitlines()) == {"entries beside", "get beside"}
