@@ -148,12 +148,14 @@ def test_a_pattern_that_never_ends_does_not_hold_up_the_server(
     assert "takes too long" in view["error"]
 
 
-def test_only_so_many_look_at_the_same_time(client: TestClient, place: Path) -> None:
+def test_only_so_many_look_at_the_same_time(client: TestClient, bench: Workbench, place: Path) -> None:
     root = write_set(place / "set", 300, size=(96, 96))
     answers = [client.post("/api/v1/datasets/check", params={"wait": 0}, json={"images": str(root)}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 503]
     for answer in answers[:2]:
         client.delete(f"/api/v1/checks/{answer.json()['id']}")
+    for check in bench.checks._started:  # which may still hold a file
+        check._thread.join(60)
 
 
 def test_folders_are_listed_within_the_roots(client: TestClient, scenes: Path) -> None:

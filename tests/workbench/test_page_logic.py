@@ -129,6 +129,7 @@ def test_a_lost_connection_does_not_end_a_check_and_a_closed_page_does(bench: Wo
         client.delete()
         with pytest.raises(NotThere):
             bench.checks.get(check.id)
+        check._thread.join(60)
 
     on_a_page(bench, act)
 
