@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +22,7 @@ from fullconv.workbench.settings import ServerSettings, Slots
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from programs import chromium
+from served import Served, start_server
 from tiny_run import TINY
 
 if TYPE_CHECKING:
@@ -113,39 +109,10 @@ def work(bench: Workbench) -> Callable[[int], None]:
     return until_ended
 
 
-def start_server(
-    home: Workspace, log: Path, *options: str, address: str = "127.0.0.1"
-) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a real server; its process, and its address once it answers."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "fullconv", "serve", "--workspace", str(home.root), "--port", str(port)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with log.open("wb") as said:
-        server = subprocess.Popen([*command, *options], stdout=said, stderr=said, env=environment)
-    url = f"http://{address}:{port}"
-    end = time.monotonic() + 300
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/sign-in", timeout=5).close()
-            return server, url
-        except OSError as problem:
-            if getattr(problem, "code", None) is not None:  # it answers
-                return server, url
-            try:
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-            except AssertionError:
-                server.kill()
-                raise
-            time.sleep(0.2)
-
-
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Starts real servers: `serve(home, "--read-only", …)` gives the address of one that answers."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Served] = []
 
     def start(home: Workspace, *options: str, address: str = "127.0.0.1") -> str:
         server, url = start_server(home, tmp_path / f"server-{len(started)}.log", *options, address=address)

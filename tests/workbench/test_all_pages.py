@@ -16,8 +16,8 @@ import pytest
 
 from fullconv.workbench.pages.register import register_pages
 from fullconv.workspace import Workspace
+from served import start_server
 from usable_pages import faults, keyboard_faults, overflow, stand_still
-from workbench.conftest import start_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from attacked_workbench import prepared
 from fullconv.workspace import Workspace
 from hostile_requests import EVIL_NAMES, SECRET, evil_paths
-from workbench.conftest import start_server
+from served import start_server
 
 OWN = f"/_nicegui/{nicegui.__version__}"
 UPWARDS = ("../" * 12, "..%2f" * 12, "%2e%2e/" * 12, "..\\" * 12, "/", "%00/", "....//" * 12, "x" * 300 + "/")

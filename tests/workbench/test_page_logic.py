@@ -28,6 +28,7 @@ from fullconv.workbench.refusals import Busy, NotThere
 from fullconv.workbench.services.folder_predictions import prediction_of
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.layers import Asked
+from fullconv.workbench.services.predictable import predictable_models
 from fullconv.workbench.services.runs import ChartFacts, ClassColor
 from fullconv.workbench.settings import Slots
 from fullconv.workbench.stored import StoredPrediction, add_stored, now
@@ -117,7 +118,7 @@ def test_one_look_at_a_job_that_fails_does_not_end_the_looking(
 
 def test_a_lost_connection_does_not_end_a_check_and_a_closed_page_does(bench: Workbench, scenes: Path) -> None:
     async def act(client: Client) -> None:
-        made = NewDataset()
+        made = NewDataset(ui.link())
         made.build()
         check = bench.checks.begin(FolderRequest(images=str(scenes)))
         made.check = check.id
@@ -141,7 +142,7 @@ def test_layers_are_shown_where_a_browser_does_not_say_how_wide_it_is(
         raise TimeoutError("JavaScript did not respond within 10.0 s")
 
     async def act(client: Client) -> None:
-        made = LayersPage(Asked(model="first"), ["first"], None, None)
+        made = LayersPage(Asked(model="first"), predictable_models(bench), None, None)
         made.begin()
         monkeypatch.setattr(ui, "run_javascript", lambda *given, **named: silent())
         await made._load()
