@@ -180,22 +180,28 @@ class _Result:
         self.more.text = f"and {left:,} more" if left else ""
         if self.chosen is None:
             self._choose(self.images[0].number)
-        else:
-            self._mark()
+            return
+        self._mark()
+        place = self._place_of(self.chosen)
+        if place is not None and self.panes is not None:
+            self.panes.stand(self.images[place], place, len(self.images))
 
     def _choose(self, number: int) -> None:
-        place = next((place for place, image in enumerate(self.images) if image.number == number), None)
+        place = self._place_of(number)
         if place is None or self.panes is None:
             return
         self.chosen = number
         self.panes.show(self.images[place], place, len(self.images))
         self._mark()
 
+    def _place_of(self, number: int | None) -> int | None:
+        return next((place for place, image in enumerate(self.images) if image.number == number), None)
+
     def _mark(self) -> None:
         self.list.show(self.images, self.chosen)
 
     def _step(self, by: int) -> None:
-        place = next((place for place, image in enumerate(self.images) if image.number == self.chosen), 0) + by
+        place = (self._place_of(self.chosen) or 0) + by
         if 0 <= place < len(self.images):
             self._choose(self.images[place].number)
 

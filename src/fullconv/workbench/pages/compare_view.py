@@ -73,10 +73,7 @@ class ImagePanes:
         """
         self.image = image
         ratio = image.width / image.height
-        where = f"{place + 1:,} of {total:,}"
-        self.title.text = f"{image.key} · {where} · different on {100 * image.disagreement:.1f} %"
-        self.back.set_enabled(place > 0)
-        self.ahead.set_enabled(place + 1 < total)
+        self.stand(image, place, total)
         shown = [side for side in self.sides if not side.startswith("errors")]
         for side in shown:
             name, _, css = self.sides[side]
@@ -94,6 +91,13 @@ class ImagePanes:
                 self.stacks[side] = (stack, said)
             said.text = _scores(image, side)
         self._swipe()
+
+    def stand(self, image: ImageComparison, place: int, total: int) -> None:
+        """Say where the image stands in the list, which may grow; see `show`."""
+        where = f"{place + 1:,} of {total:,}"
+        self.title.text = f"{image.key} · {where} · different on {100 * image.disagreement:.1f} %"
+        self.back.set_enabled(place > 0)
+        self.ahead.set_enabled(place + 1 < total)
 
     def _key(self, view: CompareView) -> None:
         """Colours of the classes and of the differences; filled with what the comparison knows."""

@@ -11,6 +11,7 @@ from nicegui import events, ui
 from fullconv.workbench.layers.views import InfluenceView, LayersView, LayerView, UnitView
 from fullconv.workbench.pages.accessible_names import name_picture
 from fullconv.workbench.pages.layer_addresses import rest_address
+from fullconv.workbench.pages.stacks import OwnSlider
 from fullconv.workbench.services.layers import Asked
 
 Over = Literal["field", "activation", "influence"]
@@ -73,7 +74,7 @@ class LayerPicture:
         with ui.row().classes("w-full items-center").style("gap: .2rem .8rem") as self.choices:
             self.over = ui.toggle(dict(OVERS), value="field", on_change=on_over).props("no-caps dense unelevated")
             self.over.classes("framed").props('aria-label="What is drawn on the image"')
-            self.opacity = ui.slider(min=0, max=1, step=0.05, value=0.65, on_change=self._redraw).style("width: 8rem")
+            self.opacity = OwnSlider(min=0, max=1, step=0.05, value=0.65, on_change=self._redraw).style("width: 8rem")
             self.opacity.props('aria-label="Opacity of what is drawn" label')
         self.choices.visible = False
         self.said = ui.column().classes("w-full").style("gap: .2rem").props("aria-live=polite").mark("layers-said")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from nicegui import ui
 
 from fullconv.workbench.pages.asking import asked
-from fullconv.workbench.pages.stacks import add_stack_style
+from fullconv.workbench.pages.stacks import OwnSlider, add_stack_style
 from fullconv.workbench.pages.theme import bench, heading
 from fullconv.workbench.services.run_pictures import Progress, progress_of
 
@@ -49,7 +49,7 @@ class RunPictures:
                 self.slider.props('aria-label="Epoch"').on_value_change(self._show).mark("progress-slider")
                 self.view = ui.toggle(VIEWS, value="colors", on_change=self._show).props("no-caps dense flat")
                 ui.label("Opacity").classes("faint")
-                opacity = ui.slider(min=0, max=100, value=55).style("width: 8rem")
+                opacity = OwnSlider(min=0, max=100, value=55).style("width: 8rem")
                 opacity.props('aria-label="Opacity of the labels in percent"')
                 opacity.on(
                     "update:model-value",

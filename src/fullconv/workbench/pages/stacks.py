@@ -32,6 +32,12 @@ button.thumb:hover { border-color: var(--accent) }
 LAYERS = (("image", "photo"), ("labels", "labels"), ("outline", "outline"))
 
 
+class OwnSlider(ui.slider):
+    """A slider whose place the browser keeps: it does not wait for the server's word, and never jumps back."""
+
+    LOOPBACK = False
+
+
 class Stack:
     """Image, labels and borders of one sample, one above the other.
 
@@ -88,7 +94,7 @@ def view_controls(container: ui.element, on_change: Callable[[], None] | None = 
     with ui.row().classes("items-center views"):
         with ui.row().classes("items-center no-wrap").style("gap: .7rem"):
             ui.label("Labels").classes("faint")
-            slider = ui.slider(min=0, max=100, value=opacity).style("width: 9rem")
+            slider = OwnSlider(min=0, max=100, value=opacity).style("width: 9rem")
             slider.props('label aria-label="Opacity of the labels in percent"')
             # In the browser alone: every stack follows while the slider moves.
             slider.on(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from nicegui import app, ui
 
 from fullconv.workbench.pages.label_viewer import NEED_TRUTH, PANES, STYLE, LabelViewer, hidden_at_first
-from fullconv.workbench.pages.stacks import swatch
+from fullconv.workbench.pages.stacks import OwnSlider, swatch
 from fullconv.workbench.pages.theme import heading
 from fullconv.workbench.trials.views import TrialClass, TrialView
 
@@ -43,12 +43,6 @@ _SLIDERS = (
     ("outline", "Outline", 0, 6, 1, 1, "value", "Width of the classes' outlines in pixels"),
     ("mask", "Mask", 0, 100, 1, 0, "value / 100", "How much classes that are switched off are blacked out, in percent"),
 )
-
-
-class OwnSlider(ui.slider):
-    """A slider whose place the browser keeps: it does not wait for the server's word, and never jumps back."""
-
-    LOOPBACK = False
 
 
 class TrialDisplay:
