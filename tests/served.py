@@ -17,7 +17,8 @@ from pathlib import Path
 from fullconv.workspace import Workspace
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["fullconv.cli.main", "fullconv.workbench.serving", "fullconv.workbench.pages.register"])
+_FORKS.set_forkserver_preload(["fullconv.cli.main", "fullconv.workbench.serving", "fullconv.workbench.api.routes"])
+"""All but NiceGUI, which learns as it is imported where the workspace is."""
 BEGIN_SECONDS = 300.0
 
 
