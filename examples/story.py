@@ -29,7 +29,7 @@ from fullconv.cli.console import parse_size
 from fullconv.data.scenes import write_scenes
 from fullconv.errors import PlanError
 from fullconv.prediction.classifying import class_index
-from fullconv.training.recording import StopRequested
+from fullconv.training.stopping import StopRequested
 from fullconv.workspace import Workspace
 
 COARSE, FINE = "fcn32s-mobilenet_v2", "fcn8s-mobilenet_v2"

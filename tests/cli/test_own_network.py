@@ -15,7 +15,8 @@ import fullconv as fc
 from commands import run
 from fullconv.data.scenes import write_scenes
 from fullconv.networks.own_file import own_network
-from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.recording import RunRecorder
+from fullconv.training.stopping import StopRequested
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "own-network.md"
 QUICK = [

@@ -22,9 +22,10 @@ from fullconv.data.dataset import Dataset
 from fullconv.data.samples import Batch
 from fullconv.errors import DataError, NetworkError, PlanError, StorageError
 from fullconv.evaluation.metrics_table import read_rows
-from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.recording import RunRecorder
 from fullconv.training.runs import stored_dataset
 from fullconv.training.status import Status, read_status, write_status
+from fullconv.training.stopping import StopRequested
 from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 

@@ -18,9 +18,10 @@ from fullconv.errors import DataError, PlanError
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training import preparing
 from fullconv.training.display import TrainingDisplay
-from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.recording import RunRecorder
 from fullconv.training.settings.policies import Fixed, rate_at
 from fullconv.training.status import read_status
+from fullconv.training.stopping import StopRequested
 from fullconv.workspace import Workspace
 
 TINY = """

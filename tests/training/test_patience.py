@@ -12,8 +12,8 @@ import fullconv as fc
 from fullconv.data.dataset import Dataset
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training import packing
-from fullconv.training.recording import StopRequested
 from fullconv.training.status import read_status
+from fullconv.training.stopping import StopRequested
 from fullconv.workspace import Workspace
 
 

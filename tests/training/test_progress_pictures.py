@@ -14,7 +14,8 @@ from fullconv.data.dataset import Dataset
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training import progress_pictures as module
 from fullconv.training.progress_pictures import FOLDER, forget_after, kept_pictures, picture_path
-from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.recording import RunRecorder
+from fullconv.training.stopping import StopRequested
 
 
 def read(run: Path, epoch: int, key: str) -> np.ndarray[Any, Any]:

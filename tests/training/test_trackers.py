@@ -16,7 +16,8 @@ from fullconv.data.dataset import Dataset
 from fullconv.errors import PlanError
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training import trackers
-from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.recording import RunRecorder
+from fullconv.training.stopping import StopRequested
 from fullconv.workspace import Workspace
 
 Told = list[tuple[str, int, float]]

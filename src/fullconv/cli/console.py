@@ -43,7 +43,7 @@ def one_sentence() -> Iterator[None]:
 def stoppable() -> Iterator[None]:
     """Ctrl-C during training is no error: it says how to go on and exits 130; SIGTERM exits 143."""
     from fullconv.training.distribution.interrupts import Terminated
-    from fullconv.training.recording import StopRequested
+    from fullconv.training.stopping import StopRequested
 
     try:
         yield

@@ -11,7 +11,7 @@ import torch
 from fullconv.errors import FullconvError, PlanError, StorageError
 from fullconv.training.distribution.interrupts import Terminated
 from fullconv.training.guard.reading_faults import SampleError
-from fullconv.training.recording import StopRequested
+from fullconv.training.stopping import StopRequested
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -36,13 +36,14 @@ from fullconv.training.objective import Objective
 from fullconv.training.patience import Patience
 from fullconv.training.progress_pictures import ProgressPictures
 from fullconv.training.randomness import DrawnAnew
-from fullconv.training.recording import RunRecorder, StopRequested
+from fullconv.training.recording import RunRecorder
 from fullconv.training.settings.experiment import Plan
 from fullconv.training.status import Status
+from fullconv.training.stopping import StopRequested
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import make_trackers
 
-__all__ = ["StopRequested", "fit_network", "load_best", "objective_of", "quiet_lightning"]
+__all__ = ["fit_network", "load_best", "objective_of", "quiet_lightning"]
 
 
 def fit_network(job: Job, status: Status, processes: Processes) -> None:

@@ -21,15 +21,12 @@ from fullconv.training.guard.scores import Measured
 from fullconv.training.metrics_file import MetricsFile
 from fullconv.training.settings.optimization import shown_rate
 from fullconv.training.status import Status, write_status
+from fullconv.training.stopping import StopRequested
 from fullconv.training.task import SegmentationTask
 from fullconv.training.trackers import Trackers
 
 HEARTBEAT_SECONDS = 2.0
 ROWS_IN_AN_EPOCH = 5
-
-
-class StopRequested(Exception):
-    """The person pressed Ctrl-C; raised between two steps."""
 
 
 class RunRecorder(Callback):

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-import torch
-
 from fullconv.data.images import MAX_PIXELS
 from fullconv.errors import PlanError
 from fullconv.workspace import Workspace
@@ -45,6 +43,8 @@ class Slots:
     @classmethod
     def of_this_machine(cls) -> Slots:
         """One on the processor, and one on each graphics card there is."""
+        import torch  # the jobs read these settings too, and not all of them need it
+
         return cls(cpu=1, gpu=torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 

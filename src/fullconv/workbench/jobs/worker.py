@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fullconv.errors import FullconvError, StorageError
 from fullconv.process_identity import identity_of
-from fullconv.training.recording import StopRequested
+from fullconv.training.stopping import StopRequested
 from fullconv.workbench.database import connect
 from fullconv.workbench.jobs.endings import forget_ending, write_ending
 from fullconv.workbench.jobs.kinds import KINDS, JobContext

@@ -8,8 +8,8 @@ from fullconv.errors import FullconvError
 from fullconv.training.fit import resume
 from fullconv.training.forecast.forecasting import forecast
 from fullconv.training.group_summary import sum_up
-from fullconv.training.recording import StopRequested
 from fullconv.training.status import read_status
+from fullconv.training.stopping import StopRequested
 from fullconv.workbench.jobs.kinds import JobContext, Payload
 from fullconv.workbench.jobs.outcomes import trained
 from fullconv.workbench.jobs.waiting_runs import settle
