@@ -128,7 +128,7 @@ def test_smaller_batches_come_first_and_checkpointing_is_stated_beside(told: Mem
     assert more > 3
     assert found.alternative is not None
     assert f"batches of {more} fit" in found.alternative
-    assert "third longer" in found.alternative
+    assert "quarter longer" in found.alternative
 
 
 def test_checkpointing_comes_where_no_batch_fits(told: MemoryForecast) -> None:
@@ -140,7 +140,7 @@ def test_checkpointing_comes_where_no_batch_fits(told: MemoryForecast) -> None:
     assert (found.batch_size, found.accumulate, found.checkpointing, found.crop) == (2, 4, True, LARGE)
     assert found.total == lean.of(2).total <= room
     assert f"take {found.total / 2**20:,.0f} MiB instead of {told.of(2).total / 2**20:,.0f}" in found.meaning
-    assert "third longer" in found.meaning
+    assert "quarter longer" in found.meaning
     assert "gradients of 4 batches of 2" in found.meaning
     applied = found.applied(told.plan)
     assert applied.checkpointing

@@ -65,7 +65,7 @@ Checkpointing = Annotated[
     bool | None,
     typer.Option(
         "--checkpointing/--no-checkpointing",
-        help="Compute activations again instead of keeping them: less memory, about a third more time.",
+        help="Compute activations again instead of keeping them: less memory, about a quarter more time.",
         rich_help_panel=STEPS,
     ),
 ]

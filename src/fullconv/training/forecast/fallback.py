@@ -14,8 +14,8 @@ CROP_MULTIPLE = 32
 SMALLEST_CROP = 64
 SHRINK = 0.8
 MIB = 2**20
-LONGER = "a step takes about a third longer, for the backbone's forward pass is done twice"
-"""A backward pass costs as much as two forward passes."""
+LONGER = "a step takes about a quarter longer, for the backbone's forward pass is done twice"
+"""Measured: benchmarks/checkpointing_time.py."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Fallback:
 def fallback_for(plan: Plan, told: MemoryForecast, room: int, *, batch_norm: bool) -> Fallback:
     """The least change that makes a plan fit.
 
-    Smaller batches cost next to no time; computing activations again costs a third of it and changes no result; smaller
+    Smaller batches cost next to no time; computing activations again costs a quarter of it and changes no result; smaller
     crops change what is learnt.
 
     Args:

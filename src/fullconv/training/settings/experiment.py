@@ -54,7 +54,7 @@ class Experiment(BaseModel):
             for every head, factors for the first; by the name of a head each may have its own, those left out none.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 where the hardware computes in it.
         checkpointing: keep only the ends of the backbone's stages for the backward pass and compute what lies between
-            again: less memory, about a third more time, the same result.
+            again: less memory, about a quarter more time, the same result.
         device: "auto", "cpu" or "cuda".
         devices: processes that train together on each machine, one GPU or one share of the CPU's cores each.
         nodes: machines; more than one are started by torchrun, Slurm or a cluster.
