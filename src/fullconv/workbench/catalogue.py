@@ -29,7 +29,6 @@ from fullconv.training.status import read_status
 from fullconv.workbench.annotations import FILE as NOTES_FILE
 from fullconv.workbench.annotations import read_annotations
 from fullconv.workbench.catalogue_facts import (
-    REPORT,
     dataset_facts,
     made,
     model_facts,
@@ -37,6 +36,7 @@ from fullconv.workbench.catalogue_facts import (
     weights_facts,
 )
 from fullconv.workbench.database import reading, writing
+from fullconv.workbench.reported import SCORES_FILE
 from fullconv.workbench.run_standings import Standings
 from fullconv.workbench.storable import column_text
 from fullconv.workbench.tables import CatalogueEntry
@@ -208,7 +208,7 @@ _PLACES: dict[Kind, _Place] = {
     "dataset": _Place(lambda home: home.datasets, (DATASET_FILE, NOTES_FILE), lambda path, _: dataset_facts(path)),
     "run": _Place(
         lambda home: home.runs,
-        (STATUS_FILE, PLAN_FILE, METRICS_FILE, str(REPORT), f"model/{CARD}", NOTES_FILE),
+        (STATUS_FILE, PLAN_FILE, METRICS_FILE, str(SCORES_FILE), f"model/{CARD}", NOTES_FILE),
         run_facts,
     ),
     "model": _Place(lambda home: home.models, (CARD, NOTES_FILE), lambda path, _: model_facts(path)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,9 +19,8 @@ from fullconv.store.stored_weights import read_weights_card
 from fullconv.training.runs import PLAN_FILE
 from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import read_status
+from fullconv.workbench.reported import reported
 from fullconv.workbench.run_standings import SCORES, Standings
-
-REPORT = Path("report") / "scores.json"
 
 
 def made(directory: Path) -> str:
@@ -57,9 +55,7 @@ def run_facts(directory: Path, standings: Standings) -> dict[str, Any]:
     status = read_status(directory)
     file = directory / PLAN_FILE
     plan = _plan(file, _changed(file))
-    scores: dict[str, Any] = {}
-    with suppress(OSError, ValueError, KeyError):
-        scores = json.loads((directory / REPORT).read_text(encoding="utf-8"))["scores"]
+    scores = reported(directory).get("scores", {})
     tested = {name: _number(scores.get(name)) for name in SCORES}
     stands = standings.of(directory, goes_on=status.shown == "running")
     best = stands.pop("best_mean_iou", None)

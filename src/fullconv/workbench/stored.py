@@ -17,6 +17,8 @@ from fullconv.workbench.refusals import NotThere
 from fullconv.workspace import Workspace, checked_name
 
 RESULTS, UPLOADS, REPORT, SHARES = "results", "uploads", "report", "shares.csv"
+PackageKind = Literal["model", "run"]
+"""Where a package lies: in the store, or in its run."""
 
 
 class _Asked(BaseModel):
@@ -24,7 +26,7 @@ class _Asked(BaseModel):
 
     format: Literal[1] = 1
     model: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
     head: str | None = None
     created: str
     done: bool = False

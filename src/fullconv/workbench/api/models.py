@@ -14,9 +14,10 @@ from fullconv.workbench.api.examples import PAGE, shows
 from fullconv.workbench.api.predictions import Name, PackageKindQuery
 from fullconv.workbench.services import model_files
 from fullconv.workbench.services import models as service
-from fullconv.workbench.services.listing import Listing, PackageKind, Page, listed_packages
+from fullconv.workbench.services.listing import Listing, Page, listed_packages
 from fullconv.workbench.services.model_views import ModelFacts
 from fullconv.workbench.services.models import NAME_PATTERN, ModelChange
+from fullconv.workbench.stored import PackageKind
 
 router = APIRouter(prefix="/models", tags=["models"])
 NewName = Annotated[str | None, Query(description="In the store; that of the file if not given.", pattern=NAME_PATTERN)]

@@ -17,8 +17,8 @@ from fullconv.workbench.api.uploads import BODY, uploaded_images
 from fullconv.workbench.predicting.answers import FORMS, ZIP, PredictionView, View, Wish
 from fullconv.workbench.predicting.polygons import MEDIA_TYPE as POLYGONS
 from fullconv.workbench.services import predictions as service
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictions import Answer
+from fullconv.workbench.stored import PackageKind
 
 router = APIRouter(prefix="/models", tags=["predictions"])
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from fullconv.workbench.annotations import Annotations
 from fullconv.workbench.api.access import Bench
 from fullconv.workbench.api.examples import CLONE, LOG, PAGE, SCORES, shows
+from fullconv.workbench.api.sent_files import sent_file
 from fullconv.workbench.services import run_ending, run_events, run_files, run_pictures, run_starting
 from fullconv.workbench.services import runs as service
 from fullconv.workbench.services.jobs import JobView, Log
@@ -174,8 +175,7 @@ def download_checkpoint(
 ) -> FileResponse:
     """A checkpoint as a file: weights, and what going on with the training takes."""
     path = run_files.checkpoint_file(bench, name, checkpoint)
-    kind = "application/octet-stream"
-    return FileResponse(path, media_type=kind, filename=f"{name}-{path.name}", stat_result=path.stat())
+    return sent_file(path, name=f"{name}-{path.name}")
 
 
 @router.get("/{name}/progress")
@@ -222,8 +222,7 @@ def read_report(
 ) -> FileResponse:
     """A file of the report: report.html, scores.json, figures/…"""
     path, media_type = run_files.report_file(bench, name, file)
-    headers = {"Content-Security-Policy": POLICY}
-    return FileResponse(path, media_type=media_type, headers=headers, stat_result=path.stat())
+    return sent_file(path, media_type=media_type, headers={"Content-Security-Policy": POLICY})
 
 
 def _picture(content: bytes) -> Response:

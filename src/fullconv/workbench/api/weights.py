@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, Response
 from fullconv.workbench.api.access import Bench
 from fullconv.workbench.api.examples import PAGE, shows
 from fullconv.workbench.api.models import BODY, NewName
+from fullconv.workbench.api.sent_files import sent_file
 from fullconv.workbench.services import model_files
 from fullconv.workbench.services import weights as service
 from fullconv.workbench.services.listing import Listing, Page, listed
@@ -71,6 +72,4 @@ def delete_weights(bench: Bench, name: Name) -> None:
 @router.get("/{name}/file", response_class=Response, responses=FILE)
 def download_weights(bench: Bench, name: Name) -> FileResponse:
     """The weights as a safetensors file."""
-    path = service.file_of(bench, name)
-    kind = "application/octet-stream"
-    return FileResponse(path, media_type=kind, filename=f"{name}.safetensors", stat_result=path.stat())
+    return sent_file(service.file_of(bench, name), name=f"{name}.safetensors")

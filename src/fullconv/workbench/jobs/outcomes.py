@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from fullconv.data.description import FILE_NAME, DatasetDescription
 from fullconv.errors import FullconvError
 from fullconv.files import read_document
 from fullconv.training.status import read_status
+from fullconv.workbench.reported import reported
 from fullconv.workbench.stored import RESULTS, SHARES, StoredEvaluation, StoredPrediction, directory_of, read_stored
 from fullconv.workbench.tables import Job
 from fullconv.workspace import Workspace
@@ -43,9 +43,8 @@ def outcome_of(home: Workspace, job: Job) -> Outcome | None:
 def trained(home: Workspace, name: str) -> dict[str, Any]:
     """The result of a training whose run is done, whatever became of its report."""
     found = None
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        content = json.loads((home.run(name) / "report" / "scores.json").read_text(encoding="utf-8"))
-        found = content["scores"]["mean_iou"]
+    with suppress(LookupError, TypeError):
+        found = reported(home.run(name))["scores"]["mean_iou"]
     known = isinstance(found, int | float) and math.isfinite(found)
     return {"run": name, "mean_iou": found if known else None}
 

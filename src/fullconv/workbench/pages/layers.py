@@ -22,8 +22,8 @@ from fullconv.workbench.services.layers import (
     pixel_of,
     unit_of,
 )
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictable import Predictable, predictable_models
+from fullconv.workbench.stored import PackageKind
 
 NARROW = 700
 LEAD = (

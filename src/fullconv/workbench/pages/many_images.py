@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from nicegui import events, ui
@@ -25,11 +25,12 @@ from fullconv.workbench.services.folder_predictions import (
     predict_uploads,
 )
 from fullconv.workbench.services.jobs import JobView
+from fullconv.workbench.stored import PackageKind
 
 MOST_FILES = 500
 _COLUMNS = (("created", "Made"), ("model", "Model"), ("source", "Images from"), ("total", "Images"), ("state", "State"))
 _LINK = """<q-td :props="props"><a :href="props.row.link" style="color: var(--accent)">{{ props.value }}</a></q-td>"""
-Model = tuple[str, Literal["model", "run"], str | None]
+Model = tuple[str, PackageKind, str | None]
 """Name, kind, head."""
 
 

@@ -21,7 +21,6 @@ from fullconv.workbench.pages.model_facts import (
 from fullconv.workbench.pages.questions import ask, ask_for_text
 from fullconv.workbench.pages.stacks import add_stack_style
 from fullconv.workbench.pages.theme import bench, frame, heading, nothing_yet
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts
 from fullconv.workbench.services.models import (
     LONGEST_LICENCE,
@@ -33,6 +32,7 @@ from fullconv.workbench.services.models import (
     delete_model,
     model_facts,
 )
+from fullconv.workbench.stored import PackageKind
 
 _NAMESAKE = (
     "A model of the store has this name too, and is what Compare and New run take by it. Copy this one into the store "
@@ -72,7 +72,6 @@ async def model_page(name: str, kind: str = "") -> None:
 def _head(facts: ModelFacts) -> None:
     writable = not bench().settings.read_only
     place = quote(facts.name)
-    kind = "?kind=run" if facts.kind == "run" else ""
     with ui.column().style("gap: .15rem; min-width: 0"):
         heading(facts.name)
         what = "Model of a run" if facts.kind == "run" else "Model of the store"
@@ -85,20 +84,20 @@ def _head(facts: ModelFacts) -> None:
     with ui.row().classes("items-center").style("gap: .4rem"):
         if facts.usable:
             _link("Test now", "image_search", f"/test?{facts.kind}={place}", strong=True)
-            _link("Layers", "layers", f"/layers?model={place}{kind.replace('?', '&')}")
+            _link("Layers", "layers", f"/layers?model={place}&kind={facts.kind}")
         if facts.usable and not facts.namesake:
             _link("Compare", "compare", f"/compare?models={place}")
         if len(facts.heads) == 1 and not facts.namesake:
             _link("Use as pretrained", "play_arrow", f"/runs/new?weights={place}")
         if facts.kind == "run":
             _link("The run", "show_chart", f"/runs/{place}")
-        _link("Download", "download", f"/api/v1/models/{place}/package{kind}")
+        _link("Download", "download", f"/api/v1/models/{place}/package?kind={facts.kind}")
         if writable:
             _button("Copy into the store", "inventory_2", lambda: _copy(facts)).mark("copy-model")
         if writable and facts.kind == "model":
             _button("Rename", "edit", lambda: _rename(facts)).mark("rename-model")
             _button("Delete", "delete", lambda: _delete(facts)).mark("delete-model")
-        ui.link("JSON", f"/api/v1/models/{place}{kind}").classes("faint")
+        ui.link("JSON", f"/api/v1/models/{place}?kind={facts.kind}").classes("faint")
 
 
 async def _copy(facts: ModelFacts) -> None:

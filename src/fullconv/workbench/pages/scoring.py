@@ -22,6 +22,7 @@ from fullconv.workbench.services.evaluations import (
     evaluate_model,
     list_evaluations,
 )
+from fullconv.workbench.stored import PackageKind
 
 SPLITS = ("test", "val", "train")
 _SCORES = {
@@ -57,7 +58,7 @@ class Scoring:
         dataset: that is chosen at first.
     """
 
-    def __init__(self, model: Callable[[], tuple[str, Literal["model", "run"], str | None]], dataset: str) -> None:
+    def __init__(self, model: Callable[[], tuple[str, PackageKind, str | None]], dataset: str) -> None:
         ui.add_css(STYLE)
         self._model = model
         names = [entry.name for entry in bench().catalogue.entries("dataset") if entry.problem is None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
 from urllib.parse import urlencode
 
 from nicegui import context, ui
@@ -20,6 +19,7 @@ from fullconv.workbench.pages.trial_view import VIEW_STYLE, TrialDisplay
 from fullconv.workbench.services.predictable import Predictable, heads_of, predictable_models
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.services.trials import open_trial, trial_of
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.trials.views import TrialView, TrialWish
 
 LOOK_SECONDS = 0.5
@@ -87,7 +87,7 @@ class _Trial:
         if self.image:
             ui.timer(0.01, self._predict, once=True)
 
-    def _chosen_model(self) -> tuple[str, Literal["model", "run"], str | None]:
+    def _chosen_model(self) -> tuple[str, PackageKind, str | None]:
         entry = self.models[self.model]
         return entry.name, entry.kind, self.head
 

@@ -17,6 +17,7 @@ from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.stored import (
     REPORT,
+    PackageKind,
     StoredEvaluation,
     add_stored,
     all_stored,
@@ -46,7 +47,7 @@ class EvaluationWish(BaseModel):
     )
 
     model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    kind: Literal["model", "run"] | None = None
+    kind: PackageKind | None = None
     head: str | None = Field(default=None, max_length=200)
     dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     split: Literal["train", "val", "test"] = "test"
@@ -86,7 +87,7 @@ class EvaluationView(BaseModel):
 
     name: str
     model: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
     head: str | None
     dataset: str
     split: Literal["train", "val", "test"]

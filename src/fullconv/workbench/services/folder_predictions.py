@@ -28,6 +28,7 @@ from fullconv.workbench.stored import (
     SHARES,
     UPLOADS,
     Failed,
+    PackageKind,
     StoredPrediction,
     add_stored,
     all_stored,
@@ -57,7 +58,7 @@ class FolderWish(BaseModel):
     )
 
     model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    kind: Literal["model", "run"] | None = None
+    kind: PackageKind | None = None
     head: str | None = Field(default=None, max_length=200)
     folder: str = Field(min_length=1, max_length=5000)
     probabilities: bool = False
@@ -108,7 +109,7 @@ class FolderPredictionView(BaseModel):
 
     name: str
     model: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
     head: str | None
     source: str | None
     created: str
@@ -132,7 +133,7 @@ def predict_uploads(
     model: str,
     uploads: Sequence[Upload],
     *,
-    kind: Literal["model", "run"] | None = None,
+    kind: PackageKind | None = None,
     head: str | None = None,
 ) -> JobView:
     """Label uploaded images, as a job; the files are moved into the workspace."""
@@ -146,7 +147,7 @@ def predict_uploads(
 def _start(
     bench: Workbench,
     model: str,
-    kind: Literal["model", "run"] | None,
+    kind: PackageKind | None,
     head: str | None,
     source: Path | None,
     *,

@@ -36,8 +36,8 @@ from fullconv.workbench.predicting.opened import Opened
 from fullconv.workbench.refusals import NotThere
 from fullconv.workbench.security.pictures import checked_image
 from fullconv.workbench.services.layer_images import SHAPES, locate
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictions import package_of
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.workbench import Workbench
 
 Made = TypeVar("Made")

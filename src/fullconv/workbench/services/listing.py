@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from fullconv.workbench.catalogue import Kind
 from fullconv.workbench.database import reading
 from fullconv.workbench.storable import storable
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.tables import CatalogueEntry
 from fullconv.workbench.workbench import Workbench
 
@@ -48,7 +49,6 @@ SortField = Literal[
     "label_format",
     "licence",
 ]
-PackageKind = Literal["model", "run"]
 _TEXTS = {"regime", "weights", "label_format", "licence"}
 """Facts that are words; the others are numbers."""
 

@@ -19,11 +19,11 @@ from fullconv.store.stored_weights import keep_weights
 from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.security.archives import unpack
 from fullconv.workbench.security.uploads import Dropped, Form, received
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts
 from fullconv.workbench.services.models import files_of, model_facts, refuse_taken
 from fullconv.workbench.services.predictions import package_of
 from fullconv.workbench.services.weights import WeightsFacts, weights_facts
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.workbench import Workbench
 from fullconv.workbench.zipping import zipped
 from fullconv.workspace import checked_name

@@ -11,8 +11,8 @@ from fullconv.networks.own_file import COPY
 from fullconv.store.package import CARD, WEIGHTS, Geometry, HistoryEntry, ModelCard, PackageScores
 from fullconv.workbench.annotations import FILE as NOTES
 from fullconv.workbench.annotations import Annotations
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.predictions import Package
+from fullconv.workbench.stored import PackageKind
 
 _ABOUT = {CARD: "description", WEIGHTS: "weights", COPY: "code of the network", NOTES: "tags and note"}
 

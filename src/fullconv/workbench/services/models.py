@@ -18,10 +18,10 @@ from fullconv.workbench.annotations import FILE as NOTES
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
 from fullconv.workbench.jobs.waiting_runs import taking_away
 from fullconv.workbench.refusals import Conflict
-from fullconv.workbench.services.listing import PackageKind
 from fullconv.workbench.services.model_views import ModelFacts, facts_of
 from fullconv.workbench.services.open_work import refuse_open_work_on_model
 from fullconv.workbench.services.predictions import Package, package_of
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.workbench import Workbench
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
 
 from fullconv.errors import FullconvError
 from fullconv.workbench.refusals import Conflict
-from fullconv.workbench.stored import StoredEvaluation, StoredPrediction, read_stored
+from fullconv.workbench.stored import PackageKind, StoredEvaluation, StoredPrediction, read_stored
 from fullconv.workbench.tables import OPEN, Job
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
@@ -39,6 +38,6 @@ def refuse_open_work(bench: Workbench, name: str, works_with: Callable[[Job, Wan
             raise Conflict(f"job {job.id} ({job.title}) works with it", where=name, remedy="wait for it, or abort it")
 
 
-def refuse_open_work_on_model(bench: Workbench, name: str, kind: Literal["model", "run"]) -> None:
+def refuse_open_work_on_model(bench: Workbench, name: str, kind: PackageKind) -> None:
     """The same for a model of the store or of a run: evaluations and predictions work with it."""
     refuse_open_work(bench, name, lambda _, wanted: wanted is not None and (wanted.model, wanted.kind) == (name, kind))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel
 
 from fullconv.store.package import CARD, read_card
 from fullconv.workbench.services.predictions import Package
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.workbench import Workbench
 
 
@@ -20,7 +19,7 @@ class Predictable(BaseModel):
     """
 
     name: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
     network: str | None
     dataset: str | None
     mean_iou: float | None

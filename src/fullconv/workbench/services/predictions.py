@@ -31,7 +31,7 @@ from fullconv.workbench.predicting.images import Upload
 from fullconv.workbench.predicting.lane import Predicted, Seconds
 from fullconv.workbench.predicting.opened import chosen_head
 from fullconv.workbench.refusals import NotThere, TooLarge, Unsupported
-from fullconv.workbench.services.listing import PackageKind
+from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.workbench import Workbench
 
 Made = TypeVar("Made")

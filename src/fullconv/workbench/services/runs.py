@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from fullconv.training.settings.experiment import Experiment
 from fullconv.training.status import Change, Status, read_status
 from fullconv.workbench.annotations import Annotations, read_annotations, write_annotations
 from fullconv.workbench.refusals import NotThere
+from fullconv.workbench.reported import reported
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.plan_parts import file_name, opened_dataset
 from fullconv.workbench.services.system import Card, cards_of
@@ -325,8 +325,8 @@ def _colored(table: ClassTable | None) -> list[ClassColor]:
 
 
 def _scores(directory: Path) -> RunScores | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads((directory / "report" / "scores.json").read_text(encoding="utf-8"))
+    with suppress(ValueError, KeyError, TypeError):
+        content = reported(directory)
         return RunScores(split=content["split"], **{name: content["scores"][name] for name in _NAMES})
     return None
 
@@ -342,9 +342,8 @@ def _hardware(status: Status, plan: Experiment, directory: Path) -> Hardware:
         devices=plan.devices * plan.nodes,
         precision=plan.precision,
     )
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads((directory / "report" / "scores.json").read_text(encoding="utf-8"))
-        found.computed_on = str(content["facts"]["computed on"])
+    with suppress(KeyError, TypeError):
+        found.computed_on = str(reported(directory)["facts"]["computed on"])
     if found.process is not None:
         with suppress(psutil.Error):
             own = psutil.Process(found.process)

@@ -96,22 +96,18 @@ def system_now(bench: Workbench) -> System:
         memory_used=memory.total - memory.available,
         disk=disk.total,
         disk_used=disk.used,
-        cards=_cards(),
+        cards=cards_of(),
         read_only=bench.settings.read_only,
         allow_code=bench.settings.allow_code,
     )
 
 
-def cards_of(processes: Collection[int]) -> tuple[Card, ...]:
-    """The graphics cards on which one of these processes computes.
+def cards_of(processes: Collection[int] = ()) -> tuple[Card, ...]:
+    """The graphics cards on which one of these processes computes, or all of the machine's.
 
-    All of the machine's where the driver tells of none, as in a container, where processes bear other numbers.
+    All too where the driver tells of none, as in a container, where processes bear other numbers. NVIDIA's management
+    library is asked: asking PyTorch would take memory on every card for this process.
     """
-    return _cards(processes)
-
-
-def _cards(processes: Collection[int] = ()) -> tuple[Card, ...]:
-    """What NVIDIA's management library says: asking PyTorch would take memory on every card for this process."""
     try:
         library = _management()
         cards = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]

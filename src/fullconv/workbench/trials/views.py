@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fullconv.workbench.predicting.answers import ClassShare
+from fullconv.workbench.stored import PackageKind
 
 
 class TrialWish(BaseModel):
@@ -25,7 +26,7 @@ class TrialWish(BaseModel):
     )
 
     model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    kind: Literal["model", "run"] | None = None
+    kind: PackageKind | None = None
     head: str | None = Field(default=None, max_length=200)
     image: str = Field(min_length=1, max_length=5000)
 
@@ -103,7 +104,7 @@ class TrialView(BaseModel):
     progress: float = 0.0
     error: str | None = None
     model: str
-    kind: Literal["model", "run"]
+    kind: PackageKind
     head: str | None
     heads: tuple[str, ...]
     image: str
