@@ -46,7 +46,7 @@ def main() -> None:
             loads += f" → {os.getloadavg()[0]:.1f}"
             metrics = read_rows(run.directory / "metrics.csv")
             spent = [float(row["seconds"]) for row in metrics if row["split"] == "train" and row["seconds"]]
-            epoch = sum(spent) / len(spent)
+            epoch = sum(spent[1:]) / len(spent[1:])  # the first waits for the loader to start, which `expected.run` has
             rows.append(
                 f"| {network} | {settings['epochs']} | {expected.epoch:.1f} | {epoch:.1f} "
                 f"| {expected.epoch / epoch - 1:+.0%} | {expected.run:.0f} | {took:.0f} "
@@ -56,7 +56,8 @@ def main() -> None:
     text = (
         "# Time of a run: expected and taken\n\n"
         f"{SCENES} scenes of {SIZE[0]}×{SIZE[1]} pixels, 70/15/15; views of 224×160. Expected by `fc.forecast` from a "
-        "few steps, taken by `fc.train` right after it, evaluation and packing included. Load: of the machine before "
+        "few steps, taken by `fc.train` right after it, evaluation and packing included. An epoch is one "
+        "after the first, in which the loader starts too. Load: of the machine before "
         "the forecast, between the two, and after the run.\n\n"
         "| network | epochs | s per epoch, expected | taken | error | s in all, expected | taken | error | load |\n"
         "|---|---:|---:|---:|---:|---:|---:|---:|---|\n"
