@@ -57,13 +57,13 @@ from fullconv.training.settings.experiment import DEFAULT_NETWORK, Experiment, P
 from fullconv.training.task import SegmentationTask
 from fullconv.workspace import Workspace
 from other_loops import SmpViews, loader_of
-from records import Result, recorded, stamps, whole
+from records import Result, recorded, whole
+from unet_page import page
 
 HERE = Path(__file__).parent
 RESULT, OUT = HERE / "results" / "unet_comparison.md", HERE.parent / "build" / "unet_comparison"
 PACKAGES = ("torch", "torchvision", "lightning", "segmentation-models-pytorch")
 ENCODER, MULTIPLE = "mobilenet_v2", 32
-THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
 @dataclass(frozen=True)
@@ -297,71 +297,17 @@ def fullconv(data: Dataset, home: Workspace, chosen: argparse.Namespace, seed: i
     }
 
 
-def reached(curve: list[tuple[float, float]], value: float) -> float | None:
-    """Seconds until the curve first came to that value."""
-    return next((seconds for seconds, found in curve if found >= value), None)
-
-
-def all_reached(curves: list[list[tuple[float, float]]], value: float) -> float | None:
-    """Mean seconds until then, where every curve came to it."""
-    times = [reached(curve, value) for curve in curves]
-    known = [found for found in times if found is not None]
-    return float(np.mean(known)) if len(known) == len(times) else None
-
-
-def page(results: dict[str, list[Result]], data: Dataset, chosen: argparse.Namespace) -> str:
-    """Scores at equal wall time, time to equal validation scores, per-class IoU."""
-    names = data.classes.names
-    lines = [
-        "# U-Net and FullConv on CamVid",
-        "",
-        *(__doc__ or "").split("\n\n")[0].splitlines(),
-        "",
-        *(__doc__ or "").split("\n\n")[1].splitlines(),
-        "",
-        f"The encoder is {ENCODER} with {Path(chosen.weights).name}; before every run all its tensors and its "
-        "features at five strides are compared with those that FullConv starts from, bit by bit.",
-        "",
-        "| side | seeds | training s | views seen | best validation mean IoU | test mean IoU | test pixel accuracy |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for side, runs in results.items():
-        seconds, images = (float(np.mean([run[key] for run in runs])) for key in ("seconds", "images"))
-        best = float(np.mean([max(value for _, value in run["curve"]) for run in runs]))
-        tests = [Scores.from_dict(run["test"]) for run in runs]
-        mean_iou = spread([test.mean_iou for test in tests])
-        accuracy = float(np.mean([test.pixel_accuracy for test in tests]))
-        lines.append(
-            f"| {LABELS[side]} | {len(runs)} | {seconds:.0f} | {images:.0f} | {best:.3f} | **{mean_iou}** "
-            f"| {accuracy:.3f} |"
-        )
-    marks = sorted({*THRESHOLDS, *(min(max(v for _, v in run["curve"]) for run in runs) for runs in results.values())})
-    lines += [
-        "",
-        "Seconds of training until that validation mean IoU, mean of the seeds where all of them reached it (the best "
-        "that all seeds of a side reached is a row too):",
-    ]
-    lines += ["", "| validation mean IoU | " + " | ".join(results) + " |", "|---:|" + "---:|" * len(results)]
-    for mark in marks:
-        times = [all_reached([run["curve"] for run in runs], mark) for runs in results.values()]
-        if any(found is not None for found in times):
-            lines.append(
-                f"| {mark:.3f} | " + " | ".join("–" if found is None else f"{found:.0f}" for found in times) + " |"
-            )
-    lines += ["", "| test IoU | " + " | ".join(results) + " |", "|---|" + "---:|" * len(results)]
-    per_side = [np.mean([Scores.from_dict(run["test"]).iou for run in runs], axis=0) for runs in results.values()]
-    lines += [f"| {name} | " + " | ".join(f"{iou[i]:.3f}" for iou in per_side) + " |" for i, name in enumerate(names)]
+def told(results: dict[str, list[Result]], data: Dataset, chosen: argparse.Namespace) -> str:
+    """What was done, with what command, and what came of it."""
     command = f"python benchmarks/unet_comparison.py --camvid FOLDER --weights FILE --minutes {chosen.minutes:g}"
     command += f" --sides {' '.join(results)} --seeds {chosen.seeds}"
     command += "" if chosen.epochs is None else f" --epochs {chosen.epochs}"
-    stamp = stamps(run for runs in results.values() for run in runs)
-    return "\n".join([*lines, "", f"{stamp}. Command: `{command}`.", ""])
-
-
-def spread(values: list[float]) -> str:
-    """Mean, and the range where there are several."""
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+    encoder = (
+        f"The encoder is {ENCODER} with {Path(chosen.weights).name}; before every run all its tensors and its "
+        "features at five strides are compared with those that FullConv starts from, bit by bit."
+    )
+    paragraphs = [*(__doc__ or "").split("\n\n")[:2], encoder]
+    return page(results, paragraphs=paragraphs, labels=LABELS, names=data.classes.names, command=command)
 
 
 def main() -> None:
@@ -397,7 +343,7 @@ def main() -> None:
             result = recorded(chosen.out / f"{side}-{seed}.json", made_with, measure, *PACKAGES)
             budget = max(budget, result["seconds"]) if side == "fullconv" else budget
             results.setdefault(side, []).append(result)
-            chosen.page.write_text(page(results, data, chosen), encoding="utf-8")
+            chosen.page.write_text(told(results, data, chosen), encoding="utf-8")
     print(chosen.page.read_text())
 
 

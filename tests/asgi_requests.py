@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 HOST = ("Host", "127.0.0.1:8460")
+HTML = ("Accept", "text/html,application/xhtml+xml")
+TOKEN = "a-token-of-many-letters"
+"""Of a workbench that asks for one."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from fullconv.workspace import Workspace
 from programs import chromium
 from served import Served, start_server
 from tiny_run import TINY
+from workbench.observed_jobs import Observer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -107,6 +108,12 @@ def work(bench: Workbench) -> Callable[[int], None]:
         bench.catalogue.refresh()
 
     return until_ended
+
+
+@pytest.fixture
+def observer(bench: Workbench) -> Observer:
+    """A starter that looks after this workbench's jobs by a clock of the test."""
+    return Observer(bench)
 
 
 @pytest.fixture

@@ -10,64 +10,25 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from fullconv.data.dataset import Dataset
 from fullconv.process_identity import identity_of, process_lives
 from fullconv.training.fit import plan_run
 from fullconv.training.status import Status, read_status, write_status
 from fullconv.workbench.database import writing
 from fullconv.workbench.jobs import starter as module
-from fullconv.workbench.jobs.endings import read_ending, write_ending
-from fullconv.workbench.jobs.launching import environment_of
-from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
+from fullconv.workbench.jobs.outcomes import Outcome
 from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.reporting import Reporter
-from fullconv.workbench.jobs.starter import Starter
-from fullconv.workbench.jobs.watch import LONGEST_PAUSE, Watch
-from fullconv.workbench.settings import ServerSettings, Slots
-from fullconv.workbench.stored import StoredEvaluation, add_stored, now
 from fullconv.workbench.tables import Job
 from fullconv.workbench.workbench import Workbench
 from fullconv.workspace import Workspace
 from workbench.conftest import QUICK
-
-STEP = LONGEST_PAUSE / 2
-NOBODY = 2**22 + 1
-"""Greater than any number of a process."""
-
-
-@dataclass
-class Observer:
-    """A starter whose clock we turn; it starts no jobs.
-
-    Args:
-        bench: what it looks after. now: seconds.
-    """
-
-    bench: Workbench
-    now: float = 0.0
-    starter: Starter = field(init=False)
-
-    def __post_init__(self) -> None:
-        settings = ServerSettings(self.bench.home, slots=Slots(cpu=0, aside=0))
-        self.starter = Starter(settings, self.bench.queue, Watch(lambda: self.now))
-
-    def looks(self, seconds: float) -> None:
-        """Look all the time for so long."""
-        for _ in range(int(seconds / STEP) + 1):
-            self.starter.look()
-            self.now += STEP
-
-
-@pytest.fixture
-def observer(bench: Workbench) -> Observer:
-    return Observer(bench)
+from workbench.observed_jobs import NOBODY, STEP, Observer, claimed, found, is_gone, running
 
 
 @pytest.fixture
@@ -79,36 +40,6 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with suppress(ProcessLookupError):
         os.killpg(started.pid, signal.SIGKILL)
     started.communicate()
-
-
-def claimed(queue: Queue, **fields: Any) -> Job:
-    queue.add(**({"kind": "dataset", "title": "t", "payload": {}} | fields))
-    job = queue.claim(Slots(cpu=9, gpu=9, aside=9))
-    assert job is not None
-    return job
-
-
-def running(queue: Queue, process: int, started: float | None = None, **fields: Any) -> Job:
-    """A job that this process works on."""
-    job = claimed(queue, **fields)
-    since = psutil.Process(process).create_time() if started is None else started
-    identity = identity_of(process) if started is None else None
-    begun = queue.begin(job.id or 0, job.claim or "", process=process, started=since, identity=identity)
-    assert begun is not None
-    return begun
-
-
-def found(bench: Workbench, job: Job) -> Job:
-    return bench.queue.get(job.id or 0)
-
-
-def is_gone(process: int) -> bool:
-    end = time.monotonic() + 20
-    while psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def waiting_run(bench: Workbench) -> Path:
@@ -315,57 +246,6 @@ def test_a_machine_that_is_silent_counts_as_dead_whatever_its_clock_shows(
     assert process_lives(os.getpid(), job.started or 0.0)  # no process here is touched
 
 
-def test_a_job_that_ended_while_the_database_was_away_is_found_with_its_result(
-    bench: Workbench, observer: Observer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its process gives up after a while; what it wrote to disk tells the next server."""
-    job = running(bench.queue, NOBODY, 1.0, kind="forecast")
-    number, claim = job.id or 0, job.claim or ""
-    write_ending(bench.home, number, claim, Outcome("done", result={"seconds": 2.5}))
-    observer.looks(0)
-    ended = found(bench, job)
-    assert (ended.state, ended.error, ended.result) == ("done", None, {"seconds": 2.5})
-    assert read_ending(bench.home, number, claim) is None  # the database knows it now
-
-
-def test_the_ending_of_another_job_of_that_number_is_not_taken(bench: Workbench, observer: Observer) -> None:
-    """The database was moved away, and numbers began anew."""
-    job = running(bench.queue, NOBODY, 1.0, kind="forecast")
-    write_ending(bench.home, job.id or 0, "another", Outcome("done"))
-    observer.looks(0)
-    assert found(bench, job).state == "failed"
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"claim": "CLAIM", "state": "running", "error": null}'])
-def test_a_damaged_ending_is_none(bench: Workbench, observer: Observer, content: str) -> None:
-    job = running(bench.queue, NOBODY, 1.0, kind="forecast")
-    bench.home.jobs.mkdir(exist_ok=True)
-    (bench.home.jobs / f"{job.id}.ended.json").write_text(content.replace("CLAIM", job.claim or ""))
-    observer.looks(0)
-    assert found(bench, job).state == "failed"
-
-
-def test_a_run_that_is_done_makes_its_job_done(bench: Workbench, observer: Observer) -> None:
-    """Its process was killed after the last word to the run and before that to the queue."""
-    job = running(bench.queue, NOBODY, 1.0, kind="train", payload={"run": "first"}, subject="run:first")
-    observer.looks(0)
-    ended = found(bench, job)
-    assert (ended.state, ended.error, ended.progress) == ("done", None, 1.0)
-    assert ended.result is not None
-    assert ended.result["run"] == "first"
-    assert ended.result["mean_iou"] > 0
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"scores": []}', '{"scores": {"mean_iou": "high"}}'])
-def test_a_run_that_is_done_makes_its_job_done_whatever_its_report_holds(
-    bench: Workbench, observer: Observer, content: str
-) -> None:
-    (bench.home.run("first") / "report" / "scores.json").write_text(content)
-    job = running(bench.queue, NOBODY, 1.0, kind="train", payload={"run": "first"}, subject="run:first")
-    observer.looks(0)
-    assert (found(bench, job).state, found(bench, job).result) == ("done", {"run": "first", "mean_iou": None})
-
-
 def test_a_job_that_cannot_be_looked_after_is_in_nobodys_way(
     bench: Workbench, observer: Observer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -420,70 +300,3 @@ def test_a_heart_that_stumbles_beats_on(bench: Workbench) -> None:
         while found(bench, job).message != "halfway":
             assert time.monotonic() < end
             time.sleep(0.01)
-
-
-def test_a_run_tells_how_its_job_failed_if_that_job_said_so(bench: Workbench) -> None:
-    directory = bench.home.run("first")
-    status = Status.now("failed", read_status(directory), error="no space left on the disk")
-    write_status(directory, status)
-    own = Job(kind="train", title="t", payload={"run": "first"}, process=status.process, identity=status.identity)
-    said = outcome_of(bench.home, own)
-    assert said is not None
-    assert (said.state, said.error) == ("failed", "no space left on the disk")
-    own.identity = "an-earlier-one.1"  # said it
-    assert outcome_of(bench.home, own) is None
-
-
-def test_a_dataset_that_was_written_makes_its_job_done(bench: Workbench, scenes: Path) -> None:
-    job = Job(kind="dataset", title="t", payload={"name": "new"}, begun=time.time())
-    assert outcome_of(bench.home, job) is None
-    Dataset.from_folders(scenes, name="new").save(bench.home)
-    made = outcome_of(bench.home, job)
-    assert made is not None
-    assert (made.state, made.result) == ("done", {"dataset": "new", "images": 16})
-    job.begun = time.time() + 60  # it was there before
-    assert outcome_of(bench.home, job) is None
-
-
-def test_an_evaluation_tells_whether_it_is_done(bench: Workbench) -> None:
-    asked = StoredEvaluation(model="first", kind="run", created=now(), dataset="streets", split="val")
-    job = Job(kind="evaluate", title="t", payload={"name": add_stored(bench.home, asked, "waits")})
-    assert outcome_of(bench.home, job) is None
-    done = asked.model_copy(update={"done": True, "mean_iou": 0.5})
-    job.payload = {"name": add_stored(bench.home, done, "done")}
-    ended = outcome_of(bench.home, job)
-    assert ended is not None
-    assert (ended.state, ended.result and ended.result["mean_iou"]) == ("done", 0.5)
-
-
-SETTINGS = ServerSettings(Workspace(Path("/data/fullconv")))
-
-
-def environment(job: Job, own: dict[str, str], *, beside: bool = False) -> dict[str, str]:
-    return environment_of(job, SETTINGS, own, beside=beside, cores=16)
-
-
-def test_a_job_on_a_card_sees_that_card_and_all_others_see_none() -> None:
-    def visible(kind: str, slot: int, own: dict[str, str]) -> str:
-        job = Job(kind="train", title="t", slot_kind=kind, slot=slot, claim="c")
-        return environment(job, own)["CUDA_VISIBLE_DEVICES"]
-
-    assert visible("gpu", 1, {}) == "1"
-    assert visible("gpu", 1, {"CUDA_VISIBLE_DEVICES": "3, 5"}) == "5"
-    assert visible("gpu", 0, {"CUDA_VISIBLE_DEVICES": "GPU-8a7e"}) == "GPU-8a7e"
-    assert visible("cpu", 0, {}) == visible("aside", 0, {"CUDA_VISIBLE_DEVICES": "3"}) == ""
-
-
-def test_work_beside_trainings_takes_few_threads() -> None:
-    aside = Job(kind="evaluate", title="t", slot_kind="aside", slot=0, claim="c")
-    assert environment(aside, {}, beside=True)["OMP_NUM_THREADS"] == "4"
-    assert "OMP_NUM_THREADS" not in environment(aside, {})
-    assert environment(aside, {"OMP_NUM_THREADS": "9"}, beside=True)["OMP_NUM_THREADS"] == "9"
-    for kind, slot_kind in (("train", "cpu"), ("forecast", "aside")):
-        job = Job(kind=kind, title="t", slot_kind=slot_kind, slot=0, claim="c")
-        assert "OMP_NUM_THREADS" not in environment(job, {}, beside=True)
-
-
-def test_a_token_is_not_handed_to_jobs() -> None:
-    job = Job(kind="train", title="t", slot_kind="cpu", slot=0, claim="c")
-    assert "FULLCONV_TOKEN" not in environment(job, {"FULLCONV_TOKEN": "secret-secret-secret"})
