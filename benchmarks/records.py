@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fullconv.files import write_atomically
 from fullconv.training.settings.experiment import Experiment
 from provenance import provenance
@@ -51,3 +53,9 @@ def recorded(path: Path, settings: Mapping[str, Any], measure: Callable[[], Resu
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps({"settings": wanted, "result": result}))
     return result
+
+
+def spread(values: list[float]) -> str:
+    """Mean, and the range where there are several."""
+    mean = f"{np.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"

@@ -28,7 +28,7 @@ from fullconv.data.scenes import write_scenes
 from fullconv.evaluation.metrics_table import read_rows
 from fullconv.training.fit import train
 from fullconv.workspace import Workspace
-from records import Result, recorded, stamps, whole
+from records import Result, recorded, spread, stamps, whole
 
 HERE = Path(__file__).parent
 RATE = 1e-3
@@ -193,15 +193,9 @@ def page(curves: dict[str, list[Result]], name: str, network: str, data: Dataset
     )
 
 
-def spread(values: list[float]) -> str:
-    """Mean, and the range where there are several."""
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
-
-
 def figure(curves: dict[str, list[Result]]) -> Figure:
     """Mean IoU against images, time and steps."""
-    drawn = Figure(figsize=(12, 4), layout="constrained")
+    drawn = Figure(figsize=(12, 4.6), layout="constrained")
     FigureCanvasAgg(drawn)
     panels = drawn.subplots(1, 3, sharey=True)
     titles = {"images": "whole images seen", "seconds": "seconds of training", "step": "steps of the optimiser"}
@@ -213,7 +207,7 @@ def figure(curves: dict[str, list[Result]]) -> Figure:
         axes.grid(color="#dddddd", lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("validation mean IoU")
-    panels[-1].legend(frameon=False, fontsize=7, loc="lower right")
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return drawn
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fullconv.evaluation.scores import Scores
-from records import Result, stamps
+from records import Result, spread, stamps
 
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 Curve = Sequence[tuple[float, float]]
@@ -77,9 +77,3 @@ def page(
     lines += [f"| {name} | " + " | ".join(f"{iou[i]:.3f}" for iou in per_side) + " |" for i, name in enumerate(names)]
     stamp = stamps(run for runs in results.values() for run in runs)
     return "\n".join([*lines, "", f"{stamp}. Command: `{command}`.", ""])
-
-
-def spread(values: list[float]) -> str:
-    """Mean, and the range where there are several."""
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
