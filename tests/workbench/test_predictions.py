@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -192,7 +193,7 @@ def test_who_comes_while_all_places_are_taken_is_told_to_come_back(home: Workspa
     content, gate, begun = photo.read_bytes(), threading.Event(), threading.Event()
     with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
         assert client.post(PREDICT, content=content).status_code == 200
-        lane = bench.predictor._lane("cpu")
+        lane = bench.predictor.lane(torch.device("cpu"))
         lane.submit(lambda: (begun.set(), gate.wait(60)))
         assert begun.wait(60)
         with ThreadPoolExecutor(12) as visitors:
@@ -212,7 +213,7 @@ def test_images_that_wait_take_so_much_memory_and_no_more(home: Workspace, photo
     content, gate, begun = photo.read_bytes(), threading.Event(), threading.Event()
     with TestClient(create_app(bench, pages=False), base_url=BASE) as client:
         assert client.post(PREDICT, content=content).status_code == 200
-        bench.predictor._lane("cpu").submit(lambda: (begun.set(), gate.wait(60)))
+        bench.predictor.lane(torch.device("cpu")).submit(lambda: (begun.set(), gate.wait(60)))
         assert begun.wait(60)
         with ThreadPoolExecutor(5) as visitors:
             asked = [visitors.submit(client.post, PREDICT, content=content) for _ in range(5)]

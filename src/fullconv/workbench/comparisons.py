@@ -27,9 +27,9 @@ from fullconv.prediction.tiled import Tile
 from fullconv.store.package import ModelCard
 from fullconv.workbench.opened import stay_behind
 from fullconv.workbench.predicting.labelling import Canvas
-from fullconv.workbench.predicting.lane import Predictor
 from fullconv.workbench.predicting.large import is_large, tiles_for
 from fullconv.workbench.predicting.opened import Opened
+from fullconv.workbench.predicting.predictor import Predictor
 from fullconv.workbench.refusals import Busy, Conflict, NotThere, TooLarge
 from fullconv.workbench.waiting import LOOK_SECONDS
 

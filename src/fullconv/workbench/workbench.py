@@ -17,7 +17,7 @@ from fullconv.workbench.jobs.queue import Queue
 from fullconv.workbench.jobs.starter import Starter
 from fullconv.workbench.layers.reading import Readings
 from fullconv.workbench.opened import OpenedDatasets
-from fullconv.workbench.predicting.lane import Predictor
+from fullconv.workbench.predicting.predictor import Predictor
 from fullconv.workbench.refusals import Forbidden
 from fullconv.workbench.scratch import Scratch
 from fullconv.workbench.settings import ServerSettings

@@ -52,8 +52,8 @@ class Fallback:
 def fallback_for(plan: Plan, told: MemoryForecast, room: int, *, batch_norm: bool) -> Fallback:
     """The least change that makes a plan fit.
 
-    Smaller batches cost next to no time; computing activations again costs a quarter of it and changes no result; smaller
-    crops change what is learnt.
+    Smaller batches cost next to no time; computing activations again costs a quarter of it and changes no result;
+    smaller crops change what is learnt.
 
     Args:
         told: its memory.

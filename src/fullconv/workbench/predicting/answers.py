@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fullconv.data.pictures import label_png
 from fullconv.prediction.result import Prediction
-from fullconv.workbench.predicting.lane import Predicted
 from fullconv.workbench.predicting.polygons import MEDIA_TYPE as POLYGONS
 from fullconv.workbench.predicting.polygons import polygons_of
+from fullconv.workbench.predicting.predictor import Predicted
 
 PNG, JSON, ZIP, NPZ, TIFF = "image/png", "application/json", "application/zip", "application/x-npz", "image/tiff"
 FORMS = (PNG, JSON, POLYGONS, ZIP, NPZ, TIFF)

@@ -1,203 +1,56 @@
-"""Predictions for many visitors at once: files are read and answers written beside the network, which is never idle.
-
-The network of a device runs in one thread, since several at once would only take cores and memory from each other.
-Images are not put together into batches: on a processor two or four at once take as long as one after the other, eight
-take longer, and who comes first would wait for the others.
-"""
+"""The turns of a device: one thing at a time, but for those that do not mind others beside them."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy.typing as npt
-
-from fullconv.prediction.model import Model
-from fullconv.prediction.result import Prediction
-from fullconv.prediction.tiled import Tile
-from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
-from fullconv.workbench.predicting.large import is_large, tiles_for
-from fullconv.workbench.predicting.memory import ImageMemory
-from fullconv.workbench.predicting.opened import Opened, OpenModels
-from fullconv.workbench.refusals import Busy
+from typing import TypeVar
 
 Made = TypeVar("Made")
-Pixels = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Where the time of a prediction went.
+class Lane:
+    """Work for one device, in the order in which it comes.
 
     Args:
-        decoding: reading the image. waiting: for the network's turn. network: computing. encoding: writing the answer.
+        device: its name. abreast: how many of those that need not be alone run at once.
+
+    >>> lane = Lane("cpu", abreast=2)
+    >>> [lane.submit(lambda number=number: number**2, alone=False).result() for number in (2, 3)]
+    [4, 9]
+    >>> lane.stop()
     """
 
-    decoding: float = 0.0
-    waiting: float = 0.0
-    network: float = 0.0
-    encoding: float = 0.0
+    def __init__(self, device: str, *, abreast: int = 1) -> None:
+        self._abreast = abreast
+        self._threads = ThreadPoolExecutor(abreast, thread_name_prefix=f"network-{device}")
+        self._turn = threading.Lock()
+        self._places = threading.Semaphore(abreast)
 
+    def submit(self, work: Callable[[], Made], *, alone: bool = True) -> Future[Made]:
+        """Do something when its turn comes.
 
-@dataclass(frozen=True)
-class Predicted:
-    """What an answer is made of.
+        Args:
+            alone: nothing else runs meanwhile: it takes much memory, or looks into a network while it computes.
+        """
+        return self._threads.submit(self._done, work, self._abreast if alone else 1)
 
-    Args:
-        prediction: of the image.
-        head: that was asked, of a model with several.
-        seconds: taken so far.
-    """
+    def stop(self) -> None:
+        """End the threads; what waits is not done any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    prediction: Prediction
-    head: str | None
-    seconds: Seconds
-
-
-@dataclass
-class Predictor:
-    """What a workbench predicts with.
-
-    Args:
-        waiting: predictions that may wait at the same time.
-        allow_code: networks from Python files may be used.
-        decoded: bytes that the images of all of them may take.
-    """
-
-    waiting: int = 64
-    allow_code: bool = False
-    decoded: int = 2 * 2**30
-    models: OpenModels = field(init=False)
-    memory: ImageMemory = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.models = OpenModels(self.allow_code)
-        self.memory = ImageMemory(self.decoded)
-        self._places = threading.BoundedSemaphore(self.waiting + 1)  # one is being computed
-        self._beside = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="images")
-        self._lanes: dict[str, Executor] = {}
-        self._lock = threading.Lock()
+    def _done(self, work: Callable[[], Made], places: int) -> Made:
+        with self._taken(places):
+            return work()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place in the queue, for one request.
-
-        Raises:
-            Busy: all are taken.
-        """
-        if not self._places.acquire(blocking=False):
-            raise Busy(f"{self.waiting} predictions wait already", remedy="ask again in a moment")
+    def _taken(self, places: int) -> Iterator[None]:
+        with self._turn:  # who waits for all places lets nobody pass
+            for _ in range(places):
+                self._places.acquire()
         try:
             yield
         finally:
-            self._places.release()
-
-    async def open(self, package: Path, head: str | None = None) -> Opened:
-        """The model of a package.
-
-        Raises:
-            PackageError: it cannot be opened, or has no such head.
-        """
-        return await self.beside(lambda: self.models.get(package, head))
-
-    async def beside(self, work: Callable[[], Made]) -> Made:
-        """Do something beside the network: reading, writing."""
-        return await asyncio.get_running_loop().run_in_executor(self._beside, work)
-
-    async def in_lane(self, model: Model, work: Callable[[], Made]) -> Made:
-        """Do something with a network, when it is its turn on its device."""
-        return await asyncio.get_running_loop().run_in_executor(self._lane(str(model.device)), work)
-
-    def computed(self, model: Model, work: Callable[[], Made]) -> Made:
-        """The same for a thread, which waits for it."""
-        return self._lane(str(model.device)).submit(work).result()
-
-    async def predict(
-        self,
-        package: Path,
-        head: str | None,
-        read: Callable[[Model], Pixels],
-        write: Callable[[Predicted], Made],
-        *,
-        probabilities: bool = False,
-    ) -> tuple[Made, Seconds]:
-        """Read an image, label it, and make an answer of it; who calls has a `place`, and `memory` for the image.
-
-        Args:
-            package: the model's.
-            head: of a model with several; the first if not given.
-            read: gives (H, W, C) pixels as the model takes them.
-            write: makes the answer; it is told the time that was taken until then.
-            probabilities: of every class are wanted.
-
-        Raises:
-            PackageError: the model cannot be opened.
-            DataError: the image cannot be read or used.
-        """
-        began = time.perf_counter()
-
-        def begin() -> tuple[Opened, Pixels]:
-            opened = self.models.get(package, head)
-            return opened, read(opened.model)
-
-        opened, image = await self.beside(begin)
-        decoded = time.perf_counter()
-        labelled = await self.label(opened, image, probabilities=probabilities)
-        done = time.perf_counter()
-        so_far = Seconds(decoded - began, done - decoded - labelled.network, labelled.network)
-        made = await self.beside(lambda: write(Predicted(labelled.prediction, opened.head, so_far)))
-        return made, replace(so_far, encoding=time.perf_counter() - done)
-
-    async def label(
-        self,
-        opened: Opened,
-        image: Pixels,
-        *,
-        probabilities: bool = False,
-        surest: bool = False,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> Labelled:
-        """Label an image, a large one tile by tile with others in between; who calls has a `place`.
-
-        Args:
-            opened: the model.
-            image: (H, W, C), as `Model.checked` gives it.
-            probabilities: of every class are wanted. surest: that of the class that each pixel is given.
-            on_progress: told the part that is done, 0 to 1, after every tile.
-
-        Raises:
-            TooLarge: the image does not fit into the memory.
-        """
-        size = (image.shape[0], image.shape[1])
-        tiles: Sequence[Tile] = ()
-        if probabilities or is_large(opened, size):
-            # In the lane, since a network whose geometry is not known yet is gone through.
-            tiles = await self.in_lane(opened.model, lambda: tiles_for(opened, size, probabilities=probabilities))
-        if not tiles:
-            return await self.in_lane(opened.model, lambda: label_whole(opened.model, image, probabilities, surest))
-        canvas = Canvas(opened.model, image, probabilities=probabilities, surest=surest)
-        for count, tile in enumerate(tiles, 1):
-            await self.in_lane(opened.model, partial(canvas.add, tile))
-            if on_progress is not None:
-                on_progress(count / len(tiles))
-        return canvas.labelled()
-
-    def stop(self) -> None:
-        """End the threads; what waits is not computed any more."""
-        for executor in (self._beside, *self._lanes.values()):
-            executor.shutdown(wait=False, cancel_futures=True)
-
-    def _lane(self, device: str) -> Executor:
-        with self._lock:
-            if device not in self._lanes:
-                self._lanes[device] = ThreadPoolExecutor(1, thread_name_prefix=f"network-{device}")
-            return self._lanes[device]
+            self._places.release(places)

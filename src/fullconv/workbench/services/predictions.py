@@ -28,8 +28,8 @@ from fullconv.workbench.predicting.answers import (
     written,
 )
 from fullconv.workbench.predicting.images import Upload
-from fullconv.workbench.predicting.lane import Predicted, Seconds
 from fullconv.workbench.predicting.opened import chosen_head
+from fullconv.workbench.predicting.predictor import Predicted, Seconds
 from fullconv.workbench.refusals import NotThere, TooLarge, Unsupported
 from fullconv.workbench.stored import PackageKind
 from fullconv.workbench.workbench import Workbench
