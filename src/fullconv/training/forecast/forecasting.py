@@ -55,7 +55,7 @@ class Times:
         epoch: training alone.
         validation: of all validation images, once.
         preparation: decoding and resizing all images before the first run with them.
-        start: until the first step.
+        start: until the first step, and until the first validation can begin.
         evaluation: of the finished model, with report and package.
         run: all of it.
     """

@@ -50,7 +50,8 @@ class Trial:
         between: seconds between two epochs: checkpoint, refilling the loader.
         validation: seconds per validation image.
         preparation: seconds per image that is decoded and resized for the first time.
-        start: seconds until the first step, preparation aside.
+        start: seconds until the first step, preparation aside, and those that the first validation takes longer than
+            others: both start processes that read.
     """
 
     batch_size: int
@@ -163,6 +164,7 @@ def _measured(request: _Request) -> Trial:
         fit_network(job, Status.now("running", epochs=plan.epochs), Processes())
     first, second = ([moment for epoch, moment in watch.steps if epoch == number] for number in (1, 2))
     step = (second[-1] - second[0]) / (len(second) - 1) if len(second) > 1 else second[0] - watch.validations[0]
+    first_validation, validation = watch.validations[0] - first[-1], watch.validations[1] - second[-1]
     return Trial(
         batch_size=plan.batch_size,
         idle=idle,
@@ -171,9 +173,9 @@ def _measured(request: _Request) -> Trial:
         steps=len(second),
         step=step,
         between=max(0.0, second[0] - watch.validations[0] - step),
-        validation=(watch.validations[1] - second[-1]) / len(data.val),
+        validation=validation / len(data.val),
         preparation=preparation / (len(data.train) + len(data.val)),
-        start=max(0.0, first[0] - began - preparation - step),
+        start=max(0.0, first[0] - began - preparation - step) + max(0.0, first_validation - validation),
     )
 
 
