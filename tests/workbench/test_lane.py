@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from fullconv.store.package import read_card
+from fullconv.store.recipe import NetworkCode
 from fullconv.workbench.predicting.lane import Lane
+from fullconv.workbench.predicting.predictor import goes_alone
+from fullconv.workspace import Workspace
 
 WAIT = 30.0
 
@@ -61,3 +66,12 @@ def test_a_failure_gives_its_place_back(lane: Lane) -> None:
         with pytest.raises(ZeroDivisionError):
             lane.submit(lambda: 1 / 0, alone=alone).result(WAIT)
     assert lane.submit(lambda: "done").result(WAIT) == "done"
+
+
+def test_large_images_and_code_of_others_go_alone(trained: Path) -> None:
+    card = read_card(Workspace(trained).run("first") / "model")
+    code = card.network.model_copy(update={"name": "net.py:build", "code": NetworkCode.model_construct()})
+    assert [goes_alone(card, size) for size in ((360, 480), (1024, 1024), (1024, 1025))] == [False, False, True]
+    assert goes_alone(card.model_copy(update={"network": code}), (360, 480))
+    small = card.resize.model_copy(update={"scale": 0.1})
+    assert goes_alone(card.model_copy(update={"resize": small}), (2000, 2000))

@@ -26,6 +26,7 @@ import torch
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import Tile
+from fullconv.store.package import ModelCard
 from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
 from fullconv.workbench.predicting.lane import Lane
 from fullconv.workbench.predicting.large import is_large, tiles_for
@@ -198,8 +199,8 @@ class Predictor:
             tiles = await self.in_lane(opened.model, lambda: tiles_for(opened, size, probabilities=probabilities))
         if not tiles:
             work = partial(label_whole, opened.model, image, probabilities, surest)
-            small = prod(size) <= SMALL_PIXELS and prod(opened.model.card.resize.size(*size)) <= SMALL_PIXELS
-            return await asyncio.wrap_future(self.lane(opened.model.device).submit(work, alone=not small))
+            lane = self.lane(opened.model.device)
+            return await asyncio.wrap_future(lane.submit(work, alone=goes_alone(opened.model.card, size)))
         canvas = Canvas(opened.model, image, probabilities=probabilities, surest=surest)
         for count, tile in enumerate(tiles, 1):
             await self.in_lane(opened.model, partial(canvas.add, tile))
@@ -212,3 +213,13 @@ class Predictor:
         self._beside.shutdown(wait=False, cancel_futures=True)
         for lane in self._lanes.values():
             lane.stop()
+
+
+def goes_alone(card: ModelCard, size: tuple[int, int]) -> bool:
+    """Whether an image is labelled with nothing beside it: large ones, and all by networks from Python files, whose
+    forward may keep something in the module.
+
+    Args:
+        card: of the model. size: (height, width) of the image.
+    """
+    return card.network.code is not None or max(prod(size), prod(card.resize.size(*size))) > SMALL_PIXELS
