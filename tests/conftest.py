@@ -14,8 +14,8 @@ LONG = ("browser", "cluster", "long")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: much of the time servers, browsers and other processes are waited for."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: much of the time servers, browsers and other processes are waited for."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
