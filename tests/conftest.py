@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -13,9 +14,15 @@ LONG = ("browser", "cluster", "long")
 """Markers of tests that take long, few as they are."""
 
 
+def pytest_configure() -> None:
+    """Ctrl-C is heard, also where a shell started the tests in the background: what they start would be deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: much of the time servers, browsers and other processes are waited for."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: much of the time servers, browsers and other processes are waited for."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

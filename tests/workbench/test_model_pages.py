@@ -48,10 +48,10 @@ def test_a_model_is_uploaded_renamed_and_deleted(
     expect(page.locator(".iou").get_by_text("road", exact=True)).to_be_visible()
     for name, address in (
         ("Test now", "/test?model=avenue"),
-        ("Layers", "/layers?model=avenue"),
+        ("Layers", "/layers?model=avenue&kind=model"),
         ("Use as pretrained", "/runs/new?weights=avenue"),
         ("Compare", "/compare?models=avenue"),
-        ("Download", "/api/v1/models/avenue/package"),
+        ("Download", "/api/v1/models/avenue/package?kind=model"),
     ):
         assert page.locator("main, [role=main]").get_by_role("link", name=name).get_attribute("href") == address
 

@@ -21,7 +21,7 @@ from fullconv.evaluation.scores import Scores
 from fullconv.prediction.model import Model
 from fullconv.prediction.tiled import tiles_of
 from fullconv.workbench.application import create_app
-from fullconv.workbench.predicting import lane, large
+from fullconv.workbench.predicting import large, predictor
 from fullconv.workbench.trials import kept
 from fullconv.workbench.trials.pyramid import FRAME, NO_CLASS, TILE, Pyramid, level_count
 from fullconv.workbench.trials.views import TrialView
@@ -163,7 +163,7 @@ def test_a_large_image_whose_network_fails_is_told_as_failed(bench: Workbench, m
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(large, "WHOLE_PIXELS", 1)
-    monkeypatch.setattr(lane, "Canvas", fails)
+    monkeypatch.setattr(predictor, "Canvas", fails)
     with TestClient(create_app(bench, pages=False), base_url="http://127.0.0.1:8460") as client:
         told = client.post(TRIALS, json={"model": "first", "image": "shapes"}).json()
         end = time.monotonic() + 60
