@@ -104,7 +104,7 @@ def scores_of(title: str, network: str, label: Label, test: fc.Dataset) -> dict[
 def write_curves(results: Mapping[str, Any], path: Path) -> None:
     """Pixel accuracy on validation images after every epoch; lines: the commonest class, and the article's marks."""
     figure, axes = plain_axes()
-    figure.set_size_inches(8, 4.2)
+    figure.set_size_inches(8, 4.8)
     stages = [stage for stage in results["stages"] if stage["validation"]]
     for stage, color in zip(stages, COLORS, strict=True):
         values = stage["validation"]
@@ -116,7 +116,8 @@ def write_curves(results: Mapping[str, Any], path: Path) -> None:
     axes.set_ylim(0, 1)
     axes.set_xlabel("epoch", color=INK)
     axes.set_title(f"{results['dataset']}: pixel accuracy on validation images", color=INK, fontsize=11, loc="left")
-    axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="lower right")
+    figure.set_layout_engine("constrained")
+    figure.legend(frameon=False, labelcolor=INK, fontsize=9, loc="outside lower center", ncols=2)
     _written(path, to_svg(figure).replace("currentColor", INK).encode())
 
 
