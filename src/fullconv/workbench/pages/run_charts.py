@@ -164,8 +164,16 @@ class LiveChart:
                 "symbol": "none",
                 "silent": True,
                 "lineStyle": {"type": "dashed", "color": "var(--faint)"},
-                "label": {"color": "var(--faint)", "position": "insideStartTop", "formatter": "{b}"},
-                "data": [{"name": level.name, "yAxis": level.value} for level in levels],
+                "label": {"color": "var(--faint)", "formatter": "{b}"},
+                "data": [
+                    {
+                        "name": level.name,
+                        "yAxis": level.value,
+                        # Beneath the line where the legend may be over it.
+                        "label": {"position": "insideStartBottom" if level.value > 0.5 else "insideStartTop"},
+                    }
+                    for level in levels
+                ],
             }
         icon = {"iconStyle": {"borderColor": "var(--faint)"}}
         return {
