@@ -11,7 +11,7 @@ import pytest
 from fullconv.store.package import read_card
 from fullconv.store.recipe import NetworkCode
 from fullconv.workbench.predicting.lane import Lane
-from fullconv.workbench.predicting.predictor import goes_alone
+from fullconv.workbench.predicting.large import goes_alone
 from fullconv.workspace import Workspace
 
 WAIT = 30.0

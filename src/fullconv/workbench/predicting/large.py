@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from math import prod
 
 from fullconv.prediction.tiled import Tile, takes_tiles, tiles_of
+from fullconv.store.package import ModelCard
 from fullconv.training.forecast.room import free_memory
 from fullconv.workbench.predicting.opened import Opened
 from fullconv.workbench.refusals import TooLarge
 
 WHOLE_PIXELS = 4 * 2**20
 """Larger images are predicted tile by tile."""
+SMALL_PIXELS = 2**20
+"""Larger images keep all cores busy by themselves, and take more memory than is needed twice."""
 NETWORK_BYTES = 800
 """Per pixel, what the layers of a network hold at one time: those of a VGG-16, the widest at full size."""
 SCORE_BYTES = 12
@@ -26,7 +29,17 @@ def is_large(opened: Opened, size: tuple[int, int]) -> bool:
     Args:
         opened: the model. size: (height, width) of the image.
     """
-    return max(prod(size), prod(opened.model.card.resize.size(*size))) > WHOLE_PIXELS
+    return _most_pixels(opened.model.card, size) > WHOLE_PIXELS
+
+
+def goes_alone(card: ModelCard, size: tuple[int, int]) -> bool:
+    """Whether an image is labelled with nothing beside it: large ones, and all by networks from Python files, whose
+    forward may keep something in the module.
+
+    Args:
+        card: of the model. size: (height, width) of the image.
+    """
+    return card.network.code is not None or _most_pixels(card, size) > SMALL_PIXELS
 
 
 def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = False) -> Sequence[Tile]:
@@ -58,6 +71,11 @@ def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = Fa
     needed = seen[0] * seen[1] * NETWORK_BYTES + pixels * classes * SCORE_BYTES
     _must_fit(needed, opened, size, f"{why}, so that it is not computed tile by tile")
     return ()
+
+
+def _most_pixels(card: ModelCard, size: tuple[int, int]) -> int:
+    """Of the image, or of what the network is given of it."""
+    return max(prod(size), prod(card.resize.size(*size)))
 
 
 def _must_fit(needed: int, opened: Opened, size: tuple[int, int], why: str) -> None:

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +25,9 @@ import torch
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import Tile
-from fullconv.store.package import ModelCard
 from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
 from fullconv.workbench.predicting.lane import Lane
-from fullconv.workbench.predicting.large import is_large, tiles_for
+from fullconv.workbench.predicting.large import goes_alone, is_large, tiles_for
 from fullconv.workbench.predicting.memory import ImageMemory
 from fullconv.workbench.predicting.opened import Opened, OpenModels
 from fullconv.workbench.refusals import Busy
@@ -38,8 +36,6 @@ Made = TypeVar("Made")
 Pixels = npt.NDArray[Any]
 ABREAST = 2
 """Small images that a processor labels at once: with both, two cores do a fifth more."""
-SMALL_PIXELS = 2**20
-"""Larger ones keep all cores busy by themselves, and take more memory than is needed twice."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +117,9 @@ class Predictor:
         """Do something beside the network: reading, writing."""
         return await asyncio.get_running_loop().run_in_executor(self._beside, work)
 
-    async def in_lane(self, model: Model, work: Callable[[], Made]) -> Made:
-        """Do something with a network, when it is its turn on its device."""
-        return await asyncio.wrap_future(self.lane(model.device).submit(work))
+    async def in_lane(self, model: Model, work: Callable[[], Made], *, alone: bool = True) -> Made:
+        """Do something with a network, when it is its turn on its device; `alone` as for a `Lane`."""
+        return await asyncio.wrap_future(self.lane(model.device).submit(work, alone=alone))
 
     def computed(self, model: Model, work: Callable[[], Made]) -> Made:
         """The same for a thread, which waits for it."""
@@ -199,8 +195,7 @@ class Predictor:
             tiles = await self.in_lane(opened.model, lambda: tiles_for(opened, size, probabilities=probabilities))
         if not tiles:
             work = partial(label_whole, opened.model, image, probabilities, surest)
-            lane = self.lane(opened.model.device)
-            return await asyncio.wrap_future(lane.submit(work, alone=goes_alone(opened.model.card, size)))
+            return await self.in_lane(opened.model, work, alone=goes_alone(opened.model.card, size))
         canvas = Canvas(opened.model, image, probabilities=probabilities, surest=surest)
         for count, tile in enumerate(tiles, 1):
             await self.in_lane(opened.model, partial(canvas.add, tile))
@@ -213,13 +208,3 @@ class Predictor:
         self._beside.shutdown(wait=False, cancel_futures=True)
         for lane in self._lanes.values():
             lane.stop()
-
-
-def goes_alone(card: ModelCard, size: tuple[int, int]) -> bool:
-    """Whether an image is labelled with nothing beside it: large ones, and all by networks from Python files, whose
-    forward may keep something in the module.
-
-    Args:
-        card: of the model. size: (height, width) of the image.
-    """
-    return card.network.code is not None or max(prod(size), prod(card.resize.size(*size))) > SMALL_PIXELS
