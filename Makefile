@@ -17,8 +17,9 @@ story: $(STAMP)
 	$(BIN)/python examples/story.py --out $(STORY) --page docs/tutorials/story.md \
 	  $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(CAMVID),--camvid $(CAMVID))
 
+# The tests start hundreds of programs of ours; none is to compile the sources anew.
 test: $(STAMP) lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONG = ("browser", "cluster", "long")
@@ -46,3 +48,14 @@ def workspace_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "workspace"
     monkeypatch.setenv("FULLCONV_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True)
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports have blank figures where no test looks at them: to draw them takes longer than a tiny training."""
+    if request.path.parent.name == "evaluation" or request.node.get_closest_marker("drawn"):
+        return
+    blank = io.BytesIO()
+    Image.new("L", (6, 4), 255).save(blank, "PNG")
+    monkeypatch.setattr("fullconv.evaluation.report.to_png", lambda figure: blank.getvalue())
+    monkeypatch.setattr("fullconv.evaluation.report.to_svg", lambda figure: "<svg></svg>")

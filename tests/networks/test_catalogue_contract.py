@@ -27,10 +27,8 @@ COARSEST = [
     *("fcn32s-compact", "fcn32s-inception_v3"),
 ]
 FINER = [
-    *("fcn4s-alexnet", "fcn2s-googlenet-features", "fcn4s-resnet18-features", "fcn2s-mobilenet_v2"),
-    *("fcn4s-mobilenet_v3_small-features", "fcn2s-squeezenet1_1-features"),
-    *("fcn4s-efficientnet_b0", "fcn4s-convnext_tiny-features", "fcn2s-regnet_x_400mf", "fcn4s-mnasnet0_5-features"),
-    *("fcn2s-shufflenet_v2_x0_5", "fcn2s-compact-features"),
+    *("fcn4s-alexnet", "fcn4s-resnet18-features", "fcn2s-mobilenet_v2", "fcn2s-squeezenet1_1-features"),
+    *("fcn4s-convnext_tiny-features", "fcn2s-shufflenet_v2_x0_5", "fcn2s-compact-features"),
 ]
 OF_TIMM = [
     *("fcn8s-test_resnet", "fcn4s-test_convnext-features", "fcn8s-test_efficientnet", "fcn4s-timm_resnet10t"),

@@ -30,6 +30,9 @@ def noise(height: int, width: int) -> torch.Tensor:
     return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+SLOW_WHEN_DENSE = ("convnext_tiny", "densenet121")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -48,7 +51,7 @@ def test_every_cell_of_the_original_is_there_borders_included(name: str) -> None
     assert spread(original) > 0.01
     tolerance = 1e-5 * float(original.abs().max())
     for stride in (1, 2, 4, 8, 16):
-        if total % stride:
+        if total % stride or (stride < 4 and name in SLOW_WHEN_DENSE):
             continue
         rarefied = rarefy(net, stride)
         cells = rarefied(image)[..., :: total // stride, :: total // stride]

@@ -73,7 +73,7 @@ def test_a_run_on_a_cluster_outlives_a_killed_worker_and_ends_as_it_would_have_h
     dataset: Dataset, quick: dict[str, Any], workspace_home: Path, cluster: str
 ) -> None:
     frozen = {"batch_norm": "frozen", "optimizer": "sgd", "learning_rate": 0.01}
-    settings = quick | {"network": "fcn32s-compact", "epochs": 20, "optimization": frozen}
+    settings = quick | {"network": "fcn32s-compact", "epochs": 10, "optimization": frozen}
     here = fc.train(dataset, quiet=True, **settings)
     killed: list[int] = []
 
@@ -95,7 +95,7 @@ def test_a_run_on_a_cluster_outlives_a_killed_worker_and_ends_as_it_would_have_h
     assert read_status(there.directory).state == "done"
     epochs = [int(row["epoch"]) for row in read_rows(there.directory / "metrics.csv") if row["split"] == "val"]
     assert epochs == sorted(set(epochs))
-    assert epochs[-1] == 20
+    assert epochs[-1] == 10
     expected, found = (
         torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         for run in (here.directory, there.directory)

@@ -187,7 +187,7 @@ def test_the_last_epoch_is_always_validated(dataset: Dataset, quick: dict[str, A
 def test_a_killed_process_leaves_a_run_that_goes_on(
     scenes: Path, quick: dict[str, Any], workspace_home: Path, how: signal.Signals
 ) -> None:
-    settings = [f"--set={key}={value}" for key, value in (quick | {"epochs": 40}).items()]
+    settings = [f"--set={key}={value}" for key, value in (quick | {"epochs": 20}).items()]
     command = [sys.executable, "-m", "fullconv", "train", str(scenes), *settings]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -218,7 +218,7 @@ def test_a_killed_process_leaves_a_run_that_goes_on(
     assert [change.when for change in ended.history] == sorted(change.when for change in ended.history)
     epochs = [int(row["epoch"]) for row in read_rows(run / "metrics.csv") if row["split"] == "val"]
     assert epochs == sorted(set(epochs))
-    assert resumed.experiment.epochs == 40
+    assert resumed.experiment.epochs == 20
 
 
 def test_a_loss_that_is_no_number_fails_with_the_cause(

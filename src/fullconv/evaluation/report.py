@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HeadScores", "ImageResult", "write_report"]
 
-_FIGURES = ("confusion", "image_scores", "loss", "learning_rate", "pixel_accuracy", "mean_iou")
+_CHARTS = ("image_scores", "loss", "learning_rate", "pixel_accuracy", "mean_iou")
+_FIGURES = ("confusion", *_CHARTS)
 
 
 def write_report(
@@ -124,7 +125,7 @@ def write_report(
             _part(heads[0].name if heads else None, scores, classes, figures["confusion"]),
             *(_part(head.name, head.scores, head.classes, figures[f"confusion_{head.name}"]) for head in heads[1:]),
         ],
-        figures={name: Markup(to_svg(figure)) for name, figure in (figures | curves).items() if name in _FIGURES},
+        figures={name: Markup(to_svg(figure)) for name, figure in (figures | curves).items() if name in _CHARTS},
         curves=list(curves),
         warnings=warnings,
         galleries=galleries(results, classes),

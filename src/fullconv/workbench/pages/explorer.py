@@ -34,6 +34,8 @@ SORTS = {
     "share": "Smallest share of the class",
 }
 _COUNTING_SECONDS = 1.0
+_DRAWN = {"number", "key", "split", "width", "height"}
+"""What a thumbnail shows of an image."""
 
 
 class Explorer:
@@ -50,6 +52,7 @@ class Explorer:
         self.page = max(1, _whole(address.get("page"), 1))
         self.first_image = _whole(address.get("image"), -1)
         self.ratio = _ratio(opened)
+        self.drawn: object = None
 
     @property
     def name(self) -> str:
@@ -142,6 +145,15 @@ class Explorer:
         self.count.text = _count_text(found, bool(self._filtered()))
         self.counting.text = _counting(found.counted, found.of) if found.counted < found.of else ""
         self.counting.visible = bool(self.counting.text)
+        drawn = (found.version, [image.model_dump(include=_DRAWN) for image in found.images])
+        if drawn != self.drawn:  # else a click on what is there would be lost
+            self.drawn = drawn
+            self._thumbnails(found)
+        self.pages.props(f"max={pages}")
+        self.pages.value = min(self.page, pages)
+        self.pages.visible = pages > 1
+
+    def _thumbnails(self, found: ImagePage) -> None:
         self.grid.clear()
         with self.grid:
             for image in found.images:
@@ -150,9 +162,6 @@ class Explorer:
                 with ui.column().classes("items-center q-pa-lg").style("grid-column: 1 / -1"):
                     ui.label("No image fits all of these.").classes("faint")
                     ui.button("Show all images", on_click=self._reset).props("flat no-caps")
-        self.pages.props(f"max={pages}")
-        self.pages.value = min(self.page, pages)
-        self.pages.visible = pages > 1
 
     def _thumbnail(self, image: ImageFacts, version: str) -> None:
         button = ui.element("button").classes("thumb").props('type="button"')
