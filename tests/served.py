@@ -5,6 +5,7 @@ A server of its own process imports torch, NiceGUI and the rest for seconds befo
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -77,6 +78,7 @@ def start_server(home: Workspace, log: Path, *options: str, address: str = "127.
 
 
 def _run(arguments: list[str], log: str, environment: dict[str, str]) -> None:
+    gc.freeze()  # what all of them share is left as it is
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
