@@ -15,16 +15,19 @@ from nicegui import Client, app, core, ui
 from nicegui.page import page
 from nicegui.persistence.pseudo_persistent_dict import PseudoPersistentDict
 from nicegui.storage import request_contextvar
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from fullconv.workbench.feeds import Row
 from fullconv.workbench.folders import FolderRequest
 from fullconv.workbench.pages import job_progress, prediction
+from fullconv.workbench.pages.explorer import Explorer
 from fullconv.workbench.pages.job_progress import JobProgress
 from fullconv.workbench.pages.layers import LayersPage
 from fullconv.workbench.pages.new_dataset import NewDataset
 from fullconv.workbench.pages.run_charts import RunCharts
 from fullconv.workbench.refusals import Busy, NotThere
+from fullconv.workbench.services.dataset_images import ImageQuery, list_images
 from fullconv.workbench.services.folder_predictions import prediction_of
 from fullconv.workbench.services.jobs import JobView
 from fullconv.workbench.services.layers import Asked
@@ -131,6 +134,25 @@ def test_a_lost_connection_does_not_end_a_check_and_a_closed_page_does(bench: Wo
         with pytest.raises(NotThere):
             bench.checks.get(check.id)
         check._thread.join(60)
+
+    on_a_page(bench, act)
+
+
+def test_thumbnails_stay_while_classes_are_counted(bench: Workbench) -> None:
+    """A click on one that is drawn anew would be lost."""
+
+    async def act(client: Client) -> None:
+        found = list_images(bench, "streets", ImageQuery())
+        uncounted = [image.model_copy(update={"classes": None, "ignored": None}) for image in found.images]
+        explorer = Explorer(bench.datasets.open("streets"), QueryParams())
+        explorer.build(found.model_copy(update={"images": tuple(uncounted), "counted": 0}))
+        drawn = list(explorer.grid)
+        assert len(drawn) == found.total
+        explorer._show(found)
+        assert list(explorer.grid) == drawn
+        explorer._show(found.model_copy(update={"images": found.images[1:]}))
+        assert not {one.id for one in drawn} & {one.id for one in explorer.grid}
+        explorer.timer.deactivate()
 
     on_a_page(bench, act)
 
