@@ -1,4 +1,4 @@
-"""What computes: the processor or the graphics card by its name."""
+"""What computes: the processor or the graphics card by its name, and whether its memory ran out."""
 
 from __future__ import annotations
 
@@ -32,3 +32,12 @@ def named(device: torch.device) -> str:
     True
     """
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
+def memory_ran_out(problem: BaseException) -> bool:
+    """Whether an error says that memory did not suffice: Python's, PyTorch's on a graphics card or on the processor.
+
+    >>> memory_ran_out(RuntimeError("DefaultCPUAllocator: can't allocate memory")), memory_ran_out(ValueError())
+    (True, False)
+    """
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from fullconv.data.dataset import Dataset
+from fullconv.errors import StorageError
 from fullconv.training.status import Status, read_status, write_status
+from fullconv.workbench import stored
 from fullconv.workbench.jobs.endings import read_ending, write_ending
 from fullconv.workbench.jobs.outcomes import Outcome, outcome_of
 from fullconv.workbench.stored import StoredEvaluation, add_stored, now
@@ -100,3 +102,14 @@ def test_an_evaluation_tells_whether_it_is_done(bench: Workbench) -> None:
     ended = outcome_of(bench.home, job)
     assert ended is not None
     assert (ended.state, ended.result and ended.result["mean_iou"]) == ("done", 0.5)
+
+
+def test_what_cannot_be_written_leaves_no_folder(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("no space left on the disk")
+
+    monkeypatch.setattr(stored, "write_document", full)
+    asked = StoredEvaluation(model="first", kind="run", created=now(), dataset="streets", split="val")
+    with pytest.raises(StorageError):
+        add_stored(bench.home, asked, "waits")
+    assert list(bench.home.root.glob("*/*waits*")) == []

@@ -20,8 +20,9 @@ from starlette.requests import Request
 
 from fullconv.workbench.feeds import Row
 from fullconv.workbench.folders import FolderRequest
+from fullconv.workbench.pages import explorer as explorer_page
 from fullconv.workbench.pages import job_progress, prediction
-from fullconv.workbench.pages.explorer import Explorer
+from fullconv.workbench.pages.explorer import PER_PAGE, Explorer, first_page
 from fullconv.workbench.pages.job_progress import JobProgress
 from fullconv.workbench.pages.layers import LayersPage
 from fullconv.workbench.pages.new_dataset import NewDataset
@@ -154,6 +155,55 @@ def test_thumbnails_stay_while_classes_are_counted(bench: Workbench) -> None:
         assert not {one.id for one in drawn} & {one.id for one in explorer.grid}
         explorer.timer.deactivate()
 
+    on_a_page(bench, act)
+
+
+@pytest.mark.parametrize("address", ["class=gone", "problem=unknown", "page=7", "class=gone&page=9"])
+def test_what_an_address_asks_for_and_is_not_there_is_left_out(bench: Workbench, address: str) -> None:
+    async def act(client: Client) -> None:
+        opened, asked = bench.datasets.open("streets"), QueryParams(address)
+        first = list_images(bench, "streets", first_page(opened, asked))
+        explorer = Explorer(opened, asked)
+        explorer.build(first)
+        explorer.timer.deactivate()
+        assert first.images
+        assert explorer.page == 1
+        assert explorer.query.problem is None
+        assert explorer.query.classes == ()
+        assert len(explorer._numbers()) == first.total
+
+    on_a_page(bench, act)
+
+
+def test_an_older_answer_does_not_take_the_place_of_a_newer(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: dict[int, asyncio.Event] = {}
+
+    async def asked(work: Any, bench: Workbench, name: str, query: ImageQuery) -> Any:
+        answers[query.offset or 0] = asyncio.Event()
+        await answers[query.offset or 0].wait()
+        return list_images(bench, name, query)
+
+    async def act(client: Client) -> None:
+        explorer = Explorer(bench.datasets.open("streets"), QueryParams())
+        explorer.build(list_images(bench, "streets", ImageQuery(limit=4)))
+        explorer.timer.deactivate()
+        shown: list[int] = []
+        monkeypatch.setattr(explorer, "_show", lambda found: shown.append(found.images[0].number))
+
+        async def load(number: int) -> None:
+            with client:
+                explorer.page = number
+                await explorer._load()
+
+        both = [asyncio.ensure_future(load(number)) for number in (2, 1)]
+        await asyncio.sleep(0)
+        for offset in (0, PER_PAGE):  # the newer one's answer comes first
+            answers[offset].set()
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*both)
+        assert shown == [0]
+
+    monkeypatch.setattr(explorer_page, "asked", asked)
     on_a_page(bench, act)
 
 

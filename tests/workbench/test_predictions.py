@@ -24,7 +24,7 @@ from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import tiles_of
 from fullconv.store.package import load_package, save_package
 from fullconv.workbench.application import create_app
-from fullconv.workbench.predicting import large
+from fullconv.workbench.predicting import large, predictor
 from fullconv.workbench.predicting.answers import JSON, ZIP, Wish
 from fullconv.workbench.predicting.images import Upload, plain_name
 from fullconv.workbench.predicting.opened import Key, OpenModels
@@ -290,6 +290,31 @@ def test_a_large_image_is_labelled_tile_by_tile(
     monkeypatch.setattr(large, "free_memory", lambda device: 1000)
     answer = client.post(PREDICT, content=stream.getvalue(), headers={"accept": "image/tiff"})
     assert (answer.status_code, "the probabilities of all classes are kept" in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_what_takes_more_memory_than_was_foreseen_is_refused(
+    client: TestClient, photo: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def label(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(predictor, "label_whole", label)
+    answer = client.post(PREDICT, content=photo.read_bytes())
+    assert (answer.status_code, "takes more memory than is free" in answer.json()["detail"]) == (413, True)
+    form = [("images", (name, photo.read_bytes())) for name in ("a", "b")]
+    several = client.post(PREDICT, files=form, headers={"accept": "application/json"})
+    assert [("memory" in part["problem"]) for part in several.json()] == [True, True]
+
+
+def test_probabilities_of_all_visitors_share_one_room(bench: Workbench, client: TestClient, photo: Path) -> None:
+    scores = bench.predictor.scores
+    wanted = {"content": photo.read_bytes(), "headers": {"accept": "application/x-npz"}}
+    with scores.taken(scores.limit):
+        assert client.post(PREDICT, **wanted).status_code == 503
+        assert client.post(PREDICT, content=photo.read_bytes()).status_code == 200
+    assert client.post(PREDICT, **wanted).status_code == 200
+    assert scores.used == 0
 
 
 def test_an_image_is_as_large_as_what_the_network_is_given(

@@ -20,6 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from fullconv.errors import NetworkError
 from fullconv.geometry.geometry import geometry_of
+from fullconv.hardware import memory_ran_out
 
 COPY = "network.py"
 """What the file is called in run folders and model packages."""
@@ -301,8 +302,7 @@ def own_mistakes(net: nn.Module) -> Iterator[None]:
     try:
         yield
     except Exception as problem:
-        short = isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem)
-        if not isinstance(net, OwnNetwork) or short:
+        if not isinstance(net, OwnNetwork) or memory_ran_out(problem):
             raise
         frames = traceback.extract_tb(problem.__traceback__)
         if not any((frame.filename, frame.name) == (__file__, "forward") for frame in frames):

@@ -6,9 +6,8 @@ import errno
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fullconv.errors import FullconvError, PlanError, StorageError
+from fullconv.hardware import memory_ran_out
 from fullconv.training.distribution.interrupts import Terminated
 from fullconv.training.guard.reading_faults import SampleError
 from fullconv.training.stopping import StopRequested
@@ -41,7 +40,7 @@ def verdict(problem: BaseException, directory: Path) -> tuple[Any, FullconvError
     if isinstance(problem, OSError):
         what = problem.strerror or str(problem)
         return "failed", StorageError(what, where=problem.filename or directory, remedy=f"mend that and {again}")
-    if isinstance(problem, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(problem):
+    if memory_ran_out(problem):
         remedy = "use a smaller batch_size or crop"
         return "failed", PlanError("there is not enough memory for this batch", where=directory, remedy=remedy)
     if isinstance(problem, RuntimeError) and "DataLoader worker" in str(problem):

@@ -30,6 +30,13 @@ class Forbidden(Refusal):
     title = "Forbidden"
 
 
+class TooSlow(Refusal):
+    """What a request brings did not come any more."""
+
+    status = 408
+    title = "Request timeout"
+
+
 class Conflict(Refusal):
     """It cannot be done as things stand: a name taken, a run that is needed."""
 

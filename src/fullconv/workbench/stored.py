@@ -142,7 +142,11 @@ def add_stored(home: Workspace, document: Document, title: str) -> str:
                 break
             except FileExistsError:
                 number += 1
-    write_stored(home, document, name)
+    try:
+        write_stored(home, document, name)
+    except BaseException:
+        (home.root / folder / name).rmdir()  # without its document nothing finds it any more
+        raise
     return name
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -9,10 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import FastAPI, Request
 
 from asgi_requests import HOST, HTML, TOKEN, ask
 from fullconv.errors import PlanError
-from fullconv.workbench.security.bodies import PLAIN
+from fullconv.workbench.security.bodies import PLAIN, BodyLimit
 from fullconv.workbench.security.hosts import host_name
 from fullconv.workbench.settings import Limits, ServerSettings
 from fullconv.workspace import Workspace
@@ -215,6 +217,36 @@ def test_a_body_that_turns_out_too_long_is_cut(app: Any) -> None:
     body = (piece for _ in range(40))
     kind = ("Content-Type", "application/json")
     assert ask(app, "/api/v1/jobs/1/move", method="POST", headers=[HOST, kind], body=body).status == 413
+
+
+def test_a_body_that_does_not_go_on_is_given_up() -> None:
+    api, told = FastAPI(), []
+
+    @api.post("/wait")
+    async def wait(request: Request) -> str:
+        await request.body()
+        await asyncio.sleep(0.3)  # longer than silence, but all of it is there
+        return "done"
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    def status(*pieces: dict[str, Any]) -> int:
+        left = [{"type": "http.request", **piece} for piece in pieces]
+
+        async def receive() -> Any:
+            if not left:
+                await asyncio.sleep(3600)
+            return left.pop(0)
+
+        told.clear()
+        scope = {"type": "http", "method": "POST", "path": "/wait", "query_string": b"", "headers": []}
+        asyncio.run(BodyLimit(api, api, 2**20, silence=0.2)(scope, receive, send))
+        return int(told[0]["status"])
+
+    assert status({"body": b"a", "more_body": True}) == 408
+    assert json.loads(told[1]["body"])["title"] == "Request timeout"
+    assert status({"body": b"a", "more_body": True}, {"body": b"b"}) == 200
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1e9", "\xb2", "9" * 400])

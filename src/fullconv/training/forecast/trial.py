@@ -21,6 +21,7 @@ import torch
 
 from fullconv.data.dataset import Dataset
 from fullconv.errors import FullconvError
+from fullconv.hardware import memory_ran_out
 from fullconv.training.display import TrainingDisplay
 from fullconv.training.distribution.interrupts import deaf_to_interrupts
 from fullconv.training.distribution.processes import Processes
@@ -133,14 +134,15 @@ def _work(sending: Connection, request: _Request) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         found: Trial | Exception = _measured(request)
-    except (MemoryError, torch.OutOfMemoryError):
-        found = MemoryError()
     except FullconvError as problem:
         found = FullconvError(problem.problem, where=problem.where, remedy=problem.remedy)
-    except RuntimeError as problem:
-        found = MemoryError() if "can't allocate memory" in str(problem) else FullconvError(str(problem))
     except Exception as problem:
-        found = FullconvError(f"the trial failed with {type(problem).__name__}: {problem}")
+        if memory_ran_out(problem):
+            found = MemoryError()
+        elif isinstance(problem, RuntimeError):
+            found = FullconvError(str(problem))
+        else:
+            found = FullconvError(f"the trial failed with {type(problem).__name__}: {problem}")
     sending.send(found)
     sending.close()
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fullconv.data.pictures import display_rgb
 from fullconv.errors import FullconvError, PackageError
+from fullconv.hardware import memory_ran_out
 from fullconv.prediction.model import Model
 from fullconv.workbench.layers.fields import Axis
 from fullconv.workbench.layers.influence import Influence, influence_on
@@ -177,9 +178,9 @@ def _guarded(model: Model, work: Any) -> Any:
         return work()
     except FullconvError:
         raise
-    except (MemoryError, torch.OutOfMemoryError):
-        raise TooLarge("takes too much memory", where=model.card.name, remedy="choose a smaller image") from None
     except Exception as problem:  # a network may fail in any way
+        if memory_ran_out(problem):
+            raise TooLarge("takes too much memory", where=model.card.name, remedy="choose a smaller image") from None
         said = (str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]
         raise PackageError(
             f"fails on this picture ({said})", where=model.card.name, remedy="choose another picture, or a larger one"

@@ -48,8 +48,8 @@ class Explorer:
 
     def __init__(self, opened: OpenedDataset, address: QueryParams) -> None:
         self.opened = opened
-        self.query = query_of(address)
-        self.page = max(1, _whole(address.get("page"), 1))
+        self.query = _known(query_of(address), opened)
+        self.page = _page_of(address)
         self.first_image = _whole(address.get("image"), -1)
         self.ratio = _ratio(opened)
         self.drawn: object = None
@@ -74,6 +74,7 @@ class Explorer:
             self.pages = ui.pagination(1, 1, direction_links=True, on_change=self._turn)
             self.pages.props("max-pages=7 boundary-numbers")
         self.view = ImageView(self.opened, self._numbers)
+        self.page = min(self.page, _pages(first.total))
         self._show(first)
         self.timer = ui.timer(_COUNTING_SECONDS, self._look_again, active=first.counted < first.of)
         if self.first_image >= 0:
@@ -89,12 +90,12 @@ class Explorer:
             self.split = ui.select(splits, label="Split", value=query.split, clearable=True, on_change=self._filter)
             self.split.props("dense options-dense").style("min-width: 7rem")
             names = list(opened.classes.names)
-            chosen = [name for name in query.classes if name in names]
+            chosen = list(query.classes)
             self.classes = ui.select(names, label="Classes, all in the image", value=chosen, multiple=True)
             self.classes.on_value_change(self._filter)
             self.classes.props("dense options-dense use-chips clearable").style("min-width: 13rem; max-width: 100%")
-            problem = query.problem if query.problem in kinds else None
-            self.problem = ui.select(kinds, label="Problem", value=problem, clearable=True, on_change=self._filter)
+            self.problem = ui.select(kinds, label="Problem", value=query.problem, clearable=True)
+            self.problem.on_value_change(self._filter)
             self.problem.props("dense options-dense").style("min-width: 10rem")
             self.problem.visible = bool(kinds)
             self.sort = ui.select(SORTS, label="Order", value=query.sort, on_change=self._filter)
@@ -118,21 +119,26 @@ class Explorer:
             ui.run_javascript("document.querySelector('.thumbs')?.scrollIntoView({block: 'nearest'})")
 
     async def _load(self) -> None:
-        wanted = self.query
-        query = wanted.model_copy(update={"offset": (self.page - 1) * PER_PAGE, "limit": PER_PAGE})
+        wanted, page = self.query, self.page
+        query = _part(wanted, page)
         try:
             found = await asked(list_images, bench(), self.name, query)
         except FullconvError as problem:
             refuse(problem)
             return
-        if wanted is self.query:  # nothing else was asked for meanwhile
+        if wanted is self.query and page == self.page:  # nothing else was asked for meanwhile
             self._show(found)
             ui.navigate.history.replace(self._address())
 
     async def _look_again(self) -> None:
         """While classes are being counted: how far that is, and all of it when it is done."""
-        self.opened = await asked(bench().datasets.open, self.name)
-        done, images = await asked(bench().datasets.counted, self.name)
+        try:
+            self.opened = await asked(bench().datasets.open, self.name)
+            done, images = await asked(bench().datasets.counted, self.name)
+        except FullconvError as problem:  # it was deleted meanwhile
+            self.timer.deactivate()
+            refuse(problem)
+            return
         if done < images:
             self.counting.text = _counting(done, images)
             return
@@ -141,7 +147,7 @@ class Explorer:
         await self._load()
 
     def _show(self, found: ImagePage) -> None:
-        pages = max(1, -(-found.total // PER_PAGE))
+        pages = _pages(found.total)
         self.count.text = _count_text(found, bool(self._filtered()))
         self.counting.text = _counting(found.counted, found.of) if found.counted < found.of else ""
         self.counting.visible = bool(self.counting.text)
@@ -219,11 +225,29 @@ def query_of(address: QueryParams) -> ImageQuery:
 
 
 def first_page(opened: OpenedDataset, address: QueryParams) -> ImageQuery:
-    """The part of the images that an address asks for; classes that the dataset does not have are left out."""
-    query = query_of(address)
-    page = max(1, _whole(address.get("page"), 1))
+    """The part of the images that an address asks for; classes that the dataset does not have are left out, and pages
+    after the last one are the last one."""
+    query = _known(query_of(address), opened)
+    return _part(query, min(_page_of(address), _pages(len(find_images(opened, query)))))
+
+
+def _known(query: ImageQuery, opened: OpenedDataset) -> ImageQuery:
+    """Without classes that the dataset does not have, and problems that none of its images has."""
     names = tuple(name for name in query.classes if name in opened.classes.names)
-    return query.model_copy(update={"classes": names, "offset": (page - 1) * PER_PAGE, "limit": PER_PAGE})
+    problem = query.problem if query.problem in dict(problem_kinds(opened)) else None
+    return query.model_copy(update={"classes": names, "problem": problem})
+
+
+def _part(query: ImageQuery, page: int) -> ImageQuery:
+    return query.model_copy(update={"offset": (page - 1) * PER_PAGE, "limit": PER_PAGE})
+
+
+def _pages(images: int) -> int:
+    return max(1, -(-images // PER_PAGE))
+
+
+def _page_of(address: QueryParams) -> int:
+    return max(1, _whole(address.get("page"), 1))
 
 
 def _count_text(found: ImagePage, filtered: bool) -> str:

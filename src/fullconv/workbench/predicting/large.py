@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import torch
+
 from fullconv.prediction.tiled import Tile, takes_tiles, tiles_of
 from fullconv.store.package import ModelCard
 from fullconv.training.forecast.room import free_memory
@@ -55,9 +57,8 @@ def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = Fa
             suffice; the sentence says why.
     """
     height, width = size
-    pixels, classes = height * width, len(opened.model.classes)
     if probabilities:
-        _must_fit(pixels * classes * SCORE_BYTES, opened, size, "the probabilities of all classes are kept")
+        _must_fit(score_bytes(opened, size), "cpu", size, "the probabilities of all classes are kept")
     if not is_large(opened, size):
         return ()
     geometry = opened.geometry
@@ -68,9 +69,24 @@ def tiles_for(opened: Opened, size: tuple[int, int], *, probabilities: bool = Fa
     else:
         return tiles_of(size, geometry)
     seen = opened.model.card.resize.size(height, width)
-    needed = seen[0] * seen[1] * NETWORK_BYTES + pixels * classes * SCORE_BYTES
-    _must_fit(needed, opened, size, f"{why}, so that it is not computed tile by tile")
+    needed = seen[0] * seen[1] * NETWORK_BYTES + score_bytes(opened, size)
+    _must_fit(needed, opened.model.device.type, size, f"{why}, so that it is not computed tile by tile")
     return ()
+
+
+def score_bytes(opened: Opened, size: tuple[int, int]) -> int:
+    """What the scores or probabilities of all classes take while an answer is made of them.
+
+    Args:
+        opened: the model. size: (height, width) of the image.
+    """
+    return prod(size) * len(opened.model.classes) * SCORE_BYTES
+
+
+def room(device: str) -> int:
+    """Bytes that one prediction may take now on "cpu" or "cuda"; what PyTorch keeps of a card for later is free."""
+    kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated() if device == "cuda" else 0
+    return int(SHARE * (free_memory(device) + kept))
 
 
 def _most_pixels(card: ModelCard, size: tuple[int, int]) -> int:
@@ -78,8 +94,8 @@ def _most_pixels(card: ModelCard, size: tuple[int, int]) -> int:
     return max(prod(size), prod(card.resize.size(*size)))
 
 
-def _must_fit(needed: int, opened: Opened, size: tuple[int, int], why: str) -> None:
-    free = SHARE * free_memory(opened.model.device.type)
+def _must_fit(needed: int, device: str, size: tuple[int, int], why: str) -> None:
+    free = room(device)
     if needed > free:
         raise TooLarge(
             f"{size[1]}×{size[0]} pixels may take {needed / 2**30:.1f} GiB, and one prediction may take "

@@ -1,4 +1,4 @@
-"""How much of the memory decoded images may take: files of kilobytes can stand for gigabytes of pixels."""
+"""How much of the memory images and their scores may take: files of kilobytes can stand for gigabytes of pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullconv.workbench.refusals import Busy
 
 @dataclass
 class ImageMemory:
-    """Bytes that the decoded images of all visitors may take together; may be asked from any thread.
+    """Bytes that the images of all visitors, or their scores, may take together; may be asked from any thread.
 
     Args:
         limit: of them; one image alone is always taken.
@@ -32,13 +32,13 @@ class ImageMemory:
         """Room for an image, as long as it is worked on.
 
         Args:
-            needed: bytes of its pixels, as its header tells them.
+            needed: bytes of its pixels, as its header tells them, or of its scores.
 
         Raises:
             Busy: others take it.
         """
         with self._lock:
-            if self.used and self.used + needed > self.limit:
+            if needed and self.used and self.used + needed > self.limit:
                 raise Busy("other large images are worked on", where="image", remedy="ask again in a moment")
             self.used += needed
         try:

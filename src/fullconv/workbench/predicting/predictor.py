@@ -22,15 +22,16 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 import torch
 
+from fullconv.hardware import memory_ran_out
 from fullconv.prediction.model import Model
 from fullconv.prediction.result import Prediction
 from fullconv.prediction.tiled import Tile
 from fullconv.workbench.predicting.labelling import Canvas, Labelled, label_whole
 from fullconv.workbench.predicting.lane import Lane
-from fullconv.workbench.predicting.large import goes_alone, is_large, tiles_for
+from fullconv.workbench.predicting.large import goes_alone, is_large, room, score_bytes, tiles_for
 from fullconv.workbench.predicting.memory import ImageMemory
 from fullconv.workbench.predicting.opened import Opened, OpenModels
-from fullconv.workbench.refusals import Busy
+from fullconv.workbench.refusals import Busy, TooLarge
 
 Made = TypeVar("Made")
 Pixels = npt.NDArray[Any]
@@ -82,10 +83,12 @@ class Predictor:
     decoded: int = 2 * 2**30
     models: OpenModels = field(init=False)
     memory: ImageMemory = field(init=False)
+    scores: ImageMemory = field(init=False)
 
     def __post_init__(self) -> None:
         self.models = OpenModels(self.allow_code)
         self.memory = ImageMemory(self.decoded)
+        self.scores = ImageMemory(room("cpu"))
         self._places = threading.BoundedSemaphore(self.waiting + 1)  # one is being computed
         self._beside = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="images")
         self._lanes: dict[str, Lane] = {}
@@ -119,11 +122,11 @@ class Predictor:
 
     async def in_lane(self, model: Model, work: Callable[[], Made], *, alone: bool = True) -> Made:
         """Do something with a network, when it is its turn on its device; `alone` as for a `Lane`."""
-        return await asyncio.wrap_future(self.lane(model.device).submit(work, alone=alone))
+        return await asyncio.wrap_future(self.lane(model.device).submit(partial(_fitting, work), alone=alone))
 
     def computed(self, model: Model, work: Callable[[], Made]) -> Made:
         """The same for a thread, which waits for it."""
-        return self.lane(model.device).submit(work).result()
+        return self.lane(model.device).submit(partial(_fitting, work)).result()
 
     def lane(self, device: torch.device) -> Lane:
         """Of a device: what a network does is done there."""
@@ -153,6 +156,8 @@ class Predictor:
         Raises:
             PackageError: the model cannot be opened.
             DataError: the image cannot be read or used.
+            TooLarge: it does not fit into the memory.
+            Busy: the probabilities of others take it.
         """
         began = time.perf_counter()
 
@@ -162,10 +167,12 @@ class Predictor:
 
         opened, image = await self.beside(begin)
         decoded = time.perf_counter()
-        labelled = await self.label(opened, image, probabilities=probabilities)
-        done = time.perf_counter()
-        so_far = Seconds(decoded - began, done - decoded - labelled.network, labelled.network)
-        made = await self.beside(lambda: write(Predicted(labelled.prediction, opened.head, so_far)))
+        kept = score_bytes(opened, (image.shape[0], image.shape[1])) if probabilities else 0
+        with self.scores.taken(kept):
+            labelled = await self.label(opened, image, probabilities=probabilities)
+            done = time.perf_counter()
+            so_far = Seconds(decoded - began, done - decoded - labelled.network, labelled.network)
+            made = await self.beside(lambda: write(Predicted(labelled.prediction, opened.head, so_far)))
         return made, replace(so_far, encoding=time.perf_counter() - done)
 
     async def label(
@@ -208,3 +215,14 @@ class Predictor:
         self._beside.shutdown(wait=False, cancel_futures=True)
         for lane in self._lanes.values():
             lane.stop()
+
+
+def _fitting(work: Callable[[], Made]) -> Made:
+    """What a network does; where memory does not suffice for it, that is refused as if it had been foreseen."""
+    try:
+        return work()
+    except Exception as problem:
+        if not memory_ran_out(problem):
+            raise
+        remedy = "ask again in a moment, or make it smaller"
+        raise TooLarge("takes more memory than is free just now", where="image", remedy=remedy) from problem

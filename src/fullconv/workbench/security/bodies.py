@@ -1,4 +1,4 @@
-"""The length of what a request brings: files up to the limit of uploads, everything else far less."""
+"""What a request brings: files up to the limit of uploads, everything else far less, and nothing is waited for long."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+import anyio
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fullconv.workbench.api.problems import answer, problem_of
+from fullconv.workbench.refusals import Refusal, TooSlow
 from fullconv.workbench.security.uploads import too_large
 
 PLAIN = 16 * 2**20
 """Bytes of a document: it is read into memory."""
 FORM = 2**20
 """Bytes that a form may have around its files."""
+SILENCE_SECONDS = 60.0
+"""How long nothing may come of a body that is not whole: who waits for it keeps a place that others want."""
 _PLAIN_KINDS = ("application/json", "application/x-www-form-urlencoded")
 _DROPPED = re.compile(r"/_nicegui/client/[^/]+/upload/[^/]+")
 
 
-class _TooLong(HTTPException):
+class _CutShort(HTTPException):
     """Ends the reading of a body."""
 
 
@@ -33,45 +37,54 @@ class BodyLimit:
         app: what is behind.
         api: says in its OpenAPI document which routes take files.
         limit: bytes of an upload.
+        silence: seconds after which a body that does not go on is given up.
     """
 
     app: ASGIApp
     api: FastAPI
     limit: int
+    silence: float = SILENCE_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
         allowed = self.limit + FORM if self._takes_files(scope["path"]) else PLAIN
-        refusal = answer(problem_of(too_large(allowed, "body")))
         if _announced(scope) > allowed:
-            await refusal(scope, receive, send)
+            await answer(problem_of(too_large(allowed, "body")))(scope, receive, send)
             return
-        size, begun, over = 0, False, False
+        size, begun, whole = 0, False, False
+        refusal: Refusal | None = None
 
         async def counted() -> Message:
-            nonlocal size, over
-            message = await receive()
+            nonlocal size, whole, refusal
+            try:
+                with anyio.fail_after(None if whole else self.silence):
+                    message = await receive()
+            except TimeoutError:
+                remedy = "send it again"
+                refusal = TooSlow(f"nothing came for {self.silence:g} seconds", where="body", remedy=remedy)
+                raise _CutShort(refusal.status) from None
             size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if size > allowed:
-                over = True
-                raise _TooLong(413)
+                refusal = too_large(allowed, "body")
+                raise _CutShort(refusal.status)
             return message
 
         async def answering(message: Message) -> None:
             nonlocal begun
-            if not over or begun:  # what it says to a body that was cut short is not wanted
+            if refusal is None or begun:  # what it says to a body that was cut short is not wanted
                 begun = True
                 await send(message)
 
         try:
             await self.app(scope, counted, answering)
-        except _TooLong:
+        except _CutShort:
             pass
         finally:
-            if over and not begun:
-                await refusal(scope, receive, send)
+            if refusal is not None and not begun:
+                await answer(problem_of(refusal))(scope, receive, send)
 
     def _takes_files(self, path: str) -> bool:
         return bool(_DROPPED.fullmatch(path)) or any(route.fullmatch(path) for route in self._file_routes)
