@@ -7,7 +7,7 @@ Four stages on one set of images, each of which answers a question:
 3. An FCN-8s that starts from stage 2: what do skips add, and how soon?
 4. A classifier of patches, made dense: what does it see, and what does it see once it has skips?
 
-Run: python examples/story.py --weights mobilenet_v2-imagenet.safetensors     (about 25 minutes on two cores)
+Run: python examples/story.py --weights mobilenet_v2-imagenet.safetensors     (about half an hour on two cores)
 and with --camvid FOLDER on CamVid too. Stages that are done are not trained again. --quick shows the way in a minute.
 
 Source: G. Heinrich, "Image Segmentation Using DIGITS 5", NVIDIA developer blog, 2016.
