@@ -122,7 +122,16 @@ COFFEE = """
 """Coffee leaves, 3 classes, the same network from random weights, 48 epochs."""
 
 SCENES = """
-790 0.211 0.929 0.715 0.197 0.933 0.721 0
-1580 0.141 0.950 0.785 0.145 0.950 0.787 0
+158 2.112 0.687 0.208 1.369 0.785 0.306 5
+316 1.086 0.838 0.412 0.894 0.874 0.515 0
+474 0.730 0.893 0.617 0.643 0.913 0.677 0
+632 0.558 0.920 0.702 0.547 0.930 0.728 0
+790 0.485 0.933 0.742 0.487 0.938 0.756 0
+948 0.438 0.939 0.766 0.461 0.940 0.771 0
+1106 0.391 0.945 0.784 0.423 0.947 0.791 0
+1264 0.363 0.951 0.801 0.397 0.951 0.802 0
+1422 0.348 0.952 0.807 0.389 0.952 0.806 0
+1580 0.341 0.952 0.810 0.388 0.952 0.807 0
 """
-"""Generated street scenes, 11 classes, fcn2s-compact-features from random weights, 10 epochs: the demonstration."""
+"""Generated street scenes, 11 classes, fcn2s-compact-features from random weights, 10 epochs: the demonstration, validated after
+each."""
