@@ -133,5 +133,5 @@ SCENES = """
 1422 0.348 0.952 0.807 0.389 0.952 0.806 0
 1580 0.341 0.952 0.810 0.388 0.952 0.807 0
 """
-"""Generated street scenes, 11 classes, fcn2s-compact-features from random weights, 10 epochs: the demonstration, validated
-after each."""
+"""Generated street scenes, 11 classes, fcn2s-compact-features from random weights, 10 epochs: the demonstration,
+validated after each."""
