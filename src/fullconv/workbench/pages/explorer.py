@@ -90,8 +90,7 @@ class Explorer:
             self.split = ui.select(splits, label="Split", value=query.split, clearable=True, on_change=self._filter)
             self.split.props("dense options-dense").style("min-width: 7rem")
             names = list(opened.classes.names)
-            chosen = list(query.classes)
-            self.classes = ui.select(names, label="Classes, all in the image", value=chosen, multiple=True)
+            self.classes = ui.select(names, label="Classes, all in the image", value=list(query.classes), multiple=True)
             self.classes.on_value_change(self._filter)
             self.classes.props("dense options-dense use-chips clearable").style("min-width: 13rem; max-width: 100%")
             self.problem = ui.select(kinds, label="Problem", value=query.problem, clearable=True)
@@ -234,7 +233,7 @@ def first_page(opened: OpenedDataset, address: QueryParams) -> ImageQuery:
 def _known(query: ImageQuery, opened: OpenedDataset) -> ImageQuery:
     """Without classes that the dataset does not have, and problems that none of its images has."""
     names = tuple(name for name in query.classes if name in opened.classes.names)
-    problem = query.problem if query.problem in dict(problem_kinds(opened)) else None
+    problem = query.problem if query.problem in opened.problems else None
     return query.model_copy(update={"classes": names, "problem": problem})
 
 
