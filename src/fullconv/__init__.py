@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fullconv._version import VERSION as __version__
+from fullconv.collector import collector_at_rest
 
 if TYPE_CHECKING:
     from fullconv.client import Client
@@ -101,7 +102,8 @@ def __getattr__(name: str) -> Any:
     """Names are imported when first used, so that the shell answers at once."""
     if name not in _HOMES:
         raise AttributeError(f"module 'fullconv' has no attribute {name!r}")
-    return getattr(import_module(f"fullconv.{_HOMES[name]}"), name)
+    with collector_at_rest():
+        return getattr(import_module(f"fullconv.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from PIL import Image
 
 from commands import run
 from folders import write_set
+from fullconv.cli.console import one_sentence
+from fullconv.cli.main import main
 from fullconv.data.scenes import write_scenes
 
 QUICK = [
@@ -182,6 +185,23 @@ def test_a_script_without_a_main_guard_trains_once(scenes: Path, tmp_path: Path,
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list(workspace_home.glob("runs/*"))) == 1
+
+
+def test_the_collector_rests_until_a_command_has_imported_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def command() -> None:
+        seen.append(gc.isenabled())
+        with one_sentence():
+            seen.append(gc.isenabled())
+
+    monkeypatch.setattr("fullconv.cli.main.app", command)
+    try:
+        main()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert seen == [False, True]
 
 
 def test_the_catalogue_and_the_version_are_told() -> None:

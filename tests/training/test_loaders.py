@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import torch
@@ -34,3 +36,10 @@ def test_centre_cells_have_the_classes_that_patches_were_drawn_around(dataset: D
         wanted += [request.aim for request in requests]
     assert found == wanted
     assert len(set(found)) > 3
+
+
+def test_what_loader_processes_import_is_soon_imported() -> None:
+    slow = "{'torchvision', 'lightning', 'matplotlib'}"
+    code = f"import sys, fullconv.training.loaders; print({slow} & set(sys.modules) or 'none of them')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "none of them"

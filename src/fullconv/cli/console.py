@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fullconv.collector import begin_collecting
 from fullconv.errors import FullconvError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ Head = Annotated[
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """A user's mistake is one sentence on standard error and exit code 2."""
+    """A user's mistake is one sentence on standard error and exit code 2; what a command needs is imported before."""
+    begin_collecting()
     try:
         yield
     except FullconvError as error:

@@ -23,6 +23,7 @@ from fullconv.cli import (
     train,
     workspace,
 )
+from fullconv.collector import rest_while_importing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,4 +68,5 @@ def main() -> None:
     step then takes twice as long instead of three times, and alone no longer (benchmarks/busy_machine.py).
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    rest_while_importing()
     app()

@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 
 class Resize(BaseModel):
@@ -53,9 +51,7 @@ def resize_image(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return resize_image(pixels.float(), size).round().to(torch.uint8)
     if pixels.dtype not in (torch.uint8, torch.float32):
         pixels = pixels.float()
-    mode = InterpolationMode.BILINEAR
-    resized: torch.Tensor = transforms.resize_image(pixels, list(size), interpolation=mode, antialias=True)
-    return resized
+    return _resized(pixels, size, "bilinear")
 
 
 def resize_label(label: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -63,9 +59,16 @@ def resize_label(label: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if tuple(label.shape) == size:
         return label
     wide = label.to(torch.int32) if label.dtype not in (torch.uint8, torch.int32) else label
-    mode = InterpolationMode.NEAREST_EXACT
-    near: torch.Tensor = transforms.resize_image(wide.unsqueeze(0), list(size), interpolation=mode)[0]
-    return near.to(label.dtype)
+    return _resized(wide.unsqueeze(0), size, "nearest-exact")[0].to(label.dtype)
+
+
+def _resized(pixels: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    """By torchvision, which takes a second to import: loader processes that read prepared samples do without."""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import resize_image as resize
+
+    resized: torch.Tensor = resize(pixels, list(size), interpolation=InterpolationMode(mode), antialias=True)
+    return resized
 
 
 def to_tensor(array: npt.NDArray[Any]) -> torch.Tensor:

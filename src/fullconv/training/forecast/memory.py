@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fullconv.collector import collector_at_rest
 from fullconv.data.dataset import Dataset
 from fullconv.errors import NetworkError
 from fullconv.networks.checkpointing import divisible
@@ -26,7 +27,7 @@ from fullconv.training.depthwise import strided_depthwise_in_float32
 from fullconv.training.engine import objective_of
 from fullconv.training.forecast.heap import LARGEST_IN_HEAP, held_at_most
 from fullconv.training.forecast.single_step import SingleStep, blank_batch
-from fullconv.training.forecast.storages import StorageLedger, collector_at_rest, on_shapes_alone, without_content
+from fullconv.training.forecast.storages import StorageLedger, on_shapes_alone, without_content
 from fullconv.training.heads import AnyObjective
 from fullconv.training.settings.experiment import Plan
 

@@ -4,7 +4,6 @@ content: nothing is computed, and nothing of that size is allocated."""
 from __future__ import annotations
 
 import copy
-import gc
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -95,18 +94,6 @@ def on_shapes_alone(mode: FakeTensorMode, ledger: StorageLedger) -> Iterator[Non
     with warnings.catch_warnings(), mode, ledger:
         warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
         yield
-
-
-@contextmanager
-def collector_at_rest() -> Iterator[None]:
-    """While it lasts, objects end with their last reference and in a fixed order, and cycles are not looked for."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _scratch(func: Any, args: Any) -> int:
