@@ -6,6 +6,7 @@ the time until a command begins.
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ def rest_while_importing() -> None:
 
 
 def begin_collecting() -> None:
-    """All is imported, and stays; from now on what is made is looked through as ever."""
+    """All is imported, and stays until the end; from now on what is made is looked through as ever."""
     if not gc.isenabled():
         gc.freeze()
+        atexit.register(gc.unfreeze)  # libraries complain of what is never cleared away
         gc.enable()

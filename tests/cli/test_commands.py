@@ -204,6 +204,13 @@ def test_the_collector_rests_until_a_command_has_imported_what_it_needs(monkeypa
     assert seen == [False, True]
 
 
+def test_a_command_ends_without_a_word_from_its_libraries(workspace_home: Path) -> None:
+    command = [sys.executable, "-m", "fullconv", "train", "--resume", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_the_catalogue_and_the_version_are_told() -> None:
     assert "fcn4s-mobilenet_v2" in run("net", "list")[1]
     assert any(entry["name"] == "fcn8s-vgg16" for entry in json.loads(run("net", "list", "--json")[1]))

@@ -42,7 +42,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Ray's socket names have to be short.
     places = {
         "OMP_NUM_THREADS": "1",
-        "RAY_enable_worker_prestart": "0",
         "PATH": f"{folder}:{os.environ['PATH']}",
         "RAY_TMPDIR": f"/tmp/ray-{port}",
     }
