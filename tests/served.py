@@ -34,6 +34,12 @@ class Served:
         self._process = _FORKS.Process(target=_run, args=(arguments, str(log), dict(environment)))
         self._process.start()
 
+    @property
+    def number(self) -> int:
+        """Of its process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def poll(self) -> int | None:
         """Its exit status; None while it runs."""
         return self._process.exitcode

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 from commands import run
 from fullconv.cli.demo import MARK
+from fullconv.workspace import Workspace
+from served import start_server
 
 
 def test_more_cards_than_there_are_is_one_sentence(tmp_path: Path) -> None:
@@ -29,3 +33,16 @@ def test_make_serve_opens_what_the_demo_made(tmp_path: Path, made: bool) -> None
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     (line,) = [line for line in said.splitlines() if "fullconv serve" in line]
     assert line.endswith(f"serve --workspace {tmp_path}/workspace") == made
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_the_workbench_without_a_word(tmp_path: Path, times: int) -> None:
+    log = tmp_path / "log"
+    server, url = start_server(Workspace(tmp_path / "home"), log)
+    said = log.read_text()
+    assert url in said
+    for _ in range(times):
+        os.kill(server.number, signal.SIGINT)
+    server.wait(30)
+    assert server.poll() == 130
+    assert log.read_text() == said

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import warnings
+from types import FrameType
 
 import uvicorn
 
@@ -21,6 +24,8 @@ def serve(settings: ServerSettings) -> None:
     """
     listening = _listen(settings)
     keep_memory()
+    # NiceGUI finds its server among all objects there are, and torch's old names warn whoever looks at them.
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op` is deprecated", FutureWarning)
     app = create_app(Workbench(settings))
     config = uvicorn.Config(
         app,
@@ -31,7 +36,16 @@ def serve(settings: ServerSettings) -> None:
         ws_max_size=16 * 2**20,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Who presses Ctrl-C twice need not read what was cut short by it."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            logging.getLogger("uvicorn.error").disabled = True
+        super().handle_exit(sig, frame)
 
 
 def _listen(settings: ServerSettings) -> socket.socket:
