@@ -40,11 +40,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, dashboard = free_port(), free_port()
     folder = Path(sys.executable).parent
     # Ray's socket names have to be short.
-    places = {
-        "OMP_NUM_THREADS": "1",
-        "PATH": f"{folder}:{os.environ['PATH']}",
-        "RAY_TMPDIR": f"/tmp/ray-{port}",
-    }
+    places = {"OMP_NUM_THREADS": "1", "PATH": f"{folder}:{os.environ['PATH']}", "RAY_TMPDIR": f"/tmp/ray-{port}"}
     head = ["--head", f"--port={port}", "--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000"]
     local = ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     quiet = ["--disable-usage-stats", "--block"]

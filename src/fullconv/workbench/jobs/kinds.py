@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from fullconv.collector import collector_at_rest
 from fullconv.errors import PlanError
 from fullconv.workbench.jobs.reporting import Reporter
 from fullconv.workspace import Workspace
@@ -47,7 +48,8 @@ class _Kinds(Mapping[str, Work]):
                 f"no job does {kind!r}", where="the queue", remedy="start it with the program that queued it"
             )
         module, _, name = _PLACES[kind].partition(":")
-        found: Work = getattr(import_module(f"fullconv.workbench.work.{module}"), name)
+        with collector_at_rest():
+            found: Work = getattr(import_module(f"fullconv.workbench.work.{module}"), name)
         return found
 
     def __iter__(self) -> Iterator[str]:

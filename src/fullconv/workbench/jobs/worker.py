@@ -19,7 +19,6 @@ from typing import TypeVar
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
-from fullconv.collector import collector_at_rest
 from fullconv.errors import FullconvError, StorageError
 from fullconv.process_identity import identity_of
 from fullconv.training.stopping import StopRequested
@@ -71,9 +70,7 @@ def work(job_number: int, *, database: str, claim: str, home: Workspace, allow_c
 def _worked(job: Job, context: JobContext) -> Outcome:
     """Do it; whatever happens, this tells how it ended."""
     try:
-        with collector_at_rest():
-            done = KINDS[job.kind]
-        return Outcome("done", result=done(job.payload, context))
+        return Outcome("done", result=KINDS[job.kind](job.payload, context))
     except (KeyboardInterrupt, StopRequested):
         made = outcome_of(context.home, job)
         if made is not None and made.state == "done":  # it was told to stop when all was written

@@ -226,8 +226,10 @@ def query_of(address: QueryParams) -> ImageQuery:
 def first_page(opened: OpenedDataset, address: QueryParams) -> ImageQuery:
     """The part of the images that an address asks for; classes that the dataset does not have are left out, and pages
     after the last one are the last one."""
-    query = _known(query_of(address), opened)
-    return _part(query, min(_page_of(address), _pages(len(find_images(opened, query)))))
+    query, page = _known(query_of(address), opened), _page_of(address)
+    if page > 1:
+        page = min(page, _pages(len(find_images(opened, query))))
+    return _part(query, page)
 
 
 def _known(query: ImageQuery, opened: OpenedDataset) -> ImageQuery:
